@@ -1,0 +1,171 @@
+"""The Protocol that every engine fulfils, and the orders it takes. Nothing here knows a concrete engine.
+
+Rules, all in the contract suite: every verb may be repeated; absent on `retire`, `discard` and `stop`, and present
+on `prepare` and `launch`, are success; `retire` leaves runs alone; only EngineUnavailable, EngineRejected and NotOurs
+are raised; every method may be called from several threads at once; every call has a deadline.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event as Flag
+from typing import Protocol
+
+from ..model.job import JobSpec
+from ..model.live import LiveRun, LiveState
+from ..model.service import Policy, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class StandingOrder:
+    """Install this definition. `image_id` pins the image if an earlier apply resolved it ("" = resolve now)."""
+
+    spec: JobSpec
+    digest: str
+    revision: str
+    path: str
+    policy: Policy  # what the owner is granted: the second check (rule S2) is made against it
+    staged: tuple[tuple[str, str], ...] = ()  # (host path, target), bound read-only
+    refresh: bool = False  # pull although the image is there (pull_policy always, daily, weekly)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `install` made. `image_id` is what runs will use; `image_digest` the registry's digest if known."""
+
+    ref: str
+    image_id: str = ""
+    image_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """Make this run ready. `environment` is complete: the job's own and the RECONCILER_* ones (rule R9)."""
+
+    run_id: str
+    spec: JobSpec
+    digest: str
+    revision: str
+    policy: Policy
+    image_id: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    staged: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    ref: str
+    image_id: str = ""
+    image_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of a run's output, in order. `cursor` resumes after it (opaque to callers)."""
+
+    data: bytes
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a finished or running run has used, as far as the engine knows."""
+
+    peak_memory: int | None = None  # bytes
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be run, for the plan: the final argv and what this engine cannot honour."""
+
+    argv: tuple[str, ...] | None  # None = the image's own command
+    warnings: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """A machine that holds standing jobs and runs.
+
+    `find_start(ref)` answers the one question recovery must ask (rule R1): did a start of this object ever take
+    effect? It returns the run as last seen, or None if it provably never started.
+    """
+
+    name: str
+
+    def ping(self) -> str:
+        """One line on the engine ("Docker Engine 20.10.24"). Raises EngineUnavailable."""
+
+    def observe(self) -> LiveState:
+        """List what is ours, in one cheap listing. Raises EngineUnavailable; never returns half a list as complete."""
+
+    def inspect_drift(self, job: str, order: StandingOrder) -> tuple[str, ...]:
+        """Compare the standing object's fields that we set with the order (rule P1); () = none or absent."""
+
+    def resolve(self, order: StandingOrder) -> Installed:
+        """Acquire without changing anything live: image (pulled if policy says), networks, mounts (rule P4)."""
+
+    def install(self, order: StandingOrder) -> Installed:
+        """Make the standing object match the order, replacing an older one of ours. Acquires first."""
+
+    def retire(self, job: str) -> None:
+        """Remove the standing object, never a run, never a named volume."""
+
+    def prepare(self, order: RunOrder) -> Prepared:
+        """Create the run, not started. Present already = success."""
+
+    def launch(self, run_id: str, ref: str) -> LiveRun:
+        """Start it. Started or ended already = success. Raises EngineUnavailable if the result is unknown."""
+
+    def find_start(self, run_id: str, ref: str) -> LiveRun | None:
+        """After a crash: remove a never-started run without force, and tell whether it ever started."""
+
+    def stop(self, run_id: str, ref: str, grace: float) -> None:
+        """TERM to the whole group, then KILL after `grace` seconds. Returns when it has ended or was absent."""
+
+    def kill(self, run_id: str, ref: str) -> None:
+        """KILL at once."""
+
+    def inspect(self, run_id: str, ref: str) -> LiveRun | None:
+        """One run, in full; None = absent."""
+
+    def usage(self, run_id: str, ref: str) -> Usage:
+        """Best effort; never raises for an absent run."""
+
+    def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
+        """Output from `cursor` on, both streams in order. With `follow`, until the run has ended or the stream
+        breaks (the caller looks again: an end of stream is not an end of run)."""
+
+    def discard(self, run_id: str, ref: str) -> None:
+        """Remove a run that has ended, with its anonymous volumes."""
+
+    def events(self, stop: Flag) -> Iterator[str]:
+        """Kicks: yields a run id, job name or "" whenever something may have changed, until `stop` is set. Gaps are
+        allowed; the listing is the truth. Ends quietly when the stream breaks."""
+
+    def preview(self, spec: JobSpec) -> Preview:
+        """Final argv and warnings for the plan. Needs no engine to answer."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineContext:
+    """What every engine needs to know about us. `key` signs our labels (rule P2), 32 bytes.
+
+    `owned(ref)` asks the ledger whether this full object id is ours.
+    """
+
+    instance: str
+    instance_id: str
+    key: bytes
+    state_dir: str
+    registries: tuple[tuple[str, Registry], ...] = ()
+
+
+def utc_from_rfc3339(text: str) -> datetime | None:
+    """Docker's `2026-11-24T02:00:00.123456789Z` to aware UTC; its zero time and "" to None."""
+    if not text or text.startswith("0001-01-01"):
+        return None
+    head, _, tail = text.rstrip("Z").partition(".")
+    base = datetime.fromisoformat(head + "+00:00")
+    return base.replace(microsecond=int((tail + "000000")[:6])) if tail else base

@@ -1,0 +1,1 @@
+"""The ledger: standing jobs, runs, slots, events. SQLite in WAL with synchronous=FULL."""

@@ -1,0 +1,80 @@
+"""The Protocol of the ledger. Writers belong to the service; readers may be other processes (read-only)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from ..model.event import Event
+from ..model.job import JobSpec
+from ..model.live import StandingJob
+from ..model.run import Pause, RunRecord, SlotRecord
+
+
+class History(Protocol):
+    """Every method is one transaction, durable when it returns. Raises StateError (codes `disk-full`,
+    `state-corrupt`, `state-busy`, `state-error`)."""
+
+    # -- meta: engine choice, applied revision, schema version ------------------------------------------------
+    def get_meta(self, key: str) -> str | None: ...
+    def set_meta(self, key: str, value: str) -> None: ...
+
+    # -- standing jobs ----------------------------------------------------------------------------------------
+    def standing(self) -> Mapping[str, StandingJob]: ...
+    def put_standing(self, job: StandingJob) -> None:
+        """Insert or update; the spec is stored under its digest too."""
+
+    def move_standing(self, old: str, new: StandingJob) -> None:
+        """Rename a job with its runs, slots and cursor (moved_from), in one transaction."""
+
+    def drop_standing(self, name: str) -> None:
+        """After the engine has confirmed that it is gone. Runs, slots and events stay."""
+
+    def set_cursor(self, name: str, cursor: datetime, slots: Iterable[SlotRecord] = ()) -> None:
+        """Advance the cursor and record slots in one transaction. Adjacent slots of one disposition and reason
+        become one range row."""
+
+    def spec(self, digest: str) -> JobSpec | None: ...
+
+    # -- intents (rule P6) ------------------------------------------------------------------------------------
+    def begin_intent(self, kind: str, name: str, at: datetime, detail: str = "") -> int: ...
+    def end_intent(self, intent: int) -> None: ...
+    def open_intents(self) -> Sequence[tuple[int, str, str, str]]:
+        """(id, kind, name, detail) of what was begun and never confirmed."""
+
+    # -- runs -------------------------------------------------------------------------------------------------
+    def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = ()) -> bool:
+        """Insert the claim row; UNIQUE (job, slot, attempt), and attempt 1 makes the slot's own row, still open.
+        In the same transaction advance the cursor and record other slots. False = claimed before."""
+
+    def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
+        """Write the whole row; `slot` closes the slot's row in the same transaction."""
+
+    def run(self, run_id: str) -> RunRecord | None: ...
+    def active_runs(self) -> Sequence[RunRecord]:
+        """Active ones, waiting retries included, and ended ones not yet collected or discarded."""
+
+    def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
+             failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
+        """Newest slot first, attempts of a slot newest first."""
+
+    def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
+        """(previous slot that ran, previous slot that succeeded) before `slot`, for rule R9."""
+
+    # -- slots ------------------------------------------------------------------------------------------------
+    def slots(self, job: str, *, limit: int = 50, before: datetime | None = None) -> Sequence[SlotRecord]: ...
+
+    # -- operators --------------------------------------------------------------------------------------------
+    def pauses(self) -> Sequence[Pause]: ...
+    def put_pause(self, pause: Pause) -> None: ...
+    def drop_pause(self, job: str) -> bool: ...
+    def approve(self, plan_digest: str, actor: str, at: datetime, why: str) -> None: ...
+    def approvals(self) -> Mapping[str, str]:
+        """Plan digest (or commit id) -> actor."""
+
+    # -- events, retention, health ----------------------------------------------------------------------------
+    def add_events(self, events: Iterable[Event]) -> None: ...
+    def events(self, *, job: str | None = None, run: str | None = None, limit: int = 100) -> Sequence[Event]: ...
+    def prune(self, now: datetime) -> Sequence[RunRecord]:
+        """Drop rows that age out by each job's HistoryLimits and return the runs whose log files may go."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,67 @@
+"""Names and ids. Everything is derived, nothing is random, so doing a thing twice meets its own name."""
+
+import re
+from datetime import UTC, datetime
+
+NAME_PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_RUN_ID = re.compile(r"(?P<job>.+)\.(?P<stamp>\d{8}T\d{6}(?:m\d{3})?Z)\.(?P<attempt>\d+)\Z")
+
+SCHEDULED_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+def is_job_name(name: str) -> bool:
+    """True if every part of `a/b/c` is a legal job name part (rule D1)."""
+    return bool(name) and all(NAME_PART.match(part) for part in name.split("/"))
+
+
+def dotted(name: str) -> str:
+    """`ml/train-churn` -> `ml.train-churn`: injective, since a part never holds a dot."""
+    return name.replace("/", ".")
+
+
+def undotted(dotted_name: str) -> str:
+    """The inverse of `dotted`."""
+    return dotted_name.replace(".", "/")
+
+
+def slot_stamp(slot: datetime) -> str:
+    """A slot (aware, millisecond resolution) as it stands in a run id: `20261124T020000Z`.
+
+    Manual runs carry their milliseconds (`20261124T020000m417Z`), so that they never share a slot with a
+    scheduled run of the same second.
+    """
+    slot = slot.astimezone(UTC)
+    millis = slot.microsecond // 1000
+    return slot.strftime(SCHEDULED_STAMP) if not millis else slot.strftime(f"%Y%m%dT%H%M%Sm{millis:03d}Z")
+
+
+def parse_stamp(stamp: str) -> datetime:
+    """The inverse of `slot_stamp`. Raises ValueError."""
+    if "m" in stamp:
+        whole, millis = stamp[:-1].split("m")
+        base = datetime.strptime(whole + "Z", SCHEDULED_STAMP).replace(tzinfo=UTC)
+        return base.replace(microsecond=int(millis) * 1000)
+    return datetime.strptime(stamp, SCHEDULED_STAMP).replace(tzinfo=UTC)
+
+
+def run_id(job: str, slot: datetime, attempt: int) -> str:
+    """`ml.train-churn.20261124T020000Z.1` (rule R1)."""
+    return f"{dotted(job)}.{slot_stamp(slot)}.{attempt}"
+
+
+def parse_run_id(text: str) -> tuple[str, datetime, int]:
+    """`(job, slot, attempt)` of a run id. Raises ValueError if it is none."""
+    match = _RUN_ID.match(text)
+    if match is None:
+        raise ValueError(f"not a run id: {text!r}")
+    return undotted(match["job"]), parse_stamp(match["stamp"]), int(match["attempt"])
+
+
+def container_name(instance: str, run: str) -> str:
+    """Name of a run's container or folder; a create conflict on it means "already launched"."""
+    return f"{instance}.{run}"
+
+
+def standing_name(instance: str, job: str) -> str:
+    """Name of a standing job's container. Never equal to a run's: run ids end in an upper-case stamp."""
+    return f"{instance}.{dotted(job)}"

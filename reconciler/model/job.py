@@ -1,0 +1,165 @@
+"""A job as it is after defaults: tuples only, hashable, comparable.
+
+Durations are seconds (float), sizes are bytes (int), zones are IANA names.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ScheduleKind(StrEnum):
+    CRON = "cron"
+    EVERY = "every"
+    MANUAL = "manual"
+
+
+class Concurrency(StrEnum):
+    FORBID = "Forbid"
+    ALLOW = "Allow"
+    REPLACE = "Replace"
+
+
+class CatchUp(StrEnum):
+    NONE = "none"
+    LATEST = "latest"
+
+
+class OnRetire(StrEnum):
+    DRAIN = "drain"
+    STOP = "stop"
+
+
+class PullPolicy(StrEnum):
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a job is due. `expression` is the text as typed (macros kept); `every` is set for `@every`."""
+
+    kind: ScheduleKind
+    expression: str = ""
+    timezone: str = "UTC"
+    gap: str = "after"  # or "skip"
+    overlap: str = "once"  # or "twice"
+    every: float = 0.0  # seconds, kind EVERY only
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Limits; None = no limit of ours. `cpus` is a number of cores, the rest bytes or a count."""
+
+    cpus: float | None = None
+    memory: int | None = None
+    pids_limit: int = 512
+    shm_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One volume line. `source` of a named volume is the job's word for it, not the engine's name."""
+
+    type: str  # volume | bind | tmpfs
+    source: str
+    target: str
+    read_only: bool = False
+    external: bool = False
+    size: int | None = None  # tmpfs only, bytes
+    mode: int | None = None  # tmpfs only
+
+
+@dataclass(frozen=True, slots=True)
+class FileMount:
+    """A file of the same commit, or inline content, bound read-only at `target`."""
+
+    target: str
+    content: str
+    mode: int = 0o444
+    origin: str = ""  # path in the repository, or "" for inline content
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    limit: int = 0
+    delay: float = 30.0
+    backoff: float = 2.0
+    max_delay: float = 600.0
+    on_exit_codes: tuple[int, ...] = ()  # empty = any failure
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    keep_success: int = 20
+    keep_failed: int = 50
+    keep_for: float = 90 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """Everything a job file says, after `_defaults.yaml` and the service's defaults.
+
+    `command`, `entrypoint`: None = the image's own. `script` replaces both (see `argv`).
+    `start_deadline` None = until the next slot, at most 12 h.
+    """
+
+    name: str
+    owner: str
+    schedule: Schedule
+    image: str
+    description: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    suspend: bool = False
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    script: str | None = None
+    working_dir: str | None = None
+    user: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
+    mounts: tuple[Mount, ...] = ()
+    networks: tuple[str, ...] = ("default",)  # "default" = the owner's own bridge; ("none",) = no network
+    timeout: float = 86400.0
+    stop_grace_period: float = 30.0
+    concurrency_policy: Concurrency = Concurrency.FORBID
+    retries: Retries = Retries()
+    start_deadline: float | None = None
+    catch_up: CatchUp = CatchUp.LATEST
+    on_retire: OnRetire = OnRetire.DRAIN
+    protect: bool = False
+    history: HistoryLimits = HistoryLimits()
+    pull_policy: PullPolicy = PullPolicy.MISSING
+    read_only: bool = False
+    cap_add: tuple[str, ...] = ()
+    files: tuple[FileMount, ...] = ()
+    moved_from: str | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        return dict(self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a value was written: file, 1-based line; `inherited` if it came from a `_defaults.yaml`."""
+
+    path: str
+    line: int
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredJob:
+    """A valid job of one revision. Equality is by digest: re-formatting a file changes nothing."""
+
+    spec: JobSpec
+    digest: str
+    path: str
+    lines: dict[str, Location] = field(default_factory=dict, compare=False, hash=False)  # field name -> place
+
+    @property
+    def name(self) -> str:
+        return self.spec.name

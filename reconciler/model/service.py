@@ -1,0 +1,100 @@
+"""The service file, parsed: everything outside the repository that rules over it (rules S1, S2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .job import Resources
+
+DEFAULT_OWNER = "default"
+
+# Capabilities that policy may grant at all: what images of databases and mailers are known to need.
+GRANTABLE_CAPABILITIES = frozenset(
+    {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
+     "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT", "SYS_NICE", "IPC_LOCK"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """Where the jobs come from. `paths` are jobs directories inside the repository; "" is its root."""
+
+    url: str = "."
+    ref: str = "HEAD"
+    paths: tuple[str, ...] = ("jobs.d",)
+    poll_interval: float = 60.0  # seconds; remote repositories only, jittered
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A deploy key or token for every URL that matches the glob `url`."""
+
+    url: str
+    key_file: str = ""
+    token_file: str = ""
+    username: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GitConfig:
+    known_hosts: str = ""
+    deploy_keys: tuple[Credential, ...] = ()
+    tokens: tuple[Credential, ...] = ()
+    timeout: float = 120.0  # seconds for one fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    username: str
+    password_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What job files may ask for. None = not restricted; an empty tuple = nothing."""
+
+    images: tuple[str, ...] | None = None  # globs on the reference as written or normalised
+    binds: tuple[str, ...] = ()  # host paths; a bind must be at or below one of them
+    networks: tuple[str, ...] = ()  # foreign networks by exact name, beside "default" and "none"
+    capabilities: tuple[str, ...] = ()
+    external_volumes: tuple[str, ...] = ()
+    min_interval: float | None = None  # seconds between two slots
+    max_resources: Resources | None = None  # ceiling of each limit; a job without one is then refused
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A team: the paths that are its own, and what it is granted within the global policy."""
+
+    name: str
+    paths: tuple[str, ...] = ("**",)
+    policy: Policy | None = None  # None = the global policy alone
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_running: int | None = None  # None = no limit of ours
+    queue_timeout: float = 3600.0  # how long a claimed run may wait for a place, seconds
+    max_retired_share: float = 0.3
+    prepare_timeout: float = 1800.0  # seconds for pull and create together
+    run_log_bytes: int = 8 * 1024 * 1024  # kept per run: the first eighth and the end
+    default_timeout: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    instance: str = "local"
+    source: SourceConfig = SourceConfig()
+    git: GitConfig = GitConfig()
+    engine: str = "docker"  # docker | process | memory | auto
+    docker_host: str = ""  # "" = DOCKER_HOST, else the local socket
+    process_user: str = "nobody"  # who jobs run as on `process` when the service is root
+    timezone: str = "UTC"
+    state_dir: str = "/var/lib/reconciler"
+    runtime_dir: str = ""  # socket; "" = below state_dir
+    registries: Mapping[str, Registry] = field(default_factory=dict)
+    sizes: Mapping[str, Resources] = field(default_factory=dict)
+    limits: Limits = Limits()
+    policy: Policy = Policy()
+    owners: tuple[Owner, ...] = ()
+    on_invalid: str = "hold"  # or "reject"
+    allow_rewrite: bool = False  # True for local work repositories: a rewritten history only warns (rule D5)
