@@ -27,6 +27,7 @@ class StandingOrder:
     policy: Policy  # what the owner is granted: the second check (rule S2) is made against it
     staged: tuple[tuple[str, str], ...] = ()  # (host path, target), bound read-only
     refresh: bool = False  # pull although the image is there (pull_policy always, daily, weekly)
+    image_id: str = ""  # pinned by an earlier apply; used while the engine still has it, else resolved anew
 
 
 @dataclass(frozen=True, slots=True)

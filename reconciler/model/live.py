@@ -8,6 +8,10 @@ from enum import StrEnum
 from .job import JobSpec
 
 
+# An engine that knows that the host, or itself, ended a run by going down says so with these words in `LiveRun.error`.
+WENT_DOWN = "went down"
+
+
 class LivePhase(StrEnum):
     """What the engine shows of a run."""
 

@@ -50,10 +50,17 @@ class Action:
     moved_from: str = ""
     keep_cursor: bool = True
     stop_runs: bool = False  # on_retire: stop
+    image_id: str = ""  # the image that runs must use, if it is known already; "" = resolved when applied
+    forbids: str = ""  # why the live version must stop firing before anything else is tried (rule D2)
 
     @property
     def changes_something(self) -> bool:
         return self.kind is not ActionKind.HOLD
+
+    @property
+    def digest(self) -> str:
+        """The digest that the live object ends up with; "" for a retirement."""
+        return self.job.digest if self.job is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ class RunRecord:
     collected: bool = False  # logs are complete on disk
     discarded: bool = False  # the engine holds nothing of it any more
     superseded_by: str = ""  # run id of the next attempt
+    unstarted: int = 0  # earlier attempts at this slot that provably never started: they used no `retries`
 
     @property
     def active(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from .job import Resources
 
 DEFAULT_OWNER = "default"
+DEFAULT_STATE_DIR = "/var/lib/reconciler"
 
 # Capabilities that policy may grant at all: what images of databases and mailers are known to need.
 GRANTABLE_CAPABILITIES = frozenset(
@@ -89,7 +90,7 @@ class ServiceConfig:
     docker_host: str = ""  # "" = DOCKER_HOST, else the local socket
     process_user: str = "nobody"  # who jobs run as on `process` when the service is root
     timezone: str = "UTC"
-    state_dir: str = "/var/lib/reconciler"
+    state_dir: str = DEFAULT_STATE_DIR
     runtime_dir: str = ""  # socket; "" = below state_dir
     registries: Mapping[str, Registry] = field(default_factory=dict)
     sizes: Mapping[str, Resources] = field(default_factory=dict)
