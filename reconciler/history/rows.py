@@ -1,0 +1,124 @@
+"""Rows of the ledger <-> the model's frozen values. No I/O; bad content raises ValueError, KeyError or TypeError."""
+
+import json
+import sqlite3
+import zlib
+from datetime import UTC, datetime
+from typing import Any
+
+from ..model.errors import InvariantBroken
+from ..model.event import Event, EventName
+from ..model.job import JobSpec
+from ..model.live import StandingJob
+from ..model.run import Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
+from ..spec.canonical import from_data, to_data
+
+Row = tuple[Any, ...] | sqlite3.Row
+
+RUN_COLUMNS = tuple(RunRecord.__dataclass_fields__)
+_RUN_INSTANTS = frozenset(
+    {"claimed_at", "deadline", "retry_at", "prepared_at", "start_requested_at", "started_at", "stop_requested_at",
+     "finished_at"}
+)  # fmt: skip
+_RUN_READERS = {"trigger": Trigger, "phase": Phase, "failure": FailureClass, "collected": bool, "discarded": bool}
+_EVENT_NAMES = frozenset(EventName)
+STANDING_COLUMNS = ("name", "digest", "revision", "path", "applied_at", "cursor", "anchor", "ref", "image_id",
+                    "image_digest", "forbidden", "retiring")  # fmt: skip
+
+
+def _utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise InvariantBroken(f"an instant without a zone reached the ledger: {value!r}")
+    return value.astimezone(UTC)
+
+
+def slot_text(slot: datetime) -> str:
+    """A slot at its millisecond, as in run ids."""
+    return _utc(slot).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def instant_text(value: datetime) -> str:
+    return _utc(value).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def optional_text(value: datetime | None) -> str | None:
+    return None if value is None else instant_text(value)
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def optional_instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def run_row(run: RunRecord) -> dict[str, Any]:
+    """Column -> value; the keys are RUN_COLUMNS."""
+    row = {name: getattr(run, name) for name in RUN_COLUMNS}
+    for name in _RUN_INSTANTS:
+        row[name] = optional_text(row[name])
+    row["slot"] = slot_text(run.slot)
+    row["replaces"] = json.dumps(run.replaces)
+    row["collected"], row["discarded"] = int(run.collected), int(run.discarded)
+    return row
+
+
+def run_from(row: Row) -> RunRecord:
+    """`row` holds RUN_COLUMNS in order."""
+    values: dict[str, Any] = dict(zip(RUN_COLUMNS, row, strict=True))
+    for name in _RUN_INSTANTS:
+        values[name] = optional_instant(values[name])
+    for name, reader in _RUN_READERS.items():
+        values[name] = reader(values[name])
+    values["slot"] = instant(values["slot"])
+    values["replaces"] = tuple(json.loads(values["replaces"]))
+    return RunRecord(**values)
+
+
+def spec_row(digest: str, spec: JobSpec) -> tuple[str, str, int]:
+    """(digest, body, crc). SQLite notices no flipped bit inside a text, and this text is what will be executed."""
+    body = json.dumps(to_data(spec), separators=(",", ":"), sort_keys=True)
+    return digest, body, zlib.crc32(body.encode())
+
+
+def spec_from(body: str, crc: int) -> JobSpec:
+    if zlib.crc32(body.encode()) != crc:
+        raise ValueError("a stored job definition does not match its checksum")
+    return from_data(json.loads(body))
+
+
+def standing_row(job: StandingJob) -> tuple[Any, ...]:
+    """Values in the order of STANDING_COLUMNS."""
+    return (
+        job.name, job.digest, job.revision, job.path, instant_text(job.applied_at), instant_text(job.cursor),
+        instant_text(job.anchor), job.ref, job.image_id, job.image_digest, job.forbidden, int(job.retiring),
+    )  # fmt: skip
+
+
+def standing_from(row: Row) -> StandingJob:
+    """`row` holds STANDING_COLUMNS, then the spec's body and crc."""
+    values: dict[str, Any] = dict(zip(STANDING_COLUMNS, row[:-2], strict=True))
+    for name in ("applied_at", "cursor", "anchor"):
+        values[name] = instant(values[name])
+    values["retiring"] = bool(values["retiring"])
+    return StandingJob(spec=spec_from(row[-2], row[-1]), **values)
+
+
+def slot_from(row: Row) -> SlotRecord:
+    """`row` is job, first, last, count, disposition, reason, run_id."""
+    job, first, last, count, disposition, reason, run_id = row
+    return SlotRecord(job, instant(first), instant(last), count, Disposition(disposition), reason, run_id)
+
+
+def pause_from(row: Row) -> Pause:
+    job, since, until, reason, actor = row
+    return Pause(job, instant(since), optional_instant(until), reason, actor)
+
+
+def event_from(row: Row) -> Event | None:
+    """`row` is name, at, job, run, fields. None for a name that only a newer release knows."""
+    name, at, job, run, fields = row
+    if name not in _EVENT_NAMES:
+        return None
+    return Event(EventName(name), instant(at), job, run, json.loads(fields))

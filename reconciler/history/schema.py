@@ -1,0 +1,107 @@
+"""The tables of the ledger and how an older file becomes a newer one. In: an open connection; out: the same, migrated.
+
+Instants are text in UTC of fixed width, so that text order is time order: slots with milliseconds
+(`2026-11-24T02:00:00.000Z`), everything else with microseconds.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from ..model.errors import StateError
+
+APPLICATION_ID = 0x52434E43  # in the file's header: tells our file from any other SQLite file
+
+_V1 = (
+    """CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID""",
+    # A spec is kept as long as a standing job or a run refers to it. `crc` is of `body`: see rows.py.
+    """CREATE TABLE specs (digest TEXT PRIMARY KEY, body TEXT NOT NULL, crc INTEGER NOT NULL) STRICT""",
+    """CREATE TABLE standing (
+        name TEXT PRIMARY KEY, digest TEXT NOT NULL REFERENCES specs (digest), revision TEXT NOT NULL,
+        path TEXT NOT NULL, applied_at TEXT NOT NULL, cursor TEXT NOT NULL, anchor TEXT NOT NULL, ref TEXT NOT NULL,
+        image_id TEXT NOT NULL, image_digest TEXT NOT NULL, forbidden TEXT NOT NULL,
+        retiring INTEGER NOT NULL CHECK (retiring IN (0, 1))
+    ) STRICT""",
+    """CREATE INDEX standing_digest ON standing (digest)""",
+    """CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY, job TEXT NOT NULL, slot TEXT NOT NULL, attempt INTEGER NOT NULL CHECK (attempt >= 1),
+        trigger TEXT NOT NULL, actor TEXT NOT NULL, digest TEXT NOT NULL, revision TEXT NOT NULL, phase TEXT NOT NULL,
+        claimed_at TEXT NOT NULL, deadline TEXT, replaces TEXT NOT NULL, retry_at TEXT, tries INTEGER NOT NULL,
+        ref TEXT NOT NULL, image_id TEXT NOT NULL, image_digest TEXT NOT NULL, prepared_at TEXT,
+        start_requested_at TEXT, started_at TEXT, stop_requested_at TEXT, stop_reason TEXT NOT NULL, finished_at TEXT,
+        exit_code INTEGER, failure TEXT NOT NULL, reason TEXT NOT NULL, peak_memory INTEGER, cpu_seconds REAL,
+        log TEXT NOT NULL, log_bytes INTEGER NOT NULL, collected INTEGER NOT NULL CHECK (collected IN (0, 1)),
+        discarded INTEGER NOT NULL CHECK (discarded IN (0, 1)), superseded_by TEXT NOT NULL, unstarted INTEGER NOT NULL,
+        open INTEGER GENERATED ALWAYS AS (
+            phase IN ('pending', 'preparing', 'starting', 'running', 'stopping') OR NOT collected OR NOT discarded
+        ) VIRTUAL,
+        UNIQUE (job, slot, attempt)
+    ) STRICT""",
+    """CREATE INDEX runs_slot ON runs (slot, attempt)""",
+    """CREATE INDEX runs_open ON runs (slot, attempt) WHERE open""",
+    """CREATE INDEX runs_digest ON runs (digest)""",
+    # One row per slot, or per range of adjacent slots that ended alike. disposition NULL = claimed, not yet ended.
+    # A manual slot is an instant of its own and may lie inside a range of scheduled ones.
+    """CREATE TABLE slots (
+        job TEXT NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL, count INTEGER NOT NULL CHECK (count >= 1),
+        disposition TEXT, reason TEXT NOT NULL, run_id TEXT NOT NULL, manual INTEGER NOT NULL CHECK (manual IN (0, 1)),
+        PRIMARY KEY (job, first), CHECK (first <= last), CHECK ((count = 1) = (first = last))
+    ) STRICT, WITHOUT ROWID""",
+    # Ranges never overlap, so the latest one that begins at or before the new one's end is the only candidate.
+    """CREATE TRIGGER slots_disjoint_insert BEFORE INSERT ON slots WHEN NOT NEW.manual AND (
+        SELECT last FROM slots WHERE job = NEW.job AND first <= NEW.last AND NOT manual ORDER BY first DESC LIMIT 1
+    ) >= NEW.first BEGIN SELECT RAISE(ABORT, 'a slot has one disposition'); END""",
+    """CREATE TRIGGER slots_disjoint_update BEFORE UPDATE OF job, first, last ON slots WHEN NOT NEW.manual AND (
+        SELECT last FROM slots WHERE job = NEW.job AND first <= NEW.last AND NOT manual
+            AND NOT (job = OLD.job AND first = OLD.first) ORDER BY first DESC LIMIT 1
+    ) >= NEW.first BEGIN SELECT RAISE(ABORT, 'a slot has one disposition'); END""",
+    """CREATE TABLE intents (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, at TEXT NOT NULL, detail TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE pauses (
+        job TEXT PRIMARY KEY, since TEXT NOT NULL, until TEXT, reason TEXT NOT NULL, actor TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE approvals (
+        digest TEXT PRIMARY KEY, actor TEXT NOT NULL, at TEXT NOT NULL, why TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, at TEXT NOT NULL, job TEXT NOT NULL, run TEXT NOT NULL,
+        fields TEXT NOT NULL
+    ) STRICT""",
+    """CREATE INDEX events_job ON events (job, id)""",
+    """CREATE INDEX events_run ON events (run, id)""",
+)
+
+Migration = Sequence[str]
+MIGRATIONS: tuple[Migration, ...] = (_V1,)  # append only; the index of the last one is the version
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The file's schema version; 0 = no tables of ours yet."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_version(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Raises StateError `state-version` if a newer release has written this file."""
+    found = version_of(connection)
+    if found > len(migrations):
+        raise StateError(
+            f"cannot read the ledger: it has schema version {found}, this release knows {len(migrations)}",
+            code="state-version",
+            hint="install the release that wrote it, or a newer one; going back needs the back-up from before",
+        )
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the file to the newest version, one transaction per version. Raises StateError, sqlite3.Error."""
+    check_version(connection, migrations)
+    for version in range(version_of(connection), len(migrations)):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in migrations[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1:d}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

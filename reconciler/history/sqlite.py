@@ -1,0 +1,298 @@
+"""The ledger in SQLite: fulfils history/base.py. In: the model's values; out: the same, after any crash."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..model.event import Event
+from ..model.job import JobSpec
+from ..model.live import StandingJob
+from ..model.run import Pause, RunRecord, SlotRecord
+from . import retention, rows, slots, standing
+from .database import Database
+from .faults import decoding
+from .opening import open_for_reading, open_for_writing
+from .standing import StandingCache
+
+T = TypeVar("T")
+
+LIST_LIMIT = 10_000  # rows that one listing returns at most, whatever is asked
+
+_RUN = ", ".join(rows.RUN_COLUMNS)
+# Statements are put together from column names of our own only; values are always bound.
+_CLAIM = f"""INSERT INTO runs ({_RUN}) VALUES ({", ".join(":" + name for name in rows.RUN_COLUMNS)})
+    ON CONFLICT DO NOTHING"""  # noqa: S608
+# A run keeps its identity; `job` is left out because the job may have moved since the caller read the record.
+_IDENTITY = frozenset({"run_id", "job", "slot", "attempt"})
+_SETTINGS = ", ".join(f"{name} = :{name}" for name in rows.RUN_COLUMNS if name not in _IDENTITY)
+_UPDATE = f"UPDATE runs SET {_SETTINGS} WHERE run_id = :run_id"  # noqa: S608
+_BAD = "('failed', 'timed_out', 'lost', 'oom')"
+
+
+def open_history(path: str | Path, *, read_only: bool = False) -> "SqliteHistory":
+    """Open the ledger at `path`; the first writer of a state directory makes it. Raises StateError.
+
+    A missing or empty file beside an identity is `state-lost`, a damaged or foreign one `state-corrupt`, one of a
+    newer release `state-version`: none of them is ever taken for a first start.
+    """
+    path = Path(path)
+    return SqliteHistory(open_for_reading(path) if read_only else open_for_writing(path))
+
+
+class SqliteHistory:
+    """Threads may share it. One process writes, any number reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._standing = StandingCache()
+        self._pruned_up_to = ""
+        self._handed_out: list[str] = []  # runs returned by the last prune()
+
+    # -- meta -------------------------------------------------------------------------------------------------
+    def get_meta(self, key: str) -> str | None:
+        found = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(found[0][0]) if found else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+    # -- standing jobs ----------------------------------------------------------------------------------------
+    def standing(self) -> Mapping[str, StandingJob]:
+        if self._database.read_only:
+            return self._read_standing()
+        kept = self._standing.get()
+        if kept is None:
+            with self._database.write():  # no commit may pass between reading and keeping
+                kept = self._read_standing()
+                self._standing.fill(kept)
+        return kept
+
+    def _read_standing(self) -> dict[str, StandingJob]:
+        found = self._database.rows(standing.SELECT_STANDING)
+        return {job.name: job for job in self._decoded(rows.standing_from, found)}
+
+    def put_standing(self, job: StandingJob) -> None:
+        """The cursor never goes back: what is accounted for stays so, even if the caller's record is an old one."""
+        stored = job
+
+        def kept(jobs: dict[str, StandingJob]) -> None:
+            jobs[stored.name] = stored
+
+        with self._database.write(lambda: self._standing.apply(kept)) as connection:
+            stored = standing.put(connection, job)
+
+    def move_standing(self, old: str, new: StandingJob) -> None:
+        """Raises StateError `move-conflict` while an earlier job of the new name has active runs of the same slots."""
+        stored = new
+
+        def moved(jobs: dict[str, StandingJob]) -> None:
+            jobs.pop(old, None)
+            jobs[stored.name] = stored
+
+        with self._database.write(lambda: self._standing.apply(moved)) as connection:
+            standing.move_rows(connection, old, new.name)
+            stored = standing.put(connection, new)
+
+    def drop_standing(self, name: str) -> None:
+        def dropped(jobs: dict[str, StandingJob]) -> None:
+            jobs.pop(name, None)
+
+        with self._database.write(lambda: self._standing.apply(dropped)) as connection:
+            connection.execute("DELETE FROM standing WHERE name = ?", (name,))
+
+    def set_cursor(self, name: str, cursor: datetime, slots: Iterable[SlotRecord] = ()) -> None:
+        with self._database.write(lambda: self._advanced(name, cursor)) as connection:
+            _record(connection, name, cursor, slots)
+
+    def _advanced(self, name: str, cursor: datetime | None) -> None:
+        def advanced(jobs: dict[str, StandingJob]) -> None:
+            job = jobs.get(name)
+            if job is not None and cursor is not None and job.cursor < cursor:
+                jobs[name] = replace(job, cursor=cursor.astimezone(UTC))
+
+        self._standing.apply(advanced)
+
+    def spec(self, digest: str) -> JobSpec | None:
+        found = self._database.rows("SELECT body, crc FROM specs WHERE digest = ?", (digest,))
+        return next(iter(self._decoded(lambda row: rows.spec_from(*row), found)), None)
+
+    # -- intents ----------------------------------------------------------------------------------------------
+    def begin_intent(self, kind: str, name: str, at: datetime, detail: str = "") -> int:
+        with self._database.write() as connection:
+            cursor = connection.execute(
+                "INSERT INTO intents (kind, name, at, detail) VALUES (?, ?, ?, ?)",
+                (kind, name, rows.instant_text(at), detail),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def end_intent(self, intent: int) -> None:
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM intents WHERE id = ?", (intent,))
+
+    def open_intents(self) -> Sequence[tuple[int, str, str, str]]:
+        """Oldest first."""
+        return [
+            (found[0], found[1], found[2], found[3])
+            for found in self._database.rows("SELECT id, kind, name, detail FROM intents ORDER BY id")
+        ]
+
+    # -- runs -------------------------------------------------------------------------------------------------
+    def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = ()) -> bool:
+        """`cursor` and `slots` are recorded in any case: a slot that was claimed before is accounted for, too."""
+        with self._database.write(lambda: self._advanced(run.job, cursor)) as connection:
+            claimed = _claim(connection, run)
+            _record(connection, run.job, cursor, slots)
+        return claimed
+
+    def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
+        with self._database.write() as connection:
+            connection.execute(_UPDATE, rows.run_row(run))
+            if slot is not None:
+                found = connection.execute("SELECT job FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()
+                slots.close_slot(connection, found[0] if found else run.job, run, slot)
+
+    def run(self, run_id: str) -> RunRecord | None:
+        return next(iter(self._runs("WHERE run_id = ?", (run_id,))), None)
+
+    def active_runs(self) -> Sequence[RunRecord]:
+        """Oldest slot first."""
+        return self._runs("WHERE open ORDER BY slot, attempt", ())
+
+    def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
+             failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
+        """`before` is exclusive."""
+        terms: list[str] = []
+        values: list[Any] = []
+        if job is not None:
+            terms.append("job = ?")
+            values.append(job)
+        if before is not None:
+            terms.append("slot < ?")
+            values.append(rows.slot_text(before))
+        if failed:
+            terms.append(f"phase IN {_BAD}")
+        where = f"WHERE {' AND '.join(terms)} " if terms else ""
+        return self._runs(where + "ORDER BY slot DESC, attempt DESC LIMIT ?", (*values, _bounded(limit)))
+
+    def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
+        """Manual runs count as well: their data are as good."""
+        earlier = "SELECT max(slot) FROM runs WHERE job = ?1 AND slot < ?2 AND "
+        found = self._database.rows(
+            f"SELECT ({earlier} started_at IS NOT NULL), ({earlier} phase = 'succeeded')", (job, rows.slot_text(slot))
+        )
+        return rows.optional_instant(found[0][0]), rows.optional_instant(found[0][1])
+
+    # -- slots ------------------------------------------------------------------------------------------------
+    def slots(self, job: str, *, limit: int = 50, before: datetime | None = None) -> Sequence[SlotRecord]:
+        """Those that have ended, newest first; `before` (exclusive) is compared with a range's first slot."""
+        found = self._database.rows(
+            """SELECT job, first, last, count, disposition, reason, run_id FROM slots
+                WHERE job = ? AND disposition IS NOT NULL AND first < ? ORDER BY first DESC LIMIT ?""",
+            (job, rows.slot_text(before) if before else "~", _bounded(limit)),
+        )
+        return self._decoded(rows.slot_from, found)
+
+    # -- operators --------------------------------------------------------------------------------------------
+    def pauses(self) -> Sequence[Pause]:
+        found = self._database.rows("SELECT job, since, until, reason, actor FROM pauses ORDER BY job")
+        return self._decoded(rows.pause_from, found)
+
+    def put_pause(self, pause: Pause) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO pauses (job, since, until, reason, actor) VALUES (?, ?, ?, ?, ?)",
+                (pause.job, rows.instant_text(pause.since), rows.optional_text(pause.until), pause.reason, pause.actor),
+            )
+
+    def drop_pause(self, job: str) -> bool:
+        with self._database.write() as connection:
+            return connection.execute("DELETE FROM pauses WHERE job = ?", (job,)).rowcount > 0
+
+    def approve(self, plan_digest: str, actor: str, at: datetime, why: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO approvals (digest, actor, at, why) VALUES (?, ?, ?, ?)",
+                (plan_digest, actor, rows.instant_text(at), why),
+            )
+
+    def approvals(self) -> Mapping[str, str]:
+        return {row[0]: row[1] for row in self._database.rows("SELECT digest, actor FROM approvals")}
+
+    # -- events, retention, health ----------------------------------------------------------------------------
+    def add_events(self, events: Iterable[Event]) -> None:
+        values = [(e.name.value, rows.instant_text(e.at), e.job, e.run, json.dumps(e.fields)) for e in events]
+        if values:
+            with self._database.write() as connection:
+                connection.executemany("INSERT INTO events (name, at, job, run, fields) VALUES (?, ?, ?, ?, ?)", values)
+
+    def events(self, *, job: str | None = None, run: str | None = None, limit: int = 100) -> Sequence[Event]:
+        """Newest first."""
+        given = {"job": job, "run": run}
+        terms = [f"{column} = ?" for column, value in given.items() if value is not None]
+        where = f"WHERE {' AND '.join(terms)} " if terms else ""
+        found = self._database.rows(
+            f"SELECT name, at, job, run, fields FROM events {where}ORDER BY id DESC LIMIT ?",  # noqa: S608
+            (*(value for value in given.values() if value is not None), _bounded(limit)),
+        )
+        return [event for event in self._decoded(rows.event_from, found) if event is not None]
+
+    def prune(self, now: datetime) -> Sequence[RunRecord]:
+        """One bounded piece of a round over all jobs: call it again and again. Also folds the WAL away.
+
+        The rows of the runs returned go with the next call, so that a crash before their log files were deleted
+        only means that they are returned once more.
+        """
+        found: list[RunRecord] = []
+        with self._database.write() as connection:
+            retention.drop_runs(connection, self._handed_out)
+            jobs = retention.next_jobs(connection, self._pruned_up_to)
+            for job in jobs:
+                room = retention.RUNS_PER_CALL - len(found)
+                if room <= 0:
+                    break
+                with decoding(self._database.path):
+                    found.extend(retention.prune_job(connection, job, now, room))
+                reached = job
+            complete = len(jobs) < retention.JOBS_PER_CALL and (not jobs or reached == jobs[-1])
+            if complete:
+                retention.prune_rest(connection, now)
+        self._pruned_up_to = "" if complete else reached
+        self._handed_out = [run.run_id for run in found]
+        self._database.checkpoint()
+        return found
+
+    def close(self) -> None:
+        self._database.close()
+
+    # -- parts ------------------------------------------------------------------------------------------------
+    def _runs(self, tail: str, values: Sequence[Any]) -> list[RunRecord]:
+        return self._decoded(rows.run_from, self._database.rows(f"SELECT {_RUN} FROM runs {tail}", values))  # noqa: S608
+
+    def _decoded(self, decode: Callable[[Any], T], found: Iterable[Any]) -> list[T]:
+        with decoding(self._database.path):
+            return [decode(row) for row in found]
+
+
+def _claim(connection: sqlite3.Connection, run: RunRecord) -> bool:
+    if connection.execute(_CLAIM, rows.run_row(run)).rowcount != 1:
+        return False
+    if run.attempt == 1 and not slots.claim_slot(connection, run):
+        connection.execute("DELETE FROM runs WHERE run_id = ?", (run.run_id,))
+        return False
+    return True
+
+
+def _record(connection: sqlite3.Connection, job: str, cursor: datetime | None, ended: Iterable[SlotRecord]) -> None:
+    for slot in ended:
+        slots.record_slot(connection, slot)
+    if cursor is not None:
+        standing.advance(connection, job, cursor)
+
+
+def _bounded(limit: int) -> int:
+    return max(0, min(limit, LIST_LIMIT))
