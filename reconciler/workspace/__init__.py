@@ -1,0 +1,1 @@
+"""What a run needs on the host before it starts: today the contents of its `files:`."""

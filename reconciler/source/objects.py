@@ -1,0 +1,114 @@
+"""Reading a repository's objects by short-lived git children: ids in; commits, listings and blobs out."""
+
+from collections.abc import Sequence
+
+from ..model.desired import Commit
+from ..model.errors import SourceRejected
+from .failure import check, failed
+from .runner import GitRunner
+from .url import is_commit_id
+
+MAX_COMMIT = 1 << 20  # bytes of one commit object; git sets no bound to a message
+MAX_READ = 64 << 20  # bytes of all blobs of one call
+_HEADER = 128  # bytes that cat-file adds to each object, at most
+
+
+class Objects:
+    """One repository's objects. `timeout` in seconds bounds each child."""
+
+    def __init__(self, runner: GitRunner, git_dir: str, name: str, timeout: float) -> None:
+        self._runner, self._git_dir, self._name, self._timeout = runner, git_dir, name, timeout
+
+    def commit(self, revision: str) -> Commit:
+        """The commit that `revision` (a full name or an id, tags are peeled) stands for.
+
+        Raises SourceRejected `ref-not-found` if there is none, `object-missing` if it cannot be read.
+        """
+        out = self._cat([revision + "^{commit}"], MAX_COMMIT)
+        header, _, body = out.partition(b"\n")
+        words = header.decode("utf-8", "replace").split(" ")
+        if len(words) != 3 or words[1] != "commit" or not is_commit_id(words[0]):
+            raise SourceRejected(
+                f"cannot find {revision} in {self._name}: no such commit", code="ref-not-found",
+                hint="check `source.ref`: a branch, a tag or a full commit id that exists there",
+            )  # fmt: skip
+        return _parse_commit(words[0], body)
+
+    def listing(self, commit: str, paths: Sequence[str]) -> bytes:
+        """`ls-tree -r -z -l` of the commit at `paths` (none = all of it): NUL-separated records."""
+        done = self._runner.run(
+            ["ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", *paths],
+            git_dir=self._git_dir, timeout=self._timeout,
+        )  # fmt: skip
+        return check(done, f"list commit {commit[:12]} of {self._name}")
+
+    def blobs(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Contents by blob id, in one child. Raises SourceRejected `object-missing`, `source-too-large`."""
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return {}
+        illegal = next((blob for blob in wanted if not is_commit_id(blob)), None)
+        if illegal is not None:
+            raise ValueError(f"not a blob id: {illegal!r}")
+        out = self._cat(wanted, MAX_READ + _HEADER * len(wanted))
+        return self._parse_blobs(out, wanted)
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """True if `new` descends from `old`. False too if the repository no longer has `old`."""
+        done = self._runner.run(
+            ["merge-base", "--is-ancestor", "--end-of-options", old, new],
+            git_dir=self._git_dir, timeout=self._timeout,
+        )  # fmt: skip
+        if done.status in (0, 1):
+            return done.status == 0
+        if "not a valid commit name" in done.stderr.lower():
+            return False
+        raise failed(done, f"compare {new[:12]} with the applied {old[:12]} in {self._name}")
+
+    def _cat(self, names: Sequence[str], max_output: int) -> bytes:
+        done = self._runner.run(
+            ["cat-file", "--batch"], git_dir=self._git_dir, stdin="".join(f"{n}\n" for n in names).encode(),
+            timeout=self._timeout, max_output=max_output,
+        )  # fmt: skip
+        return check(done, f"read objects of {self._name}")
+
+    def _parse_blobs(self, out: bytes, wanted: list[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        at = 0
+        for blob in wanted:
+            end = out.find(b"\n", at)
+            words = out[at:end].split(b" ")
+            if end < 0 or len(words) != 3 or words[1] != b"blob":
+                raise SourceRejected(
+                    f"cannot read blob {blob[:12]} of {self._name}: the repository does not have it",
+                    code="object-missing", hint="`git fsck --full` in the repository names the object",
+                )  # fmt: skip
+            start, size = end + 1, int(words[2])
+            found[blob] = out[start : start + size]
+            at = start + size + 1
+        return found
+
+
+def _parse_commit(commit: str, body: bytes) -> Commit:
+    """Author, author time and subject of a raw commit object."""
+    head, _, message = body.partition(b"\n\n")
+    author, at = "", 0.0
+    for line in head.split(b"\n"):
+        if line.startswith(b"author "):
+            author, at = _parse_person(line[len(b"author ") :].decode("utf-8", "replace"))
+            break
+    paragraph = message.lstrip(b"\n").split(b"\n\n", 1)[0]
+    return Commit(commit, author, at, _one_line(paragraph.decode("utf-8", "replace")))
+
+
+def _parse_person(text: str) -> tuple[str, float]:
+    """`Anna Roth <a@x> 1700000000 +0100` -> name and seconds since the epoch."""
+    name, _, rest = text.partition("<")
+    stamp = rest.rpartition(">")[2].split()
+    known = bool(stamp) and stamp[0].isascii() and stamp[0].isdigit() and len(stamp[0]) < 12
+    return _one_line(name), float(stamp[0]) if known else 0.0
+
+
+def _one_line(text: str) -> str:
+    """At most 200 printable characters; authors write these, terminals obey some of them."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))[:200]

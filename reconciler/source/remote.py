@@ -1,0 +1,130 @@
+"""A repository on another machine -> its snapshots, through a bare cache that one fetch of one reference fills.
+
+The whole history of that reference is fetched: without it nobody can tell a fast-forward from a rewrite (rule D5).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from ..model.desired import Snapshot
+from ..model.errors import SourceRejected
+from ..model.service import GitConfig
+from .cache import Cache
+from .credentials import access_for
+from .failure import check
+from .local import ambiguous, not_found
+from .objects import Objects
+from .profile import Access
+from .runner import GitRunner
+from .snapshots import Snapshots
+from .url import Address, Ref, RefKind, is_commit_id
+
+INCOMING = "refs/reconciler/incoming"
+MAX_PACK = 1 << 30  # bytes of one file that a fetch writes
+MAX_ADVERTISED = 32 << 20  # bytes of the server's list of references
+_DAMAGED = ("object-missing", "source-not-found", "source-corrupt")  # codes that a broken cache may be behind
+_TIDY = Access(config=(("gc.auto", "2000"), ("gc.autoPackLimit", "30")))  # objects and packs left loose, at most
+
+
+class RemoteGit:
+    """A `Source` over `address`. Nothing is fetched before the first `snapshot`; `git.timeout` bounds each child."""
+
+    local = False
+
+    def __init__(self, address: Address, ref: Ref, roots: Sequence[str], git: GitConfig, cache_dir: str) -> None:
+        self._address, self._ref, self._git = address, ref, git
+        self._cache = Cache(cache_dir, address)
+        self._runner = GitRunner()
+        self._objects = Objects(self._runner, self._cache.git_dir, str(address), git.timeout)
+        self._snapshots = Snapshots(self._objects, ref.text, roots)
+
+    def head(self) -> str | None:
+        """One `ls-remote`; a commit id needs none."""
+        return self._advertised(access_for(self._address, self._git))[1]
+
+    def snapshot(self, applied: str | None) -> Snapshot:
+        access = access_for(self._address, self._git)
+        name, head = self._advertised(access)
+        latest = self._snapshots.latest
+        if latest is not None and latest.commit.id == head:
+            return self._snapshots.at(head, applied)
+        try:
+            return self._snapshots.at(self._fetch(name, head, access), applied)
+        except SourceRejected as error:
+            if error.code not in _DAMAGED:
+                raise
+        self._rebuild()  # perhaps the cache is damaged: once more, from nothing
+        return self._snapshots.at(self._fetch(name, head, access), applied)
+
+    def read(self, blobs: Sequence[str]) -> dict[str, bytes]:
+        try:
+            return self._objects.blobs(blobs)
+        except SourceRejected as error:
+            if error.code not in _DAMAGED:
+                raise
+        access = access_for(self._address, self._git)
+        self._rebuild()
+        self._fetch(*self._advertised(access), access)
+        return self._objects.blobs(blobs)
+
+    def watch(self, stop: threading.Event, kick: Callable[[], None]) -> None:  # noqa: ARG002  # see below
+        """A remote gives no sign: whoever owns the time polls it, at `next_poll` intervals."""
+        stop.wait()
+
+    def close(self) -> None:
+        self._runner.cancel()
+
+    def _advertised(self, access: Access) -> tuple[str, str]:
+        """The full name and commit id of the reference on the server."""
+        if self._ref.kind is RefKind.COMMIT:
+            return self._ref.text, self._ref.text
+        names = self._ref.candidates
+        patterns = [pattern for name in names for pattern in (name, name + "^{}")]
+        done = self._runner.run(
+            ["ls-remote", "--quiet", "--", str(self._address), *patterns],
+            timeout=self._git.timeout, max_output=MAX_ADVERTISED, access=access,
+        )  # fmt: skip
+        out = check(done, f"look at {self._ref.text} of {self._address}", access)
+        ids = {}
+        for line in out.decode("utf-8", "replace").splitlines():
+            commit, _, name = line.partition("\t")
+            ids[name] = commit
+        found = [name for name in names if is_commit_id(ids.get(name, ""))]
+        if not found:
+            raise not_found(self._ref, str(self._address))
+        commits = {ids.get(name + "^{}", ids[name]) for name in found}
+        if len(commits) > 1:
+            raise ambiguous(self._ref, str(self._address))
+        return found[0], commits.pop()
+
+    def _fetch(self, name: str, head: str, access: Access) -> str:
+        """Bring `name` into the cache; the commit id that arrived, which may be newer than `head`."""
+        doing = f"fetch {self._ref.text} of {self._address}"
+        deadline = time.monotonic() + self._git.timeout
+        with self._cache.locked(self._git.timeout):
+            self._cache.prepare(sha256=len(head) == 64)
+            done = self._runner.run(
+                [
+                    "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force",
+                    "--no-auto-maintenance", "--no-show-forced-updates", "--",
+                    str(self._address), f"+{name}:{INCOMING}",
+                ],
+                git_dir=self._cache.git_dir, timeout=max(1.0, deadline - time.monotonic()), max_file=MAX_PACK,
+                access=access,
+            )  # fmt: skip
+            check(done, doing, access)
+            arrived = self._objects.commit(INCOMING).id
+            self._tidy()
+        return arrived
+
+    def _tidy(self) -> None:
+        """Let git pack what many small fetches have left. Looks at a directory or two; rarely does more."""
+        self._runner.run(
+            ["gc", "--auto", "--quiet"],
+            git_dir=self._cache.git_dir, timeout=self._git.timeout, max_file=MAX_PACK, access=_TIDY,
+        )  # fmt: skip
+
+    def _rebuild(self) -> None:
+        with self._cache.locked(self._git.timeout):
+            self._cache.wipe()
