@@ -1,0 +1,1 @@
+"""Desired state x live state x policy -> Plan, its guards and its renderings. Pure."""

@@ -1,0 +1,119 @@
+"""In: the live spec and a desired job. Out: what differs, field by field, in the words of a job file."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..model.job import DesiredJob, JobSpec, Location, Schedule, ScheduleKind
+from ..model.plan import FieldChange
+from . import words
+
+DIFF_LINES = 100  # longer scripts are only counted: difflib is quadratic
+SHOWN_LINES = 12
+
+_DEFAULTS = JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image="")
+
+
+class Field(NamedTuple):
+    """One scalar of a job file: its dotted name there, how to get it from a spec, how to say it."""
+
+    name: str
+    get: Callable[[JobSpec], Any]
+    say: Callable[[Any], str] = words.text
+
+
+FIELDS = (
+    Field("description", lambda s: s.description),
+    Field("owner", lambda s: s.owner),
+    Field("schedule", lambda s: replace(s.schedule, timezone="", gap="", overlap=""), words.schedule),
+    Field("timezone", lambda s: s.schedule.timezone),
+    Field("dst.gap", lambda s: s.schedule.gap),
+    Field("dst.overlap", lambda s: s.schedule.overlap),
+    Field("suspend", lambda s: s.suspend),
+    Field("image", lambda s: s.image),
+    Field("entrypoint", lambda s: s.entrypoint, words.listing),
+    Field("command", lambda s: s.command, words.listing),
+    Field("working_dir", lambda s: s.working_dir),
+    Field("user", lambda s: s.user),
+    Field("resources.cpus", lambda s: s.resources.cpus),
+    Field("resources.memory", lambda s: s.resources.memory, words.size),
+    Field("resources.pids_limit", lambda s: s.resources.pids_limit),
+    Field("resources.shm_size", lambda s: s.resources.shm_size, words.size),
+    Field("networks", lambda s: s.networks, words.listing),
+    Field("timeout", lambda s: s.timeout, words.seconds),
+    Field("stop_grace_period", lambda s: s.stop_grace_period, words.seconds),
+    Field("concurrency_policy", lambda s: s.concurrency_policy),
+    Field("retries.limit", lambda s: s.retries.limit),
+    Field("retries.delay", lambda s: s.retries.delay, words.seconds),
+    Field("retries.backoff", lambda s: s.retries.backoff),
+    Field("retries.max_delay", lambda s: s.retries.max_delay, words.seconds),
+    Field("retries.on_exit_codes", lambda s: s.retries.on_exit_codes, words.listing),
+    Field("start_deadline", lambda s: s.start_deadline, words.seconds),
+    Field("catch_up", lambda s: s.catch_up),
+    Field("on_retire", lambda s: s.on_retire),
+    Field("protect", lambda s: s.protect),
+    Field("history.keep_success", lambda s: s.history.keep_success),
+    Field("history.keep_failed", lambda s: s.history.keep_failed),
+    Field("history.keep_for", lambda s: s.history.keep_for, words.seconds),
+    Field("pull_policy", lambda s: s.pull_policy),
+    Field("read_only", lambda s: s.read_only),
+    Field("cap_add", lambda s: s.cap_add, words.listing),
+    Field("moved_from", lambda s: s.moved_from),
+)
+
+
+def field_changes(old: JobSpec, new: DesiredJob) -> tuple[FieldChange, ...]:
+    """Every field that differs, in a fixed order. Values of the environment are never among them (rule S3)."""
+    return tuple(_all_changes(old, new))
+
+
+def _all_changes(old: JobSpec, new: DesiredJob) -> Iterator[FieldChange]:
+    for field in FIELDS:
+        before, after = field.get(old), field.get(new.spec)
+        if before != after:
+            where = place(new, field.name)
+            default = bool(new.lines) and where is None and after == field.get(_DEFAULTS)
+            yield FieldChange(field.name, field.say(before), field.say(after) + " (default)" * default, where)
+    if old.script != new.spec.script:
+        yield _script(old.script, new)
+    environment = _hidden(dict(old.environment), dict(new.spec.environment))
+    labels = _shown(dict(old.labels), dict(new.spec.labels), str)
+    volumes = _shown({m.target: m for m in old.mounts}, {m.target: m for m in new.spec.mounts}, words.volume)
+    files = _shown({f.target: f for f in old.files}, {f.target: f for f in new.spec.files}, words.file_mount)
+    groups = (("environment", environment), ("labels", labels), ("volumes", volumes), ("files", files))
+    for name, pairs in groups:
+        for key, before, after in pairs:
+            yield FieldChange(f"{name}.{key}", before, after, place(new, f"{name}.{key}"))
+
+
+def place(job: DesiredJob, name: str) -> Location | None:
+    """Where `retries.limit` was written: at its own line, else at that of `retries`."""
+    return job.lines.get(name) or job.lines.get(name.partition(".")[0])
+
+
+def _hidden(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Names only: a value may be a secret that somebody should not have written there."""
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield key, "", "added" if key not in old else "removed" if key not in new else "changed"
+
+
+def _shown(old: Mapping[str, Any], new: Mapping[str, Any], say: Callable[[Any], str]) -> Iterator[tuple[str, str, str]]:
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before != after:
+            said = (say(before) if before is not None else "none", say(after) if after is not None else "none")
+            yield key, said[0], said[1] if said[0] != said[1] else f"{said[1]}, other content"
+
+
+def _script(old: str | None, new: DesiredJob) -> FieldChange:
+    before, after = (old or "").splitlines(), (new.spec.script or "").splitlines()
+    notes: tuple[str, ...] = ()
+    if max(len(before), len(after)) <= DIFF_LINES and before and after:
+        diff = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+        lines = [line for line in diff if not line.startswith("@@")]
+        more = [f"({len(lines) - SHOWN_LINES} more lines)"] if len(lines) > SHOWN_LINES else []
+        notes = tuple(lines[:SHOWN_LINES] + more)
+    said = [words.plural(len(lines), "line") if lines else "none" for lines in (before, after)]
+    return FieldChange("script", said[0], said[1], place(new, "script"), notes)

@@ -1,0 +1,117 @@
+"""Values in the words of a job file, and text made safe to show. Used by every part of a plan."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from ..model.job import FileMount, Mount, Schedule, ScheduleKind
+from ..schedule.zones import find_zone
+from ..spec.durations import format_duration, format_size
+
+REPLACEMENT = "\ufffd"
+
+
+def printable(text: str) -> str:
+    """`text` without control, bidi, zero-width and line-breaking characters (rule S6)."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else REPLACEMENT for c in text)
+
+
+def shorten(text: str, width: int) -> str:
+    """At most `width` (>= 5) characters; both ends stay, since tags and file names differ at the end."""
+    if len(text) <= width:
+        return text
+    tail = (width - 3) // 2
+    return f"{text[: width - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def short_id(image_id: str) -> str:
+    """`sha256:8a1f03c2...` -> `8a1f03c2`; an id of another kind is left as it is."""
+    return image_id.removeprefix("sha256:")[:8] if image_id.startswith("sha256:") else image_id
+
+
+def short_commit(revision: str) -> str:
+    if not revision:
+        return "nothing"
+    return revision[:11] if revision.startswith("dir:") else revision[:7]
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def seconds(value: object) -> str:
+    return "none" if value is None else format_duration(float(str(value)))
+
+
+def size(value: object) -> str:
+    return "none" if value is None else format_size(int(str(value)))
+
+
+def text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def listing(value: object) -> str:
+    """A tuple of words as a job file's flow sequence; None = the image's own."""
+    if value is None:
+        return "the image's own"
+    assert isinstance(value, Iterable)
+    return "[" + ", ".join(str(item) for item in value) + "]"
+
+
+def octal(value: object) -> str:
+    return "none" if value is None else f"{int(str(value)):04o}"
+
+
+def schedule(value: Schedule) -> str:
+    return "manual" if value.kind is ScheduleKind.MANUAL else value.expression
+
+
+def volume(mount: Mount) -> str:
+    """Compose's short form where it can say it, else the long form's words behind it."""
+    base = f"tmpfs:{mount.target}" if mount.type == "tmpfs" else f"{mount.source}:{mount.target}"
+    words = [base + (":ro" if mount.read_only else "")]
+    words += ["external"] if mount.external else []
+    words += [f"size {format_size(mount.size)}"] if mount.size is not None else []
+    words += [f"mode {mount.mode:04o}"] if mount.mode is not None else []
+    return " ".join(words)
+
+
+def file_mount(file: FileMount) -> str:
+    """Where it comes from and how long it is: never its content."""
+    lines = plural(len(file.content.splitlines()), "line")
+    return f"{file.origin or 'inline'}, {lines}, mode {file.mode:04o}"
+
+
+def instant(at: datetime, zone: str, now: datetime) -> str:
+    """`09:20` today, `Thu 02:30` within a week, else `24 Dec 02:30`; in the job's own zone."""
+    place = find_zone(zone) or UTC  # a live job's zone may be gone from this machine
+    here, today = at.astimezone(place), now.astimezone(place)
+    clock = f"{here:%H:%M:%S}" if here.second else f"{here:%H:%M}"
+    if here.date() == today.date():
+        return clock
+    return f"{here:%a} {clock}" if here - today < timedelta(days=6) else f"{here:%d %b} {clock}"
+
+
+def ago(at: float, now: datetime) -> str:
+    """`4 min ago` for seconds since the epoch; "" if unknown."""
+    if not at:
+        return ""
+    passed = max(0.0, now.timestamp() - at)
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if passed >= length:
+            return f"{int(passed // length)} {unit} ago"
+    return "just now"
+
+
+def names(items: Sequence[str], most: int = 5) -> str:
+    """`a, b and 3 more`."""
+    shown = ", ".join(items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
