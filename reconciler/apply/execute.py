@@ -1,0 +1,178 @@
+"""In: a plan. Out: calls on the engine, rows in the ledger, events. Decides nothing: the plan has no choices left."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import datetime
+
+from ..engine.base import Engine, Installed, StandingOrder
+from ..history.base import History
+from ..model.errors import ReconcilerError, StateError
+from ..model.event import Event
+from ..model.job import JobSpec, PullPolicy
+from ..model.live import StandingJob
+from ..model.plan import Action, ActionKind, Plan
+from ..model.service import ServiceConfig
+from ..spec.admission import effective_policy
+from .intents import begin
+from .ledger import row_after, row_marked
+from .outcome import Applied as Applied
+from .outcome import Result as Result
+from .outcome import event_of, failed
+
+MOST_WORKERS = 4  # more engine connections only add latency (measured)
+AHEAD = 2  # intents per worker: one at work, one waiting, so that no worker waits for the ledger's disk
+MOVE_CONFLICT = "move-conflict"  # history: an earlier job of the new name still has active runs
+REFRESHING = (PullPolicy.ALWAYS, PullPolicy.DAILY, PullPolicy.WEEKLY)
+Stage = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
+
+_ORDER = {kind: rank for rank, kind in enumerate((
+    ActionKind.FORBID, ActionKind.PERMIT, ActionKind.HEAL, ActionKind.REPLACE, ActionKind.MOVE, ActionKind.CREATE,
+    ActionKind.RETIRE,
+))}  # fmt: skip
+
+
+def apply_plan(
+    plan: Plan,
+    engine: Engine,
+    history: History,
+    clock: Callable[[], datetime],
+    config: ServiceConfig,
+    stage: Stage,
+    *,
+    workers: int = MOST_WORKERS,
+    cancelled: Callable[[], bool],
+    report: Callable[[Event], None],
+) -> Applied:
+    """Carry out every action, up to four engine calls at once. One action's failure never stops the rest.
+
+    A refused plan and a Hold do nothing. `cancelled` is asked before each action: what is not begun is skipped, what
+    is begun is confirmed (rule D7). `stage(spec, digest)` puts a job's files on the host and returns its binds.
+    `report` gets each event as it happens, on the calling thread.
+    Raises StateError if the ledger cannot be written: what was begun stays as an open intent (rule P6).
+    """
+    if plan.refused or not plan.changes:
+        return Applied()
+    return _Execution(plan, engine, history, clock, config, stage, report).run(workers, cancelled)
+
+
+class _Execution:
+    """One carrying-out. Engine calls run on the pool; the ledger and `report` are used on the calling thread only."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        history: History,
+        clock: Callable[[], datetime],
+        config: ServiceConfig,
+        stage: Stage,
+        report: Callable[[Event], None],
+    ) -> None:
+        self.plan, self.engine, self.history, self.clock = plan, engine, history, clock
+        self.config, self.stage, self.report = config, stage, report
+        self.results: list[Result] = []
+        self.events: list[Event] = []
+
+    def run(self, workers: int, cancelled: Callable[[], bool]) -> Applied:
+        places = max(1, min(workers, MOST_WORKERS))
+        todo = sorted(self.plan.changes, key=lambda action: (_ORDER[action.kind], action.name), reverse=True)
+        under_way: dict[Future[Installed], tuple[Action, int]] = {}
+        with ThreadPoolExecutor(max_workers=places, thread_name_prefix="apply") as pool:
+            while True:
+                while todo and len(under_way) < places * AHEAD and not cancelled():
+                    self._start(todo.pop(), pool, under_way)
+                if not under_way:
+                    break
+                # No time-out of ours: every call on the engine has its own deadline, and we must know how it ended.
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    self._finish(*under_way.pop(future), future)
+        return Applied(tuple(self.results), tuple(self.events), tuple(reversed(todo)))
+
+    def _start(
+        self, action: Action, pool: ThreadPoolExecutor, under_way: dict[Future[Installed], tuple[Action, int]]
+    ) -> None:
+        """Write down what is about to be done, then have it done (rule P6)."""
+        rows = self.history.standing()
+        old = rows.get(action.moved_from or action.name)
+        if action.kind in (ActionKind.FORBID, ActionKind.PERMIT):
+            if old is not None:
+                self.history.put_standing(row_marked(action, old, self.clock()))
+            self._tell(Result(action, True))
+            return
+        intent = begin(self.history, action, self.plan.revision, self.clock())
+        if action.forbids and old is not None and not old.forbidden:
+            self.history.put_standing(replace(old, forbidden=action.forbids))
+        if action.kind is ActionKind.RETIRE:
+            if old is not None and not old.retiring:
+                self.history.put_standing(replace(old, retiring=True))
+            under_way[pool.submit(self._retire, action.name)] = (action, intent)
+        else:
+            under_way[pool.submit(self._install, action, old)] = (action, intent)
+
+    # -- on the pool ------------------------------------------------------------------------------------------
+    def _retire(self, name: str) -> Installed:
+        self.engine.retire(name)
+        return Installed("")
+
+    def _install(self, action: Action, old: StandingJob | None) -> Installed:
+        """The engine acquires image, mounts and networks before it replaces anything (rule P4)."""
+        assert action.job is not None
+        spec = action.job.spec
+        heals = action.kind is ActionKind.HEAL
+        return self.engine.install(
+            StandingOrder(
+                spec=spec,
+                digest=action.digest,
+                revision=old.revision if heals and old is not None else self.plan.revision,
+                path=action.job.path,
+                policy=effective_policy(self.config, spec.owner),
+                staged=self.stage(spec, action.digest),
+                refresh=spec.pull_policy in REFRESHING and not action.image_id and not heals,
+                image_id=action.image_id,
+            )
+        )
+
+    # -- on the calling thread --------------------------------------------------------------------------------
+    def _finish(self, action: Action, intent: int, future: Future[Installed]) -> None:
+        """Only what the engine has confirmed enters the ledger or leaves it.
+
+        A failed call may still have had its effect; the next listing tells, so its intent ends here, too.
+        """
+        try:
+            made = future.result()
+        except ReconcilerError as error:
+            result = failed(action, error)
+        else:
+            result = self._confirmed(action, made)
+        self.history.end_intent(intent)
+        self._tell(result)
+
+    def _confirmed(self, action: Action, made: Installed) -> Result:
+        try:
+            self._confirm(action, made)
+        except StateError as error:
+            if error.code != MOVE_CONFLICT:
+                raise
+            return failed(action, error)
+        except ReconcilerError as error:  # the old name's object could not be removed: the next plan finds it
+            return failed(action, error)
+        return Result(action, True, ref=made.ref)
+
+    def _confirm(self, action: Action, made: Installed) -> None:
+        if action.kind is ActionKind.RETIRE:
+            self.history.drop_standing(action.name)
+            return
+        old = self.history.standing().get(action.moved_from or action.name)
+        row = row_after(action, old, made, self.plan.revision, self.clock())
+        if action.moved_from:
+            self.history.move_standing(action.moved_from, row)
+            self.engine.retire(action.moved_from)
+        else:
+            self.history.put_standing(row)
+
+    def _tell(self, result: Result) -> None:
+        event = event_of(result, self.clock(), self.plan.revision, self.plan.digest)
+        self.results.append(result)
+        self.events.append(event)
+        self.report(event)
