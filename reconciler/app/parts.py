@@ -1,0 +1,138 @@
+"""Configuration -> open parts: the state directory, the engine that is recorded or chosen, the repository."""
+
+import contextlib
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from ..engine.base import Engine, EngineContext
+from ..history.base import History
+from ..history.identity import Identity, load_or_create
+from ..history.lock import InstanceLock
+from ..history.sqlite import open_history
+from ..model.errors import EngineUnavailable, Permanent
+from ..model.job import JobSpec
+from ..model.service import ServiceConfig
+from ..source.base import Source
+from ..source.open import open_source
+
+log = structlog.get_logger()
+
+DATABASE = "reconciler.db"
+ENGINE = "engine"  # meta: the engine that holds our objects
+TAKEOVER_FROM = "takeover_from"
+PROBE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An open state directory. `lock` is None when it was opened for reading."""
+
+    config: ServiceConfig
+    identity: Identity
+    history: History
+    lock: InstanceLock | None
+
+
+@contextlib.contextmanager
+def open_state(config: ServiceConfig) -> Iterator[State]:
+    """Lock the state directory and open the ledger in it. Raises AlreadyRunning, StateError."""
+    with InstanceLock(config.state_dir) as lock:
+        identity = load_or_create(config.state_dir, config.instance)
+        history = open_history(Path(config.state_dir) / DATABASE)
+        try:
+            yield State(config, identity, history, lock)
+        finally:
+            history.close()
+
+
+def open_repository(config: ServiceConfig) -> Source:
+    """The configured source; remote objects are cached in the state directory."""
+    return open_source(config.source, config.git, str(Path(config.state_dir) / "git"))
+
+
+def stager(config: ServiceConfig) -> Callable[[JobSpec, str], tuple[tuple[str, str], ...]]:
+    """Puts a job's files on the host, below the state directory."""
+    from ..workspace.files import stage_files
+
+    root = str(Path(config.state_dir) / "files")
+    return lambda spec, digest: stage_files(spec, digest, root)
+
+
+def build_engine(name: str, config: ServiceConfig, identity: Identity, history: History) -> Engine:
+    """The engine of that name. Asks nothing of it: one that is away shows on use."""
+    context = EngineContext(
+        instance=identity.instance, instance_id=identity.instance_id, key=identity.key, state_dir=config.state_dir,
+        registries=tuple(config.registries.items()),
+    )  # fmt: skip
+    if name == "docker":
+        from ..engine.docker import DockerEngine
+
+        taking_over = history.get_meta(TAKEOVER_FROM) == identity.instance
+        return DockerEngine(
+            context, docker_host=config.docker_host,
+            owned=lambda ref: taking_over or any(job.ref == ref for job in history.standing().values()),
+        )  # fmt: skip
+    if name == "process":
+        from ..engine.process import ProcessEngine
+
+        return ProcessEngine(context, config.process_user)
+    from ..engine.memory import MemoryEngine, MemoryWorld
+
+    return MemoryEngine(context, MemoryWorld(clock=lambda: datetime.now(UTC)))
+
+
+def choose_engine(config: ServiceConfig, state: State, say: Callable[[str], None]) -> Engine:
+    """The recorded engine, or on a first start the configured one. `auto` takes Docker if it answers.
+
+    The choice is recorded and never changes by itself; another one in the configuration is a switch, refused while
+    runs are active.
+    """
+    recorded = state.history.get_meta(ENGINE)
+
+    def build(name: str) -> Engine:
+        return build_engine(name, config, state.identity, state.history)
+
+    if recorded is None:
+        name = config.engine if config.engine != "auto" else _probe(build, say)
+        state.history.set_meta(ENGINE, name)
+        return build(name)
+    if config.engine in ("auto", recorded):
+        return build(recorded)
+    _leave(build(recorded), recorded, config.engine, state.history)
+    state.history.set_meta(ENGINE, config.engine)
+    say(f"engine: switched from {recorded} to {config.engine}")
+    return build(config.engine)
+
+
+def _probe(build: Callable[[str], Engine], say: Callable[[str], None]) -> str:
+    engine = build("docker")
+    try:
+        say(f"engine: docker ({engine.ping()})")
+    except EngineUnavailable as error:
+        say(f"engine: process, because Docker does not answer ({error})")
+        return "process"
+    finally:
+        engine.close()
+    return "docker"
+
+
+def _leave(old: Engine, name: str, new: str, history: History) -> None:
+    """Take our standing jobs off the engine that is left; refuse while it has runs of ours."""
+    active = [run.run_id for run in history.active_runs() if run.active]
+    if active:
+        raise Permanent(
+            f"cannot switch from engine {name} to {new}: {active[0]} and {len(active) - 1} more runs are active",
+            code="engine-busy", hint=f"wait for them, or stop them, with engine {name} still configured",
+        )  # fmt: skip
+    try:
+        for job in history.standing():
+            old.retire(job)
+    except EngineUnavailable as error:
+        log.warning("engine.left-behind", engine=name, error=str(error), hint="its standing jobs never start by themselves")
+    finally:
+        old.close()

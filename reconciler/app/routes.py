@@ -1,0 +1,90 @@
+"""The service's routes: shapes of the server on one side, operators and loops on the other."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from ..daemon.operators import AppliedNow, Operators
+from ..model.errors import Transient
+from ..model.plan import Plan
+from ..plan import render_json, render_markdown, render_text
+from ..plan.exit_code import exit_code
+from ..server import api
+from ..server.exchange import Handlers, Request, Response
+
+
+def routes(
+    operators: Operators, status: Callable[[], api.Status], plan: Callable[[], Plan | None], instance: str
+) -> Handlers:
+    """Handlers by (method, path)."""
+
+    def run_job(request: Request) -> Response:
+        asked = api.RunJob.from_data(request.body)
+        run = operators.run_job(asked.job, request.peer.actor)
+        return Response(api.RunAccepted(run.run_id, run.job, run.slot).to_data())
+
+    def stop_run(request: Request) -> Response:
+        asked = api.StopRun.from_data(request.body)
+        return _done(operators.stop_run(asked.run_id, request.peer.actor, asked.reason))
+
+    def pause(request: Request) -> Response:
+        asked = api.PauseJob.from_data(request.body)
+        return _done(operators.pause(asked.job, asked.until, asked.reason, request.peer.actor))
+
+    def resume(request: Request) -> Response:
+        return _done(operators.resume(api.ResumeJob.from_data(request.body).job, request.peer.actor))
+
+    def approve(request: Request) -> Response:
+        asked = api.Approve.from_data(request.body)
+        return _done(operators.approve(asked.digest, request.peer.actor, asked.reason))
+
+    def apply(request: Request) -> Response:
+        return Response(applied_data(operators.apply(api.ApplyPlan.from_data(request.body or {}).digest)))
+
+    def sync(_request: Request) -> Response:
+        return Response(applied_data(operators.apply("")))
+
+    def show_plan(request: Request) -> Response:
+        found = plan()
+        if found is None:
+            raise Transient("cannot show the plan: none has been made yet", code="service-busy", hint="try again")
+        return Response(rendered(found, request.query.get("form", "text"), request.query.get("colour") == "1", instance))
+
+    return {
+        ("GET", "/v1/status"): lambda _request: Response(status().to_data()),
+        ("GET", "/v1/plan"): show_plan,
+        ("POST", "/v1/jobs/run"): run_job,
+        ("POST", "/v1/runs/stop"): stop_run,
+        ("POST", "/v1/pause"): pause,
+        ("POST", "/v1/resume"): resume,
+        ("POST", "/v1/approve"): approve,
+        ("POST", "/v1/apply"): apply,
+        ("POST", "/v1/sync"): sync,
+    }
+
+
+def _done(message: str) -> Response:
+    return Response(api.Done(message).to_data())
+
+
+def rendered(plan: Plan, form: str, colour: bool, instance: str) -> dict[str, str | int]:
+    """`{"text": ..., "exit_code": ...}`: the plan in one of its forms: text, json or markdown."""
+    if form == "json":
+        text = render_json.render(plan, instance=instance)
+    elif form == "markdown":
+        text = render_markdown.render(plan, instance=instance)
+    else:
+        text = render_text.render(plan, colour=colour, instance=instance)
+    return {"text": text if text.endswith("\n") else text + "\n", "exit_code": exit_code(plan)}
+
+
+def applied_data(done: AppliedNow) -> dict[str, object]:
+    """What `reconciler apply` prints: stable keys."""
+    lines = tuple(
+        api.ResultLine(r.action.kind.value, r.action.name, r.ok, r.error, r.error_code) for r in done.results
+    )
+    good = sum(1 for result in done.results if result.ok)
+    return api.Applied(
+        revision=done.revision, applied=good, failed=len(lines) - good, unchanged=done.unchanged,
+        refused=bool(done.refusals), results=lines,
+        refusals=tuple(api.RefusalLine(**asdict(refusal)) for refusal in done.refusals),
+    ).to_data()  # fmt: skip

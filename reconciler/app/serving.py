@@ -1,0 +1,228 @@
+"""`reconciler serve`: builds the loops and what runs beside them, and hands them to the service."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from .. import __version__
+from ..apply.intents import recover_intents
+from ..daemon.clock import SystemClock
+from ..daemon.events import EventStream
+from ..daemon.fetch import Fetcher
+from ..daemon.fleet import Fleet
+from ..daemon.journal import configure
+from ..daemon.kick import Kick
+from ..daemon.log_pump import Pumps
+from ..daemon.loop import Loop
+from ..daemon.operators import Operators
+from ..daemon.pools import Pools
+from ..daemon.run_book import Book
+from ..daemon.run_loop import RunLoop
+from ..daemon.run_ops import RunOps
+from ..daemon.service import Background, Part, Service
+from ..daemon.settings import socket_path
+from ..daemon.sync_loop import APPLIED, SyncLoop
+from ..engine.base import Engine
+from ..history.logs import remove_logs
+from ..model.errors import EngineUnavailable, ReconcilerError
+from ..model.event import EventName
+from ..model.ids import parse_run_id
+from ..model.plan import Plan
+from ..model.service import ServiceConfig
+from ..server.api import Status
+from ..server.socket import Server
+from .parts import State, choose_engine, open_repository, open_state, stager
+from .routes import routes
+
+log = structlog.get_logger()
+EVENTS_AGAIN = 2.0  # seconds before a broken event stream is opened again
+STACK = 1 << 20  # bytes per thread: a thread per running job must be cheap
+
+
+def serve(
+    config: ServiceConfig, *, reload: Callable[[], ServiceConfig], say: Callable[[str], None],
+    show_plan: Callable[[Plan], None] | None = None, verbose: bool = False,
+) -> int:  # fmt: skip
+    """Run until told to stop; the exit code. Raises AlreadyRunning, StateError before anything is started."""
+    configure(verbose=verbose)
+    threading.stack_size(STACK)
+    with open_state(config) as state:
+        engine = choose_engine(config, state, say)
+        try:
+            return Whole(config, state, engine, reload, show_plan).run()
+        finally:
+            engine.close()
+
+
+@dataclass(slots=True)
+class Alive:
+    """When this process was last seen working: a file's time, touched now and then and never synced."""
+
+    path: Path
+    every: float = 10.0
+    touched: float = 0.0
+
+    def last(self) -> datetime | None:
+        try:
+            return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+        except OSError:
+            return None
+
+    def __call__(self, now: datetime) -> None:
+        if abs(now.timestamp() - self.touched) >= self.every:
+            self.touched = now.timestamp()
+            with contextlib.suppress(OSError):  # a full disk is noticed where it matters
+                self.path.touch()
+
+
+class Whole:
+    """Every part of one service, wired."""
+
+    def __init__(
+        self, config: ServiceConfig, state: State, engine: Engine, reload: Callable[[], ServiceConfig],
+        show_plan: Callable[[Plan], None] | None,
+    ) -> None:  # fmt: skip
+        self.state, self.engine, self._load = state, engine, reload
+        self.clock = SystemClock()
+        self.started_at = self.clock.now()
+        self.fleet = Fleet(config)
+        self.fleet.publish_standing(state.history.standing())
+        self.emit = EventStream(state.history, self.clock.now)
+        self.kick_runs, self.kick_sync = Kick(self.clock), Kick(self.clock)
+        self.runs = self._run_loop(config)
+        self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")
+        self.sync = SyncLoop(
+            fetcher=self.fetcher, engine=lambda: engine, history=state.history, fleet=self.fleet, emit=self.emit,
+            clock_now=self.clock.now, stage=stager(config), kick_runs=self.kick_runs,
+            stop_runs=lambda job, why: self.operators.stop_runs_of(job, why), show_plan=show_plan,
+        )  # fmt: skip
+        self.operators = Operators(
+            runs=self.runs, sync=self.sync, history=state.history, fleet=self.fleet, emit=self.emit,
+            kick_runs=self.kick_runs, kick_sync=self.kick_sync,
+        )  # fmt: skip
+
+    def _run_loop(self, config: ServiceConfig) -> RunLoop:
+        history, state_dir = self.state.history, Path(config.state_dir)
+        self.pools, book = Pools(self.kick_runs), Book()
+        pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes)
+        ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir)
+        alive = Alive(state_dir / "alive")
+        return RunLoop(
+            history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
+            boot=self.clock.boot, last_alive=alive.last(), alive=alive,
+            drop_logs=lambda runs: remove_logs(state_dir, runs),
+        )  # fmt: skip
+
+    def run(self) -> int:
+        service: Service | None = None
+
+        def fatal(error: BaseException) -> None:
+            if service is not None:
+                service.fatal(error)
+
+        config = self.fleet.view.config
+        runs = Loop("run", self.runs.step, self.clock, fatal=fatal, kick=self.kick_runs)
+        sync = Loop("sync", self._sync_step, self.clock, fatal=fatal, kick=self.kick_sync)
+        parts: list[Part] = [
+            Server(socket_path(config), routes(self.operators, self.status, lambda: self.fleet.view.plan, config.instance)),
+            Background("engine-events", self._listen),
+            Background("watch", self._watch),
+        ]
+        service = Service(
+            runs=runs, sync=sync, parts=parts, clock=self.clock, status=self.status_line, reload=self.reload,
+        )  # fmt: skip
+        self.emit.emit(EventName.SERVICE_STARTED, version=__version__, engine=self.engine.name, pid=os.getpid(),
+                       instance=config.instance, source=config.source.url, ref=config.source.ref)  # fmt: skip
+        try:
+            return service.run()
+        finally:
+            self.sync.stopping.set()
+            self.pools.close()
+            self.fetcher.close()
+            self.emit.emit(EventName.SERVICE_STOPPED)
+
+    # -- what runs beside the loops ---------------------------------------------------------------------------
+    def _sync_step(self, now: datetime) -> datetime | None:
+        if not self.sync.recovered:
+            try:
+                recover_intents(self.state.history, self.engine)
+                self.sync.recovered = True
+            except EngineUnavailable:
+                pass  # the pass itself says so, and comes again
+        return self.sync.step(now)
+
+    def _listen(self, stop: threading.Event) -> None:
+        """The engine's kicks: about a run to the run loop, about a standing job to the sync loop."""
+        while not stop.is_set():
+            with contextlib.suppress(ReconcilerError):
+                for name in self.engine.events(stop):
+                    self._heard(name)
+            stop.wait(EVENTS_AGAIN)
+            self._heard("")  # events were missed: look
+
+    def _heard(self, name: str) -> None:
+        try:
+            parse_run_id(name)
+        except ValueError:
+            self.sync.changed()
+            self.kick_sync()
+        else:
+            self.runs.poke(name)
+            self.kick_runs()
+
+    def _watch(self, stop: threading.Event) -> None:
+        """The repository's kicks. A source of its own: sources belong to one thread, `watch` excepted."""
+        while not stop.is_set():
+            source = self.fetcher.source
+            if source is not None:
+                with contextlib.suppress(ReconcilerError):
+                    source.watch(stop, self.kick_sync)
+            stop.wait(1.0)
+
+    # -- status and reload ------------------------------------------------------------------------------------
+    def reload(self) -> None:
+        """SIGHUP: take the service file anew; what cannot be changed while running is said and left."""
+        old = self.fleet.view.config
+        try:
+            new = self._load()
+        except ReconcilerError as error:
+            log.error("service.reload-failed", code=error.code, error=str(error), hint=error.hint)
+            return
+        fixed = [name for name in ("instance", "engine", "state_dir", "docker_host", "process_user", "runtime_dir")
+                 if getattr(new, name) != getattr(old, name)]  # fmt: skip
+        if fixed:
+            log.error("service.reload-failed", code="restart-needed", hint="systemctl restart reconciler",
+                      error=f"cannot change {', '.join(fixed)} while running")  # fmt: skip
+            return
+        self.fleet.reconfigure(new)
+        self.emit.emit(EventName.SERVICE_RELOADED)
+        self.sync.look()
+        self.kick_sync()
+        self.kick_runs()
+
+    def degraded(self) -> tuple[str, ...]:
+        return tuple(f"{name}: {c.message} [{c.code}]" for name, c in sorted(self.fleet.conditions.items()) if not c.ok)
+
+    def status(self) -> Status:
+        view, conditions = self.fleet.view, self.fleet.conditions
+        engine = conditions.get("engine")
+        return Status(
+            instance=view.config.instance, version=__version__, pid=os.getpid(), started_at=self.started_at,
+            engine=self.engine.name, engine_ok=engine is None or engine.ok,
+            revision=self.state.history.get_meta(APPLIED) or "", ref=view.config.source.ref, synced_at=view.synced_at,
+            jobs=len(view.standing), running=self.runs.running, degraded=self.degraded(),
+        )  # fmt: skip
+
+    def status_line(self) -> str:
+        """One line for `systemctl status`."""
+        view = self.fleet.view
+        bad = self.degraded()
+        where = view.desired.commit.short if view.desired is not None else "no revision yet"
+        line = f"{len(view.standing)} jobs, {self.runs.running} running; in step with {where}"
+        return f"DEGRADED: {bad[0]}; {line}" if bad else line

@@ -1,0 +1,66 @@
+"""Print a run's output. RUN is a run id, JOB (its latest run) or JOB@02:30. With -f, until the run has ended."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from ..model.errors import UsageError
+from ..model.run import RunRecord
+from ..model.service import ServiceConfig
+
+CHUNK = 1 << 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
+    parser.add_argument("-n", "--tail", type=int, metavar="N", help="only the last N lines")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .context import find_run, ledger, settings
+
+    config = settings(args)
+    with ledger(config) as history:
+        record = find_run(history, config, args.run)
+    if args.follow:
+        follow_run(config, record.run_id, tail=args.tail)
+        return 0
+    if not record.log or not (path := Path(config.state_dir) / record.log).exists():
+        raise UsageError(f"cannot print the log of {record.run_id}: {_no_log(record)}", code="log-absent")
+    from ..history.logread import read_log
+
+    for data in read_log(path, tail=args.tail):
+        sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _no_log(record: RunRecord) -> str:
+    if record.started_at is None:
+        return f"it has not started ({record.phase.value}{f': {record.reason}' if record.reason else ''})"
+    return "it printed nothing, or its log has aged out"
+
+
+def follow_run(config: ServiceConfig, run_id: str, *, tail: int | None = None) -> None:
+    """Print what is there and what comes, until the run has ended and its log is complete."""
+    from ..history.logread import LogFollower
+    from .context import ledger
+
+    follower: LogFollower | None = None
+    while True:
+        with ledger(config) as history:
+            record = history.run(run_id)
+        if record is None:
+            return
+        done = not record.active and (record.collected or record.started_at is None)
+        if follower is None and record.log and (path := Path(config.state_dir) / record.log).exists():
+            follower = LogFollower(path, tail=tail)
+        if follower is not None:
+            for data in follower.read():
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        if done:
+            return
+        time.sleep(0.2)

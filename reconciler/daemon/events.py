@@ -1,0 +1,50 @@
+"""One stream of facts to the log and to history. A full disk loses no run: it only makes the stream poorer."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from ..history.base import History
+from ..model.errors import StateError
+from ..model.event import Event, EventName
+
+log = structlog.get_logger()
+
+_ERRORS = {
+    EventName.SYNC_FAILED, EventName.JOB_FAILED, EventName.JOB_STALLED, EventName.SLOT_MISSED, EventName.ENGINE_LOST,
+    EventName.STORAGE_DEGRADED, EventName.PLAN_REFUSED, EventName.JOB_FORBIDDEN,
+}  # fmt: skip
+_WARNINGS = {EventName.JOB_HELD, EventName.SLOT_SKIPPED, EventName.RUN_DELAYED, EventName.CLOCK_STEPPED,
+             EventName.RUN_RETRIED}  # fmt: skip
+_QUIET = {EventName.RUN_CLAIMED, EventName.RUN_DISCARDED}
+_BAD_VERDICTS = {"failed", "timed_out", "lost", "oom"}
+
+
+class EventStream:
+    """Callable: takes an Event, logs it at the right level and stores it."""
+
+    def __init__(self, history: History, now: Callable[[], datetime]) -> None:
+        self._history = history
+        self.now = now
+
+    def __call__(self, event: Event) -> None:
+        bound = log.bind(job=event.job, run=event.run, **event.fields)
+        if event.name in _QUIET:
+            bound.debug(event.name.value)
+        elif event.name in _ERRORS or event.fields.get("verdict") in _BAD_VERDICTS:
+            bound.error(event.name.value)
+        elif event.name in _WARNINGS:
+            bound.warning(event.name.value)
+        else:
+            bound.info(event.name.value)
+        if event.name in _QUIET:
+            return
+        try:
+            self._history.add_events([event])
+        except StateError as error:
+            log.error("event.unrecorded", code=error.code, event_name=event.name.value)
+
+    def emit(self, name: EventName, job: str = "", run: str = "", **fields: str | int | float | bool | None) -> None:
+        """Build and send an event of this instant."""
+        self(Event(name, self.now(), job, run, fields))

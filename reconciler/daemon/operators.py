@@ -1,0 +1,166 @@
+"""What people may ask of the running service, each by name and recorded. Called from the server's threads."""
+
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from ..apply.outcome import Result
+from ..history.base import History
+from ..model.errors import Permanent, Refusal, Transient
+from ..model.event import EventName
+from ..model.job import Concurrency
+from ..model.run import Pause, RunRecord
+from .events import EventStream
+from .fleet import Fleet
+from .requests import Request
+from .run_loop import RunLoop
+from .sync_loop import SyncLoop
+
+T = TypeVar("T")
+PASS_TIMEOUT = 1700.0  # seconds for a pass that may pull images
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedNow:
+    """What a pass made on request did. `refusals` non-empty = nothing was done."""
+
+    revision: str
+    unchanged: int
+    results: tuple[Result, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class Operators:
+    """Every method raises ReconcilerError with a code and a hint if it cannot do what was asked."""
+
+    def __init__(
+        self, *, runs: RunLoop, sync: SyncLoop, history: History, fleet: Fleet, emit: EventStream,
+        kick_runs: Callable[[], None], kick_sync: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._runs, self._sync, self._history, self._fleet, self._emit = runs, sync, history, fleet, emit
+        self._kick_runs, self._kick_sync = kick_runs, kick_sync
+
+    def _ask(self, call: Callable[[RunLoop, datetime], T]) -> T:
+        """Let the run loop do it, in its own thread."""
+        request = Request(call)
+        self._runs.requests.put(request)
+        self._kick_runs()
+        try:
+            answer: T = request.answer()
+        except FutureTimeout:
+            raise Transient("cannot reach the loop that fires: it is busy", code="service-busy") from None
+        return answer
+
+    # -- runs -------------------------------------------------------------------------------------------------
+    def run_job(self, job: str, actor: str) -> RunRecord:
+        """Start a job by hand (rules R2, R8)."""
+        return self._ask(lambda loop, now: _start(loop, job, actor, now))
+
+    def stop_run(self, run_id: str, actor: str, reason: str) -> str:
+        said = f"stopped by {actor}" + (f": {reason}" if reason else "")
+        if not self._ask(lambda loop, now: loop.ask_stop(run_id, said, now)):
+            found = self._history.run(run_id)
+            if found is None:
+                raise Permanent(f"cannot stop {run_id}: there is no such run", code="run-unknown")
+            raise Permanent(f"cannot stop {run_id}: it has ended ({found.phase.value})", code="run-ended")
+        return f"{run_id} is being stopped: TERM, its grace period, KILL."
+
+    def stop_runs_of(self, job: str, why: str) -> None:
+        """on_retire: stop."""
+        self._ask(lambda loop, now: [loop.ask_stop(run.run_id, why, now) for run in loop.active(job)])
+
+    # -- pauses -----------------------------------------------------------------------------------------------
+    def pause(self, job: str, until: datetime | None, reason: str, actor: str) -> str:
+        self._known(job)
+
+        def act(loop: RunLoop, now: datetime) -> None:
+            self._history.put_pause(Pause(job, now, until, reason, actor))
+            loop.repause(now)
+
+        self._ask(act)
+        self._emit.emit(EventName.JOB_PAUSED, job=job, actor=actor, reason=reason,
+                        until=until.strftime("%Y-%m-%dT%H:%M:%SZ") if until else "")  # fmt: skip
+        return f"{_named(job)} paused{f' until {until:%Y-%m-%d %H:%M} UTC' if until else ''}; runs go on."
+
+    def resume(self, job: str, actor: str) -> str:
+        """End the pause now: its slots are recorded as paused before it is forgotten (rule T4)."""
+
+        def act(loop: RunLoop, now: datetime) -> bool:
+            pause = next((p for p in self._history.pauses() if p.job == job), None)
+            if pause is None:
+                return False
+            self._history.put_pause(replace(pause, until=now))
+            loop.resume(now)
+            self._history.drop_pause(job)
+            loop.repause(now)
+            return True
+
+        if not self._ask(act):
+            raise Permanent(f"cannot resume {_named(job)}: not paused", code="not-paused")
+        self._emit.emit(EventName.JOB_RESUMED, job=job, actor=actor)
+        return f"{_named(job)} resumed; nothing from before now is owed."
+
+    def _known(self, job: str) -> None:
+        if job != "*" and job not in self._fleet.view.standing:
+            raise Permanent(f"cannot find job {job!r}", code="job-unknown", hint="'reconciler jobs --all' lists them")
+
+    # -- plans ------------------------------------------------------------------------------------------------
+    def approve(self, digest: str, actor: str, reason: str) -> str:
+        """Record who approved exactly this plan or commit, and look again."""
+        plan, desired = self._fleet.view.plan, self._fleet.view.desired
+        commit = desired.commit.id if desired is not None else ""
+        full = next((d for d in ((plan.digest if plan else ""), commit) if d and d.startswith(digest)), "")
+        if len(digest) < 7 or not full:
+            raise Permanent(
+                f"cannot approve {digest}: the plan that waits is {plan.digest if plan else 'not made yet'}",
+                code="plan-unknown", hint="see it with: reconciler plan",
+            )  # fmt: skip
+        self._history.approve(full, actor, self._emit.now(), reason)
+        name = EventName.REVISION_ACCEPTED if full == commit else EventName.PLAN_APPROVED
+        self._emit.emit(name, plan=full, actor=actor, reason=reason)
+        self._sync.look()
+        self._kick_sync()
+        return f"Approved {full}; the service applies it now."
+
+    def apply(self, digest: str) -> AppliedNow:
+        """Fetch, plan and apply now, and wait for it. With `digest`, only if that is the plan in force."""
+        plan = self._fleet.view.plan
+        if digest and (plan is None or not plan.digest.startswith(digest)):
+            raise Permanent(
+                f"cannot apply {digest}: the plan is {plan.digest if plan else 'not made yet'} by now",
+                code="plan-changed", hint="look at it again: reconciler plan",
+            )  # fmt: skip
+        results = self._sync.look_and_wait(PASS_TIMEOUT, self._kick_sync)
+        plan = self._fleet.view.plan
+        if plan is None:
+            condition = next((c for c in self._fleet.conditions.values() if not c.ok), None)
+            raise Transient(
+                f"cannot plan: {condition.message if condition else 'nothing is known yet'}",
+                code=condition.code if condition else "service-busy", hint=condition.hint if condition else "",
+            )  # fmt: skip
+        return AppliedNow(plan.revision, plan.unchanged, results, plan.refusals)
+
+
+def _named(job: str) -> str:
+    return "all jobs" if job == "*" else job
+
+
+def _start(loop: RunLoop, job: str, actor: str, now: datetime) -> RunRecord:
+    standing = loop.jobs.get(job)
+    if standing is None:
+        raise Permanent(f"cannot run {job!r}: no such job is applied", code="job-unknown",
+                        hint="'reconciler jobs --all' lists them")  # fmt: skip
+    if standing.forbidden:
+        raise Permanent(f"cannot run {job}: {standing.forbidden}", code="job-forbidden")
+    active = loop.active(job)
+    if active and standing.spec.concurrency_policy is Concurrency.FORBID:
+        raise Permanent(
+            f"cannot run {job}: {active[0].run_id} is {active[0].phase.value} (concurrency_policy: Forbid)",
+            code="job-active", hint=f"wait for it, or end it: reconciler stop {active[0].run_id}",
+        )  # fmt: skip
+    record = loop.start_manual(standing, actor, now)
+    if record is None:
+        raise Transient(f"cannot run {job}: this very instant is taken, try again", code="job-active")
+    return record

@@ -1,0 +1,30 @@
+"""What operators ask of the run loop: put in a queue by the server's threads, served by the loop, answered by a future."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..model.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    from .run_loop import RunLoop
+
+
+@dataclass(slots=True)
+class Request:
+    """`call(loop, now)` runs in the loop's thread; its result or expected error is what `answer` gives."""
+
+    call: Callable[["RunLoop", datetime], Any]
+    future: "Future[Any]" = field(default_factory=Future)
+
+    def serve(self, loop: "RunLoop", now: datetime) -> None:
+        try:
+            self.future.set_result(self.call(loop, now))
+        except ReconcilerError as error:
+            self.future.set_exception(error)
+
+    def answer(self, timeout: float = 20.0) -> Any:
+        """Raises the loop's error, or TimeoutError."""
+        return self.future.result(timeout)

@@ -1,0 +1,137 @@
+"""What the run loop holds in its head: open runs, what was last seen of them, and when to look again."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ..model.live import LivePhase, LiveRun
+from ..model.run import Phase, RunRecord
+
+LOOK_EVERY = 5.0  # seconds between two looks at a running run when no event speaks of it
+LOOK_PAUSE = timedelta(seconds=0.05)  # between two looks that events ask for
+LOOK_FAILED = 2.0  # seconds after a look that the engine did not answer
+
+
+@dataclass(slots=True)
+class Open:
+    """One open run. `busy` names the call in flight; `known` says whether `live` is later than our last act."""
+
+    record: RunRecord
+    live: LiveRun | None = None
+    known: bool = False
+    busy: str = ""
+    seen_at: datetime | None = None  # when `live` was answered
+    look_at: datetime | None = None  # when to ask again; None = at once if it is not known, else never
+    adopted: bool = False  # an earlier process started it
+    poked: bool = False
+    unsaved: bool = False  # the disk refused the record; the engine has acted on it
+
+
+@dataclass(slots=True)
+class Book:
+    """Belongs to the run loop's thread alone."""
+
+    runs: dict[str, Open] = field(default_factory=dict)
+
+    def of(self, job: str) -> list[RunRecord]:
+        """Active runs of a job, waiting retries included."""
+        return [entry.record for entry in self.runs.values() if entry.record.job == job and entry.record.active]
+
+    def add(self, record: RunRecord, *, adopted: bool = False) -> Open:
+        entry = self.runs[record.run_id] = Open(record, adopted=adopted)
+        return entry
+
+    def drop(self, run_id: str) -> None:
+        self.runs.pop(run_id, None)
+
+    def occupied(self) -> int:
+        """Runs that hold a place under max_running."""
+        held = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
+        return sum(1 for entry in self.runs.values() if entry.record.phase in held)
+
+    def blockers(self, record: RunRecord) -> tuple[str, ...]:
+        """Of the runs it replaces, those that have not ended."""
+        return tuple(
+            run_id for run_id in record.replaces
+            if (entry := self.runs.get(run_id)) is not None and entry.record.active
+        )  # fmt: skip
+
+    def in_order(self) -> list[Open]:
+        """Open runs, oldest slot first, so that places are given fairly."""
+        return sorted(self.runs.values(), key=lambda entry: (entry.record.slot, entry.record.run_id))
+
+    def must_look(self, entry: Open, now: datetime) -> bool:
+        """Is what we know of it too old to act on?"""
+        if entry.busy or not entry.record.active:
+            return False
+        if entry.record.phase in (Phase.RUNNING, Phase.STOPPING):
+            return not entry.known or (entry.look_at is not None and now >= entry.look_at)
+        return entry.record.phase is Phase.STARTING and entry.adopted and not entry.known
+
+    def poke(self, run_id: str, now: datetime) -> None:
+        """An event spoke of this run: look at it now, whatever was seen before."""
+        entry = self.runs.get(run_id)
+        if entry is not None:
+            entry.poked = True
+            self.after_answer(entry, now)
+
+    def after_answer(self, entry: Open, now: datetime) -> None:
+        """What was heard while a call was in flight may be newer than its answer. An engine that speaks all the time
+        must not keep us from acting: between two looks there is a moment."""
+        if not entry.poked or entry.busy:
+            return
+        entry.poked = False
+        ended = entry.live is not None and entry.live.phase is LivePhase.EXITED
+        if entry.known and not ended:
+            entry.look_at = now if entry.seen_at is None else max(now, entry.seen_at + LOOK_PAUSE)
+
+    def forget_sight(self, entry: Open) -> None:
+        entry.known, entry.look_at, entry.poked = False, None, False
+
+    def saw(self, entry: Open, live: LiveRun | None, now: datetime) -> None:
+        """A look was answered. `None` = the engine does not show it."""
+        entry.live, entry.known, entry.seen_at = live, True, now
+        running = live is not None and live.phase is LivePhase.RUNNING
+        entry.look_at = now + timedelta(seconds=LOOK_EVERY) if running else None
+
+    def unanswered(self, entry: Open, now: datetime) -> None:
+        entry.look_at = now + timedelta(seconds=LOOK_FAILED)
+
+
+class Wakes:
+    """When each job is to be decided next: a heap with lazy deletion."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[datetime, str]] = []
+        self._at: dict[str, datetime] = {}
+
+    def set(self, job: str, at: datetime | None) -> None:
+        if at is None:
+            self._at.pop(job, None)
+            return
+        self._at[job] = at
+        heapq.heappush(self._heap, (at, job))
+        if len(self._heap) > 4 * len(self._at) + 64:
+            self._heap = [(when, name) for name, when in self._at.items()]
+            heapq.heapify(self._heap)
+
+    def due(self, now: datetime) -> list[str]:
+        """Take the jobs that are due."""
+        found = []
+        while self._heap and self._heap[0][0] <= now:
+            at, job = heapq.heappop(self._heap)
+            if self._at.get(job) == at:
+                del self._at[job]
+                found.append(job)
+        return found
+
+    def next_at(self) -> datetime | None:
+        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def keep(self, jobs: Iterable[str]) -> None:
+        """Forget all other jobs."""
+        known = set(jobs)
+        self._at = {name: at for name, at in self._at.items() if name in known}

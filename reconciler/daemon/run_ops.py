@@ -1,0 +1,103 @@
+"""What workers do for the run loop: one engine call each, in, one Result out. They never touch records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engine.base import Engine, RunOrder, Usage
+from ..history.base import History
+from ..model.errors import ReconcilerError
+from ..model.job import JobSpec
+from ..model.live import LiveRun
+from ..model.run import RunRecord
+from ..model.service import ServiceConfig
+from ..runs.environment import reconciler_environment
+from ..spec.admission import effective_policy
+from .log_pump import Pumps
+
+Stager = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What is known of an ended run once its log is complete on disk."""
+
+    live: LiveRun | None
+    log_bytes: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A worker's answer. Exactly one of `value` (may be None) and `error` counts."""
+
+    op: str
+    run_id: str
+    value: object = None
+    error: ReconcilerError | None = None
+
+
+class RunOps:
+    """The engine calls a run needs, each bounded by the engine's own deadlines."""
+
+    def __init__(
+        self, engine: Callable[[], Engine], history: History, stage: Stager, pumps: Pumps, state_dir: Path
+    ) -> None:
+        self._engine, self._history, self._stage, self._pumps = engine, history, stage, pumps
+        self._state_dir = state_dir
+
+    def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
+        """Everything the engine must know to make this run ready (rule R9 included)."""
+        previous, success = self._history.run_env(run.job, run.slot)
+        ours = reconciler_environment(run, spec, previous, success)
+        return RunOrder(
+            run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
+            policy=effective_policy(config, spec.owner), image_id=run.image_id,
+            environment=(*spec.environment, *ours), staged=self._stage(spec, run.digest),
+        )  # fmt: skip
+
+    def guarded(self, op: str, run_id: str, call: Callable[[], object]) -> Result:
+        """Run `call`; expected errors become part of the Result."""
+        try:
+            return Result(op, run_id, call())
+        except ReconcilerError as error:
+            return Result(op, run_id, error=error)
+
+    def prepare(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Result:
+        return self.guarded("prepare", run.run_id, lambda: self._engine().prepare(self.order(run, spec, config)))
+
+    def launch(self, run: RunRecord) -> Result:
+        return self.guarded("launch", run.run_id, lambda: self._engine().launch(run.run_id, run.ref))
+
+    def find_start(self, run: RunRecord) -> Result:
+        return self.guarded("find_start", run.run_id, lambda: self._engine().find_start(run.run_id, run.ref))
+
+    def inspect(self, run: RunRecord) -> Result:
+        return self.guarded("inspect", run.run_id, lambda: self._engine().inspect(run.run_id, run.ref))
+
+    def stop(self, run: RunRecord, grace: float) -> Result:
+        return self.guarded("stop", run.run_id, lambda: self._engine().stop(run.run_id, run.ref, grace))
+
+    def kill(self, run: RunRecord) -> Result:
+        return self.guarded("kill", run.run_id, lambda: self._engine().kill(run.run_id, run.ref))
+
+    def collect(self, run: RunRecord) -> Result:
+        return self.guarded("collect", run.run_id, lambda: self._collected(run))
+
+    def _collected(self, run: RunRecord) -> Collected:
+        engine = self._engine()
+        live = engine.inspect(run.run_id, run.ref)
+        usage = engine.usage(run.run_id, run.ref)
+        return Collected(live, self._pumps.finish(run.run_id, run.ref, self.log_path(run)), usage)
+
+    def discard(self, run: RunRecord) -> Result:
+        return self.guarded("discard", run.run_id, lambda: self._engine().discard(run.run_id, run.ref))
+
+    def follow(self, run: RunRecord) -> None:
+        """Start streaming its output, if that is not under way."""
+        self._pumps.ensure(run.run_id, run.ref, self.log_path(run))
+
+    def log_path(self, run: RunRecord) -> Path:
+        return self._state_dir / run.log
+
+

@@ -1,0 +1,243 @@
+"""Carries out one step of one run, and books what the workers answer. The record is written before the act."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..engine.base import Prepared
+from ..history.base import History
+from ..model.errors import EngineUnavailable, InvariantBroken, NotOurs, ReconcilerError, StateError
+from ..model.event import EventName
+from ..model.job import JobSpec
+from ..model.live import LivePhase, LiveRun, StandingJob
+from ..model.run import Disposition, FailureClass, Outcome, Phase, RunRecord, SlotRecord
+from ..model.service import ServiceConfig
+from ..runs import steps
+from ..runs import transitions as to
+from ..runs.retry import next_attempt
+from .events import EventStream
+from .pools import Pools
+from .run_book import Book, Open
+from .run_ops import Collected, Result, RunOps
+
+_CLASSES = {
+    "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "registry-unavailable": FailureClass.IMAGE,
+    "pull-failed": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
+}  # fmt: skip
+DISCARD_AGAIN = 30.0  # seconds
+
+
+class RunWork:
+    """Belongs to the run loop's thread; the pools do the waiting. `storage` hears how the ledger is; `down` is called
+    when the engine did not answer."""
+
+    def __init__(
+        self, *, ops: RunOps, pools: Pools, book: Book, history: History, emit: EventStream,
+        storage: Callable[[StateError | None], None], down: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._ops, self._pools, self._book = ops, pools, book
+        self._history, self._emit, self._storage, self._down = history, emit, storage, down
+
+    # -- steps ------------------------------------------------------------------------------------------------
+    def act(
+        self, entry: Open, step: steps.Step, spec: JobSpec, job: StandingJob | None, config: ServiceConfig, now: datetime
+    ) -> None:  # fmt: skip
+        """Do what `step` says; a Wait is the caller's."""
+        run, ops = entry.record, self._ops
+        match step:
+            case steps.Prepare():
+                preparing = to.preparing(run, now)
+                if self.save(entry, preparing):
+                    self._send(entry, "prepare", "prepare", lambda: ops.prepare(preparing, spec, config))
+            case steps.Launch():
+                starting = to.starting(run, now)
+                if self.save(entry, starting):
+                    self._send(entry, "launch", "start", lambda: ops.launch(starting))
+            case steps.FindStart():
+                self._send(entry, "find_start", "keep", lambda: ops.find_start(run))
+            case steps.Adopt():
+                if entry.live is not None:
+                    self._started(entry, entry.live, now)
+            case steps.Stop(grace=grace, reason=reason):
+                self._stop(entry, grace, reason, now)
+            case steps.Kill():
+                self._send(entry, "kill", "stop", lambda: ops.kill(run))
+            case steps.Collect():
+                self._send(entry, "collect", "keep", lambda: ops.collect(run))
+            case steps.Finish(outcome=outcome, disposition=disposition):
+                self._finish(entry, outcome, disposition, spec, now)
+            case steps.GiveUp(outcome=outcome, disposition=disposition):
+                self._end(entry, to.given_up(run, outcome, now), to.slot_record(run, disposition, outcome.reason))
+            case steps.Discard():
+                self._send(entry, "discard", "keep", lambda: ops.discard(run))
+            case steps.Renew():
+                if job is not None:
+                    self._follow_up(entry, *to.renewed(run, job, now))
+
+    def look(self, entry: Open) -> None:
+        """Ask the engine about this one run."""
+        run = entry.record
+        self._send(entry, "inspect", "keep", lambda: self._ops.inspect(run))
+
+    def _send(self, entry: Open, op: str, pool: str, call: Callable[[], Result]) -> None:
+        entry.busy = op
+        self._pools.submit(pool, call)
+
+    def _stop(self, entry: Open, grace: float, reason: str, now: datetime) -> None:
+        run = entry.record
+        if run.active:
+            if run.phase is not Phase.STOPPING:
+                self._emit.emit(EventName.RUN_STOPPED, job=run.job, run=run.run_id, reason=run.stop_reason or reason)
+            self.save(entry, to.stopping(run, reason, now))
+        self._send(entry, "stop", "stop", lambda: self._ops.stop(run, grace))
+
+    def _finish(self, entry: Open, outcome: Outcome, disposition: Disposition, spec: JobSpec, now: datetime) -> None:
+        """Record the end; the next attempt is claimed first, so that a crash in between loses none."""
+        run = entry.record
+        follow = next_attempt(run, outcome, spec, now)
+        ended = to.finished(run, outcome, now)
+        if follow is None:
+            self._end(entry, ended, to.slot_record(run, disposition, outcome.reason))
+        elif self._claimed(follow):
+            self._end(entry, replace(ended, superseded_by=follow.run_id), None)
+            at = follow.retry_at.strftime("%Y-%m-%dT%H:%M:%SZ") if follow.retry_at else ""
+            self._emit.emit(EventName.RUN_RETRIED, job=run.job, run=follow.run_id, at=at, attempt=follow.attempt)
+
+    def supersede(self, entry: Open, why: str, now: datetime) -> None:
+        """A waiting attempt ends because the next slot is due (rule R4)."""
+        ended, slot = to.superseded(entry.record, why, now)
+        self._end(entry, ended, slot)
+
+    def _follow_up(self, entry: Open, old: RunRecord, fresh: RunRecord | None) -> None:
+        """Go on under the same name, or under a new one: that is claimed before the old one is written."""
+        if fresh is None or self._claimed(fresh):
+            self.save(entry, old)
+
+    def _claimed(self, run: RunRecord) -> bool:
+        try:
+            self._history.claim(run)
+        except StateError as error:
+            self._storage(error)
+            return False
+        if run.run_id not in self._book.runs:
+            self._book.add(run)
+        return True
+
+    def _end(self, entry: Open, ended: RunRecord, slot: SlotRecord | None) -> None:
+        if not self.save(entry, ended, slot):
+            return
+        took = None
+        if ended.started_at is not None and ended.finished_at is not None:
+            took = round((ended.finished_at - ended.started_at).total_seconds(), 3)
+        self._emit.emit(
+            EventName.RUN_FINISHED, job=ended.job, run=ended.run_id, verdict=ended.phase.value,
+            exit_code=ended.exit_code, reason=ended.reason, took=took, trigger=ended.trigger.value,
+            attempt=ended.attempt,
+        )  # fmt: skip
+
+    # -- answers ----------------------------------------------------------------------------------------------
+    def settle(self, result: Result, now: datetime) -> None:
+        """Book one worker's answer. The answer to a stop that was overtaken by a kill says nothing any more."""
+        entry = self._book.runs.get(result.run_id)
+        if entry is None or entry.busy != result.op:
+            return
+        entry.busy = ""
+        if isinstance(result.error, EngineUnavailable):
+            self._down()
+        if result.error is not None:
+            self._failed(entry, result.op, result.error, now)
+        else:
+            self._answered(entry, result.op, result.value, now)
+        self._book.after_answer(entry, now)
+
+    def _failed(self, entry: Open, op: str, error: ReconcilerError, now: datetime) -> None:
+        if op == "prepare" or (op == "launch" and not isinstance(error, EngineUnavailable)):
+            self._delayed(entry, error, now)
+        elif op == "discard":
+            if isinstance(error, NotOurs):
+                self.save(entry, to.discarded(entry.record))
+            entry.look_at = now + timedelta(seconds=DISCARD_AGAIN)
+        else:
+            self._book.unanswered(entry, now)
+
+    def _delayed(self, entry: Open, error: ReconcilerError, now: datetime) -> None:
+        """It provably has not started: try again, until its deadline (rule R4)."""
+        run, reason = entry.record, str(error)
+        if not run.active:
+            return
+        if reason != run.reason:
+            self._emit.emit(EventName.RUN_DELAYED, job=run.job, run=run.run_id, code=error.code, error=reason,
+                            hint=error.hint)  # fmt: skip
+        by_type = FailureClass.ENGINE if isinstance(error, EngineUnavailable) else FailureClass.REJECTED
+        failed = to.failed_before_start(run, _CLASSES.get(error.code, by_type), reason, max(now, run.slot))
+        self.save(entry, failed)
+
+    def _answered(self, entry: Open, op: str, value: object, now: datetime) -> None:
+        run = entry.record
+        if isinstance(value, Prepared) and op == "prepare":
+            made = to.prepared(run, value.ref, value.image_id, value.image_digest, now)
+            self.save(entry, made if run.active else replace(run, ref=value.ref))
+        elif op == "launch" and isinstance(value, LiveRun):
+            self._started(entry, value, now)
+        elif op == "find_start" and (value is None or isinstance(value, LiveRun)):
+            if value is not None:
+                self._book.saw(entry, value, now)
+                self._started(entry, value, now)
+            else:
+                self._follow_up(entry, *to.after_find_start(run, None, now))
+        elif op == "inspect" and (value is None or isinstance(value, LiveRun)):
+            self._inspected(entry, value, now)
+        elif op in ("stop", "kill"):
+            self._book.forget_sight(entry)
+        elif op == "collect" and isinstance(value, Collected):
+            self._collected(entry, value, now)
+        elif op == "discard":
+            entry.live = None
+            self.save(entry, to.discarded(run))
+        else:
+            raise InvariantBroken(f"{op} of {run.run_id} was answered by {value!r}")
+
+    def _started(self, entry: Open, live: LiveRun, now: datetime) -> None:
+        run = entry.record
+        self.save(entry, to.started(run, live, now))
+        self._book.saw(entry, live, now)
+        self._ops.follow(entry.record)
+        if run.started_at is None:
+            name = EventName.RUN_ADOPTED if entry.adopted else EventName.RUN_STARTED
+            begun = entry.record.started_at or now
+            self._emit.emit(name, job=run.job, run=run.run_id, late=round((begun - run.slot).total_seconds(), 3),
+                            trigger=run.trigger.value, attempt=run.attempt)  # fmt: skip
+        entry.adopted = False
+
+    def _inspected(self, entry: Open, live: LiveRun | None, now: datetime) -> None:
+        self._book.saw(entry, live, now)
+        run = entry.record
+        if live is None or live.phase is LivePhase.CREATED or run.phase not in (Phase.RUNNING, Phase.STOPPING):
+            return
+        self._ops.follow(run)
+        if entry.adopted:
+            entry.adopted = False
+            self._emit.emit(EventName.RUN_ADOPTED, job=run.job, run=run.run_id, phase=live.phase.value)
+
+    def _collected(self, entry: Open, got: Collected, _now: datetime) -> None:
+        if got.live is not None:
+            entry.live = got.live
+        self.save(entry, to.collected(entry.record, got.log_bytes, got.usage.peak_memory, got.usage.cpu_seconds))
+
+    # -- the ledger -------------------------------------------------------------------------------------------
+    def save(self, entry: Open, record: RunRecord, slot: SlotRecord | None = None) -> bool:
+        """Write the row. What the engine has already done is kept in mind if the disk refuses, and written later."""
+        try:
+            self._history.update_run(record, slot)
+        except StateError as error:
+            self._storage(error)
+            if record.phase in (Phase.RUNNING, Phase.STOPPING):
+                entry.record, entry.unsaved = record, True
+            return False
+        entry.record, entry.unsaved = record, False
+        self._storage(None)
+        return True
+
+    def save_again(self, entry: Open) -> bool:
+        """Try once more to write what the disk refused."""
+        return self.save(entry, entry.record)

@@ -1,0 +1,257 @@
+"""The first loop: fetch -> spec -> observe -> plan -> apply, one pass per `step`."""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..apply.execute import apply_plan
+from ..apply.outcome import Applied, Result
+from ..engine.base import Engine
+from ..history.base import History
+from ..model.desired import DesiredState, HeldJob
+from ..model.errors import EngineUnavailable, ReconcilerError, StateError, Transient
+from ..model.event import EventName
+from ..model.job import JobSpec
+from ..model.live import LiveState
+from ..model.plan import Plan
+from ..model.service import ServiceConfig
+from ..plan.diff import PlanContext, make_plan
+from .backoff import Backoff
+from .events import EventStream
+from .fetch import Fetcher
+from .fleet import Fleet
+
+APPLIED = "applied_revision"
+HELD = "held"  # meta: the jobs whose files are broken, for those who only read the ledger
+RELIST = 300.0  # seconds between two listings when nothing happens
+RESULTS = 20_000  # of applied actions, kept for whoever asked for a pass
+RETRY_FIRST, RETRY_MOST = 5.0, 300.0  # back-off of an engine or an action that fails, seconds
+
+
+class SyncLoop:
+    """Owns the desired state and what was last seen of the standing jobs. One thread calls `step`."""
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        engine: Callable[[], Engine],
+        history: History,
+        fleet: Fleet,
+        emit: EventStream,
+        clock_now: Callable[[], datetime],
+        stage: Callable[[JobSpec, str], tuple[tuple[str, str], ...]],
+        kick_runs: Callable[[], None],
+        stop_runs: Callable[[str, str], None],
+        show_plan: Callable[[Plan], None] | None = None,
+        workers: int = 4,
+    ) -> None:
+        self._fetcher, self._engine, self._history, self._fleet = fetcher, engine, history, fleet
+        self._emit, self._now, self._stage, self._kick_runs = emit, clock_now, stage, kick_runs
+        self._workers, self._stop_runs, self._show_plan = workers, stop_runs, show_plan
+        self.recovered = False  # were the intents of an earlier process settled?
+        self._live: LiveState | None = None
+        self._relist_at: datetime | None = None
+        self._stale = threading.Event()
+        self._settled = threading.Condition()
+        self._asked = self._answered = self._results_seen = 0
+        self._results: deque[Result] = deque(maxlen=RESULTS)
+        self._retries = Backoff(RETRY_FIRST, RETRY_MOST)
+        self._engine_backoff = Backoff(1.0, 60.0)
+        self._made_from: tuple[Any, ...] = ()
+        self._refused: str = ""
+        self._held: dict[str, str] = {}
+        self._written: set[str] = set()
+        self.stopping = threading.Event()
+        self.passes = 0
+
+    def look(self) -> int:
+        """Ask for a pass that fetches and lists whatever their own schedules say; its number."""
+        with self._settled:
+            self._asked += 1
+            return self._asked
+
+    def look_and_wait(self, timeout: float, kick: Callable[[], None]) -> tuple[Result, ...]:
+        """Ask, and wait until a pass that began later has nothing left to apply; what was applied meanwhile."""
+        with self._settled:
+            first = self._results_seen
+            self._asked += 1
+            number = self._asked
+            kick()
+            if not self._settled.wait_for(lambda: self._answered >= number, timeout):
+                raise Transient("cannot wait any longer for the pass: it goes on", code="service-busy")
+            new = self._results_seen - first
+            return tuple(self._results)[-new:] if new else ()
+
+    def step(self, now: datetime) -> datetime | None:
+        """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""
+        with self._settled:
+            asked = self._asked
+        wake_at = self._pass(now, looked=asked > self._answered)
+        if wake_at is None or wake_at > now:
+            with self._settled:
+                self._answered = asked
+                self._settled.notify_all()
+        return wake_at
+
+    def changed(self) -> None:
+        """The engine spoke of a standing job: list anew at the next pass."""
+        self._stale.set()
+
+    def _pass(self, now: datetime, *, looked: bool) -> datetime | None:
+        if self._stale.is_set():
+            self._stale.clear()
+            self._relist_at = None
+        config = self._fleet.view.config
+        desired = self._fetch(config, now, looked)
+        live = self._observe(now, looked)
+        if desired is None or live is None:
+            return self._wake(now)
+        plan = self._plan(desired, live, config, now)
+        self.passes += 1
+        if self._apply(plan, config, now):
+            self._relist_at = None  # confirm what was done by looking
+            return now
+        return self._wake(now)
+
+    # -- fetch and observe ------------------------------------------------------------------------------------
+    def _fetch(self, config: ServiceConfig, now: datetime, kicked: bool) -> DesiredState | None:
+        try:
+            desired = self._fetcher.refresh(config, self._history.get_meta(APPLIED), now, kicked=kicked)
+        except StateError:
+            raise
+        except ReconcilerError as error:
+            if self._fleet.set_condition("source", now, code=error.code, message=str(error), hint=error.hint):
+                self._emit.emit(EventName.SYNC_FAILED, code=error.code, error=str(error), hint=error.hint)
+            return self._fetcher.desired
+        if self._fleet.set_condition("source", now):
+            self._emit.emit(EventName.SYNC_RECOVERED, revision=desired.commit.short)
+        return desired
+
+    def _observe(self, now: datetime, kicked: bool) -> LiveState | None:
+        if self._live is not None and self._relist_at is not None and now < self._relist_at and not kicked:
+            return self._live
+        if self._engine_backoff.waiting("engine", now) and not kicked:
+            return None
+        try:
+            self._live = self._engine().observe()
+        except EngineUnavailable as error:
+            self._live = None
+            self._engine_backoff.failed("engine", now)
+            if self._fleet.set_condition("engine", now, code=error.code, message=str(error), hint=error.hint):
+                self._emit.emit(EventName.ENGINE_LOST, code=error.code, error=str(error), hint=error.hint)
+            return None
+        self._engine_backoff.succeeded("engine")
+        if self._fleet.set_condition("engine", now):
+            self._emit.emit(EventName.ENGINE_RECOVERED)
+        self._relist_at = now + timedelta(seconds=RELIST)
+        return self._live
+
+    # -- plan -------------------------------------------------------------------------------------------------
+    def _plan(self, desired: DesiredState, live: LiveState, config: ServiceConfig, now: datetime) -> Plan:
+        standing, approvals = self._fleet.view.standing, dict(self._history.approvals())
+        inputs = (desired, live, self._fleet.view.generation, config, tuple(sorted(approvals)))
+        old = self._fleet.view.plan
+        if old is not None and len(inputs) == len(self._made_from) and all(
+            a is b or a == b for a, b in zip(inputs[2:], self._made_from[2:], strict=True)
+        ) and inputs[0] is self._made_from[0] and inputs[1] is self._made_from[1]:
+            return old
+        context = PlanContext(
+            now=now,
+            approvals=approvals,
+            previous_revision=self._history.get_meta(APPLIED) or "",
+            active_runs=self._active_runs(),
+            stalled=self._retries.stalled,
+            preview=self._engine().preview,
+        )
+        plan = make_plan(desired, live, standing, config, context)
+        self._made_from = inputs
+        self._fleet.change(lambda view: replace(view, plan=plan, desired=desired, live=live, synced_at=now))
+        self._tell(plan, desired, now)
+        return plan
+
+    def _active_runs(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for run in self._history.active_runs():
+            if run.active:
+                counts[run.job] = counts.get(run.job, 0) + 1
+        return counts
+
+    def _tell(self, plan: Plan, desired: DesiredState, now: datetime) -> None:
+        """Events of what a person should see, once per change of state."""
+        held = {h.name: h.problems[0].message if h.problems else "" for h in desired.held.values()}
+        for name, why in held.items():
+            if self._held.get(name) != why:
+                self._emit.emit(EventName.JOB_HELD, job=name, why=why, path=desired.held[name].path)
+        if held != self._held or HELD not in self._written:
+            self._history.set_meta(HELD, json.dumps({h.name: _held_row(h) for h in desired.held.values()}))
+            self._written.add(HELD)
+        self._held = held
+        if not plan.refused:
+            self._refused = ""
+            self._fleet.set_condition("plan", now)
+        elif self._refused != plan.digest:
+            self._refused = plan.digest
+            first = plan.refusals[0]
+            self._fleet.set_condition("plan", now, code=first.code, message=first.message, hint=first.hint)
+            self._emit.emit(EventName.PLAN_REFUSED, plan=plan.digest, code=first.code, why=first.message, hint=first.hint)
+
+    # -- apply ------------------------------------------------------------------------------------------------
+    def _apply(self, plan: Plan, config: ServiceConfig, now: datetime) -> bool:
+        """Carry the plan out. True if something was changed, so that the world must be looked at again."""
+        if plan.refused:
+            return False
+        if self._history.get_meta(APPLIED) != plan.revision:
+            self._history.set_meta(APPLIED, plan.revision)
+        due = tuple(
+            action for action in plan.actions
+            if action.changes_something and not self._retries.waiting(f"{action.name} {action.digest}", now)
+        )  # fmt: skip
+        if not due:
+            return False
+        if self._show_plan is not None:
+            self._show_plan(plan)
+        applied = apply_plan(
+            replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
+            workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(), report=self._emit,
+        )  # fmt: skip
+        self._judge(applied)
+        with self._settled:
+            self._results.extend(applied.results)
+            self._results_seen += len(applied.results)
+        self._fleet.publish_standing(self._history.standing())
+        self._kick_runs()
+        for job in applied.stop_jobs:
+            self._stop_runs(job, "retired (on_retire: stop)")
+        took = round((self._now() - now).total_seconds(), 3)
+        done = sum(1 for result in applied.results if result.ok)
+        self._emit.emit(EventName.SYNC_FINISHED, revision=plan.revision[:12], plan=plan.digest, applied=done,
+                        failed=len(applied.results) - done, unchanged=plan.unchanged, took=took)  # fmt: skip
+        return done > 0
+
+    def _judge(self, applied: Applied) -> None:
+        """Back off from what failed; count what was applied again and again (rule P1)."""
+        now = self._now()
+        for result in applied.results:
+            key = f"{result.action.name} {result.action.digest}"
+            if result.ok:
+                self._retries.repeated(key, result.action.name, now)
+            else:
+                self._retries.failed(key, now)
+
+    def _wake(self, now: datetime) -> datetime | None:
+        times = [self._fetcher.poll_at, self._relist_at, self._retries.next_at(now), self._engine_backoff.next_at(now)]
+        return min((t for t in times if t is not None and t > now), default=now + timedelta(seconds=5))
+
+
+def _held_row(job: HeldJob) -> dict[str, str | int]:
+    """What `reconciler jobs` shows of a broken file: its first problem."""
+    first = next((p for p in job.problems if p.is_error), None)
+    return {
+        "path": job.path, "owner": job.owner, "line": first.line if first else 1, "column": first.column if first else 1,
+        "code": first.code if first else "", "message": first.message if first else "", "hint": first.hint if first else "",
+    }  # fmt: skip

@@ -1,0 +1,123 @@
+"""In: orders. Out: standing jobs and runs as containers of a Docker Engine (20.10 or later).
+
+A standing job is a container that is created and never started; a run is a container of its own. Building an engine
+asks nothing of the Engine: one that is away shows as EngineUnavailable on use. Every method may be called from several
+threads. What is here is the Protocol; the parts stand in `docker_*.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from threading import Event as Flag
+
+from ..model.ids import container_name
+from ..model.job import JobSpec
+from ..model.live import LivePhase, LiveRun, LiveState
+from ..spec.argv import final_argv
+from . import labels
+from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
+from .docker_acquire import Acquirer
+from .docker_client import DEFAULT_TIMEOUTS, Clients, Timeouts, translated
+from .docker_core import Core
+from .docker_events import kicks
+from .docker_listing import Sources, read_listing
+from .docker_logs import read_logs
+from .docker_runs import Runs
+from .docker_standing import Standing
+from .docker_usage import UsageSampler
+
+
+class DockerEngine:
+    """The Engine Protocol on Docker. `owned(ref)` asks the ledger whether a full container id is ours (rule P2).
+
+    `docker_host` is unix:///path or tcp://host:port; "" = DOCKER_HOST, else the local socket.
+    """
+
+    name = "docker"
+
+    def __init__(
+        self,
+        context: EngineContext,
+        *,
+        owned: Callable[[str], bool],
+        docker_host: str = "",
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    ) -> None:
+        self._clients = Clients(docker_host, timeouts)
+        self._core = Core(context, owned, self._clients)
+        acquirer = Acquirer(self._core)
+        self._standing = Standing(self._core, acquirer)
+        self._runs = Runs(self._core, acquirer)
+        self._usage = UsageSampler(self._core)
+
+    def ping(self) -> str:
+        with translated("reach", "Docker Engine"):
+            self._clients.get().ping()
+        version = self._clients.version()
+        return f"Docker Engine {version.engine} (API {version.api}) at {self._clients.url}"
+
+    def observe(self) -> LiveState:
+        context = self._core.context
+        wanted = {"label": [f"{labels.INSTANCE}={context.instance}"]}
+        with translated("list", "containers"):
+            rows = self._clients.get().containers(all=True, filters=wanted)
+            if not isinstance(rows, list):
+                raise TypeError("a listing is a list")
+        sources = Sources(
+            context, self._core.recognise, self._runs.ended, self._runs.started_at, self._standing.busy.held
+        )
+        state, self._standing.leftovers = read_listing(rows, sources)
+        for run in state.runs.values():
+            if run.phase is LivePhase.RUNNING:
+                self._usage.sample(run.ref)
+        return state
+
+    def inspect_drift(self, job: str, order: StandingOrder) -> tuple[str, ...]:
+        return self._standing.drift(job, order)
+
+    def resolve(self, order: StandingOrder) -> Installed:
+        return self._standing.resolve(order)
+
+    def install(self, order: StandingOrder) -> Installed:
+        return self._standing.install(order)
+
+    def retire(self, job: str) -> None:
+        self._standing.retire(job)
+
+    def prepare(self, order: RunOrder) -> Prepared:
+        return self._runs.prepare(order)
+
+    def launch(self, run_id: str, ref: str) -> LiveRun:
+        live = self._runs.launch(run_id, ref)
+        self._usage.sample(ref)
+        return live
+
+    def find_start(self, run_id: str, ref: str) -> LiveRun | None:
+        return self._runs.find_start(run_id, ref)
+
+    def stop(self, run_id: str, ref: str, grace: float) -> None:
+        self._usage.sample(ref)
+        self._runs.stop(run_id, ref, grace)
+
+    def kill(self, run_id: str, ref: str) -> None:
+        self._usage.sample(ref)
+        self._runs.kill(run_id, ref)
+
+    def inspect(self, run_id: str, ref: str) -> LiveRun | None:
+        return self._runs.inspect(run_id, ref)
+
+    def usage(self, run_id: str, ref: str) -> Usage:
+        return self._usage.usage(run_id, ref)
+
+    def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
+        return read_logs(self._core, ref or container_name(self._core.context.instance, run_id), run_id, cursor, follow)
+
+    def discard(self, run_id: str, ref: str) -> None:
+        self._runs.discard(run_id, ref)
+
+    def events(self, stop: Flag) -> Iterator[str]:
+        return kicks(self._core, stop, self._runs.note_oom)
+
+    def preview(self, spec: JobSpec) -> Preview:
+        return Preview(final_argv(spec))
+
+    def close(self) -> None:
+        self._clients.close()

@@ -1,0 +1,240 @@
+"""In: an Engine's address. Out: one docker client per thread with deadlines, and docker's errors as ours.
+
+Building a client costs no call; the API version is asked for once, on first use. The user's own docker configuration
+(logins, proxies, headers) is never used: what the service may do stands in the service file.
+"""
+
+import os
+import socket
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from json import JSONDecodeError
+
+import docker
+import requests
+import urllib3
+from docker import auth, tls
+from docker.transport import unixconn
+
+from ..model.errors import EngineRejected, EngineUnavailable
+from . import docker_errors
+
+LOCAL_SOCKET = "unix:///var/run/docker.sock"
+OLDEST_API, PREFERRED_API = (1, 41), (1, 44)  # what we speak: Docker Engine 20.10 and later
+HINT_AWAY = "Is dockerd running, and may this user use its socket? See `systemctl status docker`."
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds without an answer until a call counts as failed. `pull` bounds a whole pull, `idle` a silent stream."""
+
+    call: float = 30.0
+    start: float = 60.0
+    pull: float = 1500.0
+    idle: float = 60.0
+    connect: float = 5.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    api: str
+    engine: str
+
+
+class _UnixConnection(unixconn.UnixHTTPConnection):
+    """docker's own leaves its socket open when the connection fails."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self.unix_socket)
+        except OSError:
+            self.close()
+            raise
+
+
+class _UnixPool(unixconn.UnixHTTPConnectionPool):
+    def _new_conn(self) -> _UnixConnection:
+        return _UnixConnection(self.base_url, self.socket_path, self.timeout)
+
+
+class UnixAdapter(unixconn.UnixHTTPAdapter):
+    def get_connection(self, url: str, proxies: object = None) -> _UnixPool:
+        with self.pools.lock:
+            if self.pools.get(url) is None:
+                self.pools[url] = _UnixPool(url, self.socket_path, self.timeout, maxsize=self.max_pool_size)
+            pool: _UnixPool = self.pools[url]
+            return pool
+
+
+class Clients:
+    """docker clients by thread. docker's own is not safe across threads: it is a requests.Session."""
+
+    def __init__(self, docker_host: str, timeouts: Timeouts) -> None:
+        self.url = docker_host or os.environ.get("DOCKER_HOST", "") or LOCAL_SOCKET
+        self.timeouts = timeouts
+        self._local = threading.local()
+        self._all: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
+        self._streams: weakref.WeakKeyDictionary[requests.Response, docker.APIClient] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._version: Version | None = None
+
+    @property
+    def local(self) -> bool:
+        """True if the Engine sees the same files as we do, as far as its address tells."""
+        return self.url.startswith("unix://")
+
+    @property
+    def socket_path(self) -> str:
+        return self.url.removeprefix("unix://") if self.local else ""
+
+    def get(self, timeout: float | None = None) -> docker.APIClient:
+        """This thread's client. `timeout` (seconds, default `call`) holds for its next calls."""
+        client: docker.APIClient | None = getattr(self._local, "client", None)
+        version = self.version()
+        if client is None or client.api_version != version.api:
+            client = self._local.client = self._build(version.api)
+        client.timeout = self.timeouts.call if timeout is None else timeout  # type: ignore[assignment]
+        return client
+
+    def command(
+        self, method: str, path: str, params: dict[str, str] | None = None, *, timeout: float | None = None
+    ) -> None:
+        """A request that answers 204 (done) or 304 (was so already) and nothing else.
+
+        docker's own methods take any 2xx for a success; what something else than an Engine answers is no success.
+        Raises docker's errors and ValueError: call it inside `translated`.
+        """
+        client = self.get(timeout)
+        response = client.request(
+            method, f"{client.base_url}/v{client.api_version}{path}", params=params, timeout=client.timeout
+        )
+        raise_for_status(response)
+        if response.status_code not in (204, 304):
+            raise ValueError(f"status {response.status_code} instead of 204")
+
+    def stream(self, method: str, path: str, params: dict[str, str], *, idle: float | None) -> requests.Response:
+        """A streaming answer on a client of its own, which goes with it. Silence of `idle` seconds breaks it
+        (None = never). Raises docker's errors: call it inside `translated`."""
+        client = self._build(self.version().api)
+        try:
+            url = f"{client.base_url}/v{client.api_version}{path}"
+            response = client.request(method, url, params=params, stream=True, timeout=(self.timeouts.connect, idle))
+            raise_for_status(response)
+        except BaseException:
+            client.close()
+            raise
+        self._streams[response] = client  # lives as long as its answer
+        return response
+
+    def version(self) -> Version:
+        """What the Engine speaks, asked once. Raises EngineUnavailable, or EngineRejected if it is too old."""
+        if self._version is None:
+            client = self._build("{}.{}".format(*OLDEST_API))
+            client.timeout = self.timeouts.call  # type: ignore[assignment]
+            try:
+                with translated("reach", "Docker Engine"):
+                    self._version = _agree(client.version(api_version=False))
+            finally:
+                client.close()
+        return self._version
+
+    def forget_version(self) -> None:
+        """Ask again on the next use: the Engine was upgraded under us."""
+        self._version = None
+
+    def close(self) -> None:
+        with self._lock:
+            clients, streams = list(self._all), list(self._streams)
+        for response in streams:
+            cut(response)
+        for client in clients:
+            client.close()
+
+    def _build(self, api: str) -> docker.APIClient:
+        with translated("use", "docker_host"):
+            client = docker.APIClient(
+                base_url=self.url, version=api, timeout=int(self.timeouts.call), tls=self._tls(), max_pool_size=2
+            )
+        if self.local:
+            client.mount("http+docker://", UnixAdapter(self.url.replace("unix:", "http+unix:", 1), max_pool_size=2))
+        client.trust_env = False  # no proxies, no .netrc
+        client._general_configs = {}  # type: ignore[attr-defined] # no headers or proxies of the user
+        client._auth_configs = auth.AuthConfig({})  # type: ignore[attr-defined]
+        with self._lock:
+            self._all.add(client)
+        return client
+
+    def _tls(self) -> tls.TLSConfig | bool:
+        """The client certificate that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH name, for a tcp:// address."""
+        if not self.url.startswith(("tcp://", "https://")) or not os.environ.get("DOCKER_TLS_VERIFY"):
+            return False
+        folder = os.environ.get("DOCKER_CERT_PATH") or os.path.join(os.path.expanduser("~"), ".docker")  # noqa: PTH118,PTH111
+        cert, key, authority = (os.path.join(folder, f"{name}.pem") for name in ("cert", "key", "ca"))  # noqa: PTH118
+        return tls.TLSConfig(client_cert=(cert, key), ca_cert=authority, verify=True)
+
+
+def raise_for_status(response: requests.Response) -> None:
+    """Raise docker's APIError, with the Engine's own words, for an answer of status 400 or more."""
+    try:
+        response.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        with response:
+            docker.errors.create_api_error_from_http_exception(error)
+
+
+def cut(response: requests.Response) -> None:
+    """End a stream that another thread is reading: it sees an end of file."""
+    try:
+        response.raw.shutdown()
+    except (OSError, ValueError):
+        pass  # it has ended by itself
+
+
+def _agree(answer: object) -> Version:
+    """The API version to speak: the preferred one, or the nearest that the Engine has."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("ApiVersion"), str):
+        raise EngineUnavailable("cannot reach Docker Engine: its answer is not one of Docker's", hint=HINT_AWAY)
+    newest = _pair(answer["ApiVersion"])
+    if newest < OLDEST_API:
+        raise EngineRejected(
+            f"cannot use this Docker Engine: API {answer['ApiVersion']} is too old",
+            code="engine-too-old",
+            hint="Docker Engine 20.10 (API 1.41) or later is needed.",
+        )
+    oldest = _pair(str(answer.get("MinAPIVersion") or "1.0"))
+    major, minor = max(min(newest, PREFERRED_API), oldest)
+    return Version(f"{major}.{minor}", str(answer.get("Version", "?")))
+
+
+def _pair(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
+
+
+@contextmanager
+def translated(verb: str, thing: str) -> Iterator[None]:
+    """Turn every error of docker, HTTP and JSON into EngineUnavailable or EngineRejected (see docker_errors)."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise docker_errors.from_answer(verb, thing, error.status_code, str(error.explanation or error)) from error
+    except docker.errors.DockerException as error:
+        hint = "Use unix:///path/to/docker.sock or tcp://host:port."
+        raise EngineRejected(f"cannot {verb} {thing}: {error}", code="docker-host", hint=hint) from error
+    except (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
+        raise EngineUnavailable(f"cannot {verb} {thing}: the Engine does not answer in time", hint=HINT_AWAY) from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        reason = docker_errors.short(error)
+        raise EngineUnavailable(f"cannot {verb} {thing}: {reason}", hint=HINT_AWAY) from error
+    except (JSONDecodeError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        # An answer that is not of Docker's shape: what it did is unknown.
+        message = f"cannot {verb} {thing}: the Engine's answer cannot be read"
+        raise EngineUnavailable(message, hint=HINT_AWAY) from error

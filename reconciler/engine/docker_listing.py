@@ -1,0 +1,102 @@
+"""In: one filtered listing of the Engine. Out: the standing jobs and runs in it that are provably ours (rule P2).
+
+The rows tell nearly all; only an ended run is inspected, once, for its exit code, times and OOM flag.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..model.ids import is_job_name, undotted
+from ..model.live import LiveJob, LivePhase, LiveRun, LiveState
+from . import labels
+from .base import EngineContext
+from .docker_drift import STARTED
+from .labels import Kind, Mark
+
+_EXITED = re.compile(r"Exited \((\d+)\)")
+_PHASES = {
+    "created": LivePhase.CREATED, "running": LivePhase.RUNNING, "paused": LivePhase.RUNNING,
+    "restarting": LivePhase.RUNNING, "exited": LivePhase.EXITED, "dead": LivePhase.EXITED,
+}  # fmt: skip
+HALF_MADE = "an interrupted replacement left a container behind"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the parser asks beside the rows: whose an object is, an ended run in full, a known start, jobs in work."""
+
+    context: EngineContext
+    recognise: Callable[[Mapping[str, str], str, str], Mark | None]  # (labels, name, id)
+    ended: Callable[[str, str], LiveRun | None]  # (run id, ref)
+    started_at: Callable[[str], datetime | None]
+    busy: Callable[[str], bool]
+
+
+@dataclass(slots=True)
+class _Seen:
+    jobs: dict[str, LiveJob] = field(default_factory=dict)
+    runs: dict[str, LiveRun] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    half_made: dict[str, LiveJob] = field(default_factory=dict)
+    complete: bool = True
+
+
+def read_listing(rows: list[Mapping[str, Any]], sources: Sources) -> tuple[LiveState, frozenset[str]]:
+    """The live state, and the jobs of which a half-made replacement is there. A row in doubt makes it incomplete."""
+    seen = _Seen()
+    for row in rows:
+        try:
+            _row(row, sources, seen)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            seen.complete = False
+    for job, extra in seen.half_made.items():
+        if not sources.busy(job):
+            live = seen.jobs.get(job)
+            seen.jobs[job] = _drifted(live or extra, HALF_MADE)
+    state = LiveState("docker", seen.jobs, seen.runs, seen.complete, seen.taken)
+    return state, frozenset(seen.half_made)
+
+
+def _row(row: Mapping[str, Any], sources: Sources, seen: _Seen) -> None:
+    ref, state = str(row["Id"]), str(row["State"])
+    name = row["Names"][0].removeprefix("/") if row["Names"] else ""
+    marked: Mapping[str, str] = row["Labels"]
+    if state == "removing":
+        return
+    mark = sources.recognise(marked, name, ref)
+    if mark is None:
+        _foreign(name, ref, sources.context, seen)
+    elif mark.kind is Kind.RUN:
+        seen.runs[mark.run] = _run(row, mark, sources)
+    elif mark.kind is Kind.STANDING:
+        drift = (STARTED,) if state == "exited" else ()
+        job = LiveJob(mark.job, mark.digest, mark.revision, mark.owner, ref, str(row["ImageID"]), drift)
+        (seen.half_made if name.endswith(labels.NEW_SUFFIX) else seen.jobs)[mark.job] = job
+
+
+def _foreign(name: str, ref: str, context: EngineContext, seen: _Seen) -> None:
+    """An object that claims our instance and is not ours: if it holds a job's name, that is an error of the plan."""
+    job = undotted(name.removeprefix(f"{context.instance}."))
+    if name.startswith(f"{context.instance}.") and is_job_name(job):
+        seen.taken[job] = ref
+
+
+def _run(row: Mapping[str, Any], mark: Mark, sources: Sources) -> LiveRun:
+    ref, phase = str(row["Id"]), _PHASES[str(row["State"])]
+    if phase is LivePhase.EXITED:
+        full = sources.ended(mark.run, ref)
+        if full is not None:
+            return full
+    code = _EXITED.match(str(row["Status"])) if phase is LivePhase.EXITED else None
+    return LiveRun(
+        mark.run, mark.job, ref, phase,
+        exit_code=int(code[1]) if code else None,
+        started_at=None if phase is LivePhase.CREATED else sources.started_at(ref),
+    )  # fmt: skip
+
+
+def _drifted(job: LiveJob, why: str) -> LiveJob:
+    return LiveJob(job.name, job.digest, job.revision, job.owner, job.ref, job.image_id, (*job.drift, why))

@@ -1,0 +1,81 @@
+"""In: a spec. Out: what this host cannot give it: refusals before anything is changed, and warnings for the plan."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..model.errors import EngineRejected
+from ..model.job import JobSpec, Resources
+from ..spec.argv import final_argv
+from .process_spawn import MAX_ARGUMENT
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_DEFAULT = Resources()
+
+
+def warnings(spec: JobSpec) -> Iterator[str]:
+    """One sentence for each field that the job sets and `process` cannot honour."""
+    yield "image: not used; the command runs on this host with this host's programs"
+    if spec.script is None and not spec.command and not spec.entrypoint:
+        yield "command: the image's own is unknown here; give `command` or `script`"
+    if spec.mounts:
+        yield f"volumes: not mounted ({', '.join(mount.target for mount in spec.mounts)})"
+    if spec.networks != ("default",):
+        yield f"networks: not honoured ({', '.join(spec.networks)}); the job uses this host's network"
+    if spec.user is not None:
+        yield "user: not honoured; the service's `process_user` is used"
+    if spec.cap_add:
+        yield "cap_add: not honoured; the job has no capabilities"
+    if spec.read_only:
+        yield "read_only: not honoured; the job sees this host's files"
+    for name in ("cpus", "memory", "pids_limit", "shm_size"):
+        if getattr(spec.resources, name) != getattr(_DEFAULT, name):
+            yield f"resources.{name}: not enforced"
+    for file in spec.files:
+        yield f"files: {file.target} is found at $RECONCILER_FILES{_rooted(file.target)}, not at its own path"
+    odd = [name for name, _ in spec.environment if not IDENTIFIER.match(name)]
+    if odd:
+        yield f"environment: the shell drops names that are no identifiers ({', '.join(odd)})"
+
+
+def _rooted(target: str) -> str:
+    return target if target.startswith("/") else f"/{target}"
+
+
+def check(spec: JobSpec, path: str) -> tuple[str, ...]:
+    """The final argv, if this host can run it (rule P4). Raises EngineRejected. `path` is the job's PATH."""
+    argv = final_argv(spec)
+    if not argv:
+        raise EngineRejected(
+            f"cannot run {spec.name}: the image's own command is unknown to the process engine",
+            code="command-missing",
+            hint="Give the job a `command` or `script`, or use the docker engine.",
+        )
+    if any(len(argument.encode()) > MAX_ARGUMENT for argument in argv):
+        raise EngineRejected(
+            f"cannot run {spec.name}: an argument is longer than {MAX_ARGUMENT} bytes",
+            code="argument-too-long",
+            hint="Move the script into `files:` and call it from there.",
+        )
+    _check_program(spec, argv, path)
+    if spec.working_dir is not None and not Path(spec.working_dir).is_dir():
+        raise EngineRejected(
+            f"cannot run {spec.name}: this host has no folder {spec.working_dir}",
+            code="working-dir-missing",
+            hint="On the process engine `working_dir` is a folder of this host; without it the job gets its own.",
+        )
+    return argv
+
+
+def _check_program(spec: JobSpec, argv: Sequence[str], path: str) -> None:
+    program = argv[0]
+    if "/" in program and not program.startswith("/"):
+        return  # relative to the working folder, which the run may fill first
+    if shutil.which(program, mode=os.F_OK | os.X_OK, path=path) is None:
+        raise EngineRejected(
+            f"cannot run {spec.name}: this host has no program {program!r}",
+            code="command-missing",
+            hint="Install it on this host, or use the docker engine, which takes it from the image.",
+        )

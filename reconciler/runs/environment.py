@@ -1,0 +1,30 @@
+"""In: a run and the slots before it. Out: the RECONCILER_* variables that it finds in its environment (rule R9)."""
+
+from datetime import UTC, datetime
+
+from ..model.job import JobSpec
+from ..model.run import RunRecord
+
+
+def reconciler_environment(
+    run: RunRecord, spec: JobSpec, previous_slot: datetime | None, previous_success: datetime | None
+) -> tuple[tuple[str, str], ...]:
+    """All eight, always; a slot that there was not yet is the empty string. Instants are ISO 8601 in UTC."""
+    return (
+        ("RECONCILER_JOB", spec.name),
+        ("RECONCILER_RUN_ID", run.run_id),
+        ("RECONCILER_SLOT", iso(run.slot)),
+        ("RECONCILER_PREVIOUS_SLOT", iso(previous_slot)),
+        ("RECONCILER_PREVIOUS_SUCCESS", iso(previous_success)),
+        ("RECONCILER_ATTEMPT", str(run.attempt)),
+        ("RECONCILER_TRIGGER", run.trigger.value),
+        ("RECONCILER_REVISION", run.revision),
+    )
+
+
+def iso(at: datetime | None) -> str:
+    """`2026-11-24T02:00:00Z`; with milliseconds if there are any, as in a run by hand."""
+    if at is None:
+        return ""
+    spec = "milliseconds" if at.microsecond else "seconds"
+    return at.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")

@@ -1,0 +1,148 @@
+"""What the service is asked and what it answers, as values; the same on the socket and on any later listener.
+
+Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/runs/stop, /v1/pause,
+/v1/resume, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from .shapes import ApiError, Shape
+
+__all__ = [
+    "ApiError",
+    "Applied",
+    "ApplyPlan",
+    "Approve",
+    "Done",
+    "Failure",
+    "PauseJob",
+    "RefusalLine",
+    "ResultLine",
+    "ResumeJob",
+    "RunAccepted",
+    "RunJob",
+    "Shape",
+    "Status",
+    "StopRun",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob(Shape):
+    """POST /v1/jobs/run."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunAccepted(Shape):
+    """The answer to it. The run is claimed: it is on disk and will be started or accounted for."""
+
+    run_id: str
+    job: str
+    slot: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun(Shape):
+    """POST /v1/runs/stop."""
+
+    run_id: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseJob(Shape):
+    """POST /v1/pause. `job` is a name or `*`; without `until` (or with an empty one) until resumed."""
+
+    job: str
+    until: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeJob(Shape):
+    """POST /v1/resume."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPlan(Shape):
+    """POST /v1/apply. With `digest`, exactly that plan or nothing. POST /v1/sync takes no body and answers alike."""
+
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve(Shape):
+    """POST /v1/approve. `digest` is a plan's digest or the commit id of a rewritten history."""
+
+    digest: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Shape):
+    """The answer to pause, resume, stop, sync and approve: one sentence for the person who asked."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine(Shape):
+    """One action of an applied plan."""
+
+    kind: str
+    name: str
+    ok: bool
+    error: str = ""
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalLine(Shape):
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Shape):
+    """The answer to apply."""
+
+    revision: str
+    applied: int
+    failed: int
+    unchanged: int
+    refused: bool = False
+    results: tuple[ResultLine, ...] = ()
+    refusals: tuple[RefusalLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Shape):
+    """The answer to GET /v1/status. `degraded` lists what does not work now, a sentence each."""
+
+    instance: str
+    version: str
+    pid: int
+    started_at: datetime
+    engine: str
+    engine_ok: bool
+    revision: str = ""  # applied; "" = none yet
+    ref: str = ""
+    synced_at: datetime | None = None  # the last pass that read the repository
+    jobs: int = 0
+    running: int = 0
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Shape):
+    """Every answer with a status of 400 and above."""
+
+    error: str
+    code: str
+    hint: str = ""

@@ -1,0 +1,204 @@
+"""The service's unix socket: in, handlers by route; out, a listening socket that only the right people may use.
+
+Every connection is one request in a thread of its own, at most MAX_CONNECTIONS at once.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+from ..model.errors import Permanent
+from .exchange import (
+    Handler,
+    Handlers,
+    Refused,
+    Request,
+    Response,
+    answer,
+    failure,
+    read_request,
+    write_response,
+)
+from .peer import Peer, group_id, peer_of
+
+__all__ = ["Handler", "Peer", "Request", "Response", "Server", "ServerError"]
+
+MAX_CONNECTIONS = 16
+GROUP = "reconciler"
+_PATH_LIMIT = 107  # bytes of sun_path on Linux, less its zero
+_STOP_SECONDS = 5.0
+
+
+class ServerError(Permanent):
+    """The socket cannot be made. Codes: socket-in-use, socket-path, socket-error."""
+
+    code = "socket-error"
+
+
+class Server:
+    """`start` returns when clients can connect; `stop` when no handler runs any more, or after a few seconds."""
+
+    def __init__(self, path: str | Path, handlers: Handlers, *, group: str | int = GROUP) -> None:
+        self._path, self._handlers = Path(path), handlers
+        self._group = group_id(group) if isinstance(group, str) else group
+        self._listener: socket.socket | None = None
+        self._inode = (0, 0)
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._acceptor = threading.Thread(target=self._accept, name="socket", daemon=True)
+
+    def start(self) -> None:
+        """Raises ServerError. A stale socket file is replaced, one that answers never."""
+        try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._listener = _listen(self._path, self._group)
+            found = self._path.stat()
+        except OSError as error:
+            raise ServerError(f"cannot listen on {self._path}: {error.strerror or error}") from error
+        self._inode = (found.st_dev, found.st_ino)
+        self._acceptor.start()
+
+    def stop(self) -> None:
+        """Idempotent. Takes the file away if it is still ours."""
+        if self._listener is None or self._stopping.is_set():
+            return
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            found = self._path.stat()
+            if (found.st_dev, found.st_ino) == self._inode:
+                self._path.unlink()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self._acceptor.join(_STOP_SECONDS)
+        self._listener.close()
+        with self._lock:
+            running = list(self._threads)
+        until = time.monotonic() + _STOP_SECONDS
+        for thread in running:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as error:
+                if self._stopping.is_set() or error.errno in (errno.EBADF, errno.EINVAL):
+                    return
+                self._stopping.wait(0.2)  # out of descriptors or memory: that passes
+                continue
+            self._serve_in_thread(connection)
+
+    def _serve_in_thread(self, connection: socket.socket) -> None:
+        if not self._places.acquire(blocking=False):
+            with connection, contextlib.suppress(OSError):
+                full = failure(HTTPStatus.SERVICE_UNAVAILABLE, "service-busy", "too many requests at once", "try again")
+                connection.settimeout(1.0)
+                write_response(connection, full, self._stopping.is_set)
+            return
+        thread = threading.Thread(target=self._serve, args=(connection,), name="request", daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection, contextlib.suppress(OSError):  # a client that has gone needs no answer
+                response = self._respond(connection)
+                if response is not None:
+                    write_response(connection, response, self._stopping.is_set)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+            self._places.release()
+
+    def _respond(self, connection: socket.socket) -> Response | None:
+        peer = peer_of(connection)
+        if not peer.may(self._group):
+            return failure(
+                HTTPStatus.FORBIDDEN, "not-permitted", f"{peer.actor} may not give orders to this service",
+                f"join the group {GROUP!r}, or ask root",
+            )  # fmt: skip
+        try:
+            request = read_request(connection, peer)
+        except Refused as refused:
+            return failure(refused.status, refused.code, str(refused), refused.hint)
+        return None if request is None else answer(self._handlers, request)
+
+
+def _listen(path: Path, group: int | None) -> socket.socket:
+    """Bind beside and rename into place: at no moment is there a socket with looser permissions, or none."""
+    fresh = path.with_name(path.name + ".new")
+    if len(os.fsencode(fresh)) > _PATH_LIMIT:
+        raise ServerError(
+            f"cannot listen on {path}: the path is longer than {_PATH_LIMIT - len('.new')} bytes", code="socket-path",
+            hint="set runtime_dir to a shorter path in the service file",
+        )  # fmt: skip
+    with _start_lock(path):
+        _refuse_if_taken(path)
+        fresh.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(fresh))
+            if group is not None:
+                with contextlib.suppress(PermissionError):  # not root and no member: the group then stays our own
+                    os.chown(fresh, -1, group)
+            fresh.chmod(0o660)
+            listener.listen(MAX_CONNECTIONS)
+            fresh.rename(path)
+        except BaseException:
+            listener.close()
+            fresh.unlink(missing_ok=True)
+            raise
+    return listener
+
+
+@contextlib.contextmanager
+def _start_lock(path: Path) -> Iterator[None]:
+    """Two services that start on one path at once: the second looks only when the first can be seen."""
+    handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        until = time.monotonic() + _STOP_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_if_taken(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ServerError(f"cannot listen on {path}: it is not a socket", code="socket-path", hint="move it away")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return  # nobody listens: stale
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ETIMEDOUT):
+                raise
+    raise ServerError(
+        f"cannot listen on {path}: another service answers there", code="socket-in-use",
+        hint="stop it, or set runtime_dir to another directory in the service file",
+    )  # fmt: skip

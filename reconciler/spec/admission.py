@@ -1,0 +1,201 @@
+"""In: a job and the service file. Out: why policy does not allow it (rule S1). The global policy is the ceiling."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import NamedTuple
+
+from ..model.job import JobSpec, Mount, Resources, ScheduleKind
+from ..model.service import DEFAULT_OWNER, GRANTABLE_CAPABILITIES, Policy, ServiceConfig
+from ..schedule.cron import smallest_interval
+from .durations import format_duration, format_size
+from .globs import matches_any
+from .images import image_allowed
+
+# What would hand the host or the service itself to a job, whatever a policy says. Also refused: what contains them.
+_ENGINE_PATHS = (
+    "/var/run/docker.sock", "/run/docker.sock", "/var/run/containerd", "/run/containerd", "/var/run/podman", "/run/podman",
+    "/var/lib/docker", "/var/lib/containerd", "/etc/docker", "/proc", "/sys", "/dev", "/etc/reconciler",
+)  # fmt: skip
+
+
+class Violation(NamedTuple):
+    """A reason to refuse; `pointer` names the field within the job file."""
+
+    pointer: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+def owner_of(config: ServiceConfig, job_name: str) -> str | None:
+    """The first owner, in the order of the service file, whose paths match; None if there are owners but none has it."""
+    if not config.owners:
+        return DEFAULT_OWNER
+    return next((owner.name for owner in config.owners if matches_any(owner.paths, job_name)), None)
+
+
+def effective_policy(config: ServiceConfig, owner: str) -> Policy:
+    """What the owner may ask for. An owner with a policy of its own has exactly what it lists, at most the global one.
+
+    `images`: the owner's globs where it has some; the global ones hold beside them, see `admit`.
+    """
+    own, top = _own_policy(config, owner), config.policy
+    if own is None:
+        return top
+    return Policy(
+        images=top.images if own.images is None else own.images,
+        binds=tuple(_common_roots(top.binds, own.binds)),
+        networks=_common(top.networks, own.networks),
+        capabilities=_common(top.capabilities, own.capabilities),
+        external_volumes=_common(top.external_volumes, own.external_volumes),
+        min_interval=max(filter(None, (top.min_interval, own.min_interval)), default=None),
+        max_resources=_lower(top.max_resources, own.max_resources),
+    )
+
+
+def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
+    """Every violation as `(pointer, code, message, hint)`; () = allowed."""
+    policy = effective_policy(config, spec.owner)
+    return tuple(
+        violation
+        for check in (
+            _images(spec, policy, config),
+            _mounts(spec, policy, config),
+            _networks(spec, policy),
+            _capabilities(spec, policy),
+            _resources(spec, policy),
+            _interval(spec, policy),
+        )
+        for violation in check
+    )
+
+
+def _own_policy(config: ServiceConfig, owner: str) -> Policy | None:
+    return next((item.policy for item in config.owners if item.name == owner), None)
+
+
+def _images(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:
+    for patterns in dict.fromkeys((config.policy.images, policy.images)):
+        if patterns is not None and not image_allowed(patterns, spec.image):
+            hint = f"Allowed: {', '.join(patterns[:5])}" if patterns else "No image is allowed."
+            yield Violation("/image", "image-not-allowed", f"the image {spec.image} is not allowed for {spec.owner}", hint)
+            return
+
+
+def _networks(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
+    for name in spec.networks:
+        if name not in ("default", "none") and (name not in policy.networks or name in ("host", "bridge")):
+            allowed = ", ".join(("default", "none", *policy.networks))
+            message = f"the network {name} is not allowed for {spec.owner}"
+            yield Violation("/networks", "network-not-allowed", message, f"Allowed: {allowed}")
+
+
+def _capabilities(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
+    for name in spec.cap_add:
+        if name not in GRANTABLE_CAPABILITIES:
+            message = f"the capability {name} is never granted"
+            yield Violation("/cap_add", "capability-not-allowed", message, "It would give power over the host.")
+        elif name not in policy.capabilities:
+            message = f"the capability {name} is not allowed for {spec.owner}"
+            yield Violation("/cap_add", "capability-not-allowed", message, "The service file grants `capabilities`.")
+
+
+def _interval(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
+    if policy.min_interval is None or spec.schedule.kind is ScheduleKind.MANUAL:
+        return
+    # A line of five fields fires at most once a minute: no need to search.
+    by_minute = spec.schedule.kind is ScheduleKind.CRON and len(spec.schedule.expression.split()) != 6
+    if by_minute and policy.min_interval <= 60:
+        return
+    interval = smallest_interval(spec.schedule)
+    if interval is not None and interval < policy.min_interval:
+        message = f"fires every {format_duration(interval)}, but {spec.owner} may at most every "
+        message += format_duration(policy.min_interval)
+        yield Violation("/schedule", "interval-too-short", message)
+
+
+# -- mounts ----------------------------------------------------------------------------------------------------
+
+
+def _mounts(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:
+    for index, mount in enumerate(spec.mounts):
+        reason = _mount_fault(mount, policy, config)
+        if reason:
+            code, message, hint = reason
+            yield Violation(f"/volumes/{index}", code, f"{message} for {spec.owner}", hint)
+
+
+def _mount_fault(mount: Mount, policy: Policy, config: ServiceConfig) -> tuple[str, str, str] | None:
+    if mount.type == "volume" and mount.external and mount.source not in policy.external_volumes:
+        return "volume-not-allowed", f"the external volume {mount.source} is not allowed", "The service file lists them."
+    if mount.type != "bind":
+        return None
+    hidden = next((path for path in _hidden_paths(config) if _below(path, mount.source) or _below(mount.source, path)), "")
+    if hidden:
+        return "bind-not-allowed", f"a bind of {mount.source} shows {hidden} and is not allowed", "No policy can allow it."
+    if not _is_normal(mount.source) or not any(_below(mount.source, root) for root in policy.binds):
+        allowed = f"Allowed: {', '.join(policy.binds)}" if policy.binds else "Use a named volume, or `files:`."
+        return "bind-not-allowed", f"a bind of {mount.source} is not allowed", allowed
+    return None
+
+
+def _hidden_paths(config: ServiceConfig) -> Iterator[str]:
+    yield from _ENGINE_PATHS
+    yield from (path.rstrip("/") for path in (config.state_dir, config.runtime_dir) if path)
+    if config.docker_host.startswith("unix://"):
+        yield config.docker_host.removeprefix("unix://")
+
+
+def _is_normal(path: str) -> bool:
+    """Absolute, with no part that climbs or stands still: the engine would resolve it to another place."""
+    return path.startswith("/") and not any(part in ("", ".", "..") for part in path.split("/")[1:])
+
+
+def _below(path: str, root: str) -> bool:
+    """Component by component: `/srv/data-evil` is not below `/srv/data`."""
+    root = root.rstrip("/")
+    return path == root or path.startswith(root + "/")
+
+
+# -- limits ----------------------------------------------------------------------------------------------------
+
+
+def _resources(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
+    if policy.max_resources is None:
+        return
+    for field in fields(Resources):
+        ceiling, asked = getattr(policy.max_resources, field.name), getattr(spec.resources, field.name)
+        if ceiling is None or (asked is not None and asked <= ceiling):
+            continue
+        say = format_size if field.name in ("memory", "shm_size") else "{:g}".format
+        pointer = f"/resources/{field.name}"
+        if asked is None:
+            message = f"{spec.owner} must limit {field.name}, to at most {say(ceiling)}"
+            yield Violation(pointer, "limit-missing", message, f"resources: {{{field.name}: {say(ceiling)}}}")
+        else:
+            message = f"{field.name} {say(asked)} is more than the {say(ceiling)} that {spec.owner} may have"
+            yield Violation(pointer, "limit-exceeded", message)
+
+
+def _common(top: Iterable[str], own: Iterable[str]) -> tuple[str, ...]:
+    allowed = set(top)
+    return tuple(name for name in own if name in allowed)
+
+
+def _common_roots(top: Iterable[str], own: Iterable[str]) -> Iterator[str]:
+    """The deeper one of each pair where one lies below the other."""
+    wide = tuple(top)
+    for root in own:
+        if any(_below(root, other) for other in wide):
+            yield root
+        else:
+            yield from (other for other in wide if _below(other, root))
+
+
+def _lower(top: Resources | None, own: Resources | None) -> Resources | None:
+    """The lower ceiling of each limit."""
+    if top is None or own is None:
+        return top or own
+    pairs = {field.name: (getattr(top, field.name), getattr(own, field.name)) for field in fields(Resources)}
+    lower = {name: min((v for v in pair if v is not None), default=None) for name, pair in pairs.items()}
+    return Resources(**lower)

@@ -1,0 +1,255 @@
+"""In: the merged fields of one job. Out: its JobSpec, and what is wrong beyond its shape."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+from ..model.job import (
+    CatchUp,
+    FileMount,
+    HistoryLimits,
+    JobSpec,
+    OnRetire,
+    PullPolicy,
+    Resources,
+    Retries,
+    Schedule,
+    ScheduleKind,
+)
+from ..model.problem import SpecProblem
+from ..model.service import ServiceConfig
+from ..schedule import cron
+from .admission import admit
+from .durations import format_duration
+from .images import parse_image
+from .layers import Merged
+
+Remark = tuple[str, str, str]  # code, message, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What all files of one pass share. `checked` remembers the verdict on each distinct schedule."""
+
+    config: ServiceConfig
+    checked: dict[Schedule, tuple[list[Remark], list[Remark]]] = field(default_factory=dict)
+
+    def check(self, schedule: Schedule) -> tuple[list[Remark], list[Remark]]:
+        verdict = self.checked.get(schedule)
+        if verdict is None:
+            verdict = self.checked[schedule] = cron.validate(schedule)
+        return verdict
+
+
+class _Build:
+    """One job being built; problems are collected, and values that are wrong are passed over."""
+
+    def __init__(self, merged: Merged, shared: Pass) -> None:
+        self.merged = merged
+        self.values = merged.values
+        self.shared = shared
+        self.problems: list[SpecProblem] = []
+
+    def report(self, tokens: tuple[str, ...], code: str, message: str, hint: str = "", *, warning: bool = False) -> None:
+        self.problems.append(self.merged.problem(tokens, code, message, hint, warning=warning))
+
+
+def build_spec(
+    name: str, owner: str, merged: Merged, texts: Mapping[str, tuple[str, str]], shared: Pass
+) -> tuple[JobSpec | None, list[SpecProblem]]:
+    """The spec, or None if a problem is an error. `texts` has, by target, path and text of each `files: from`."""
+    build = _Build(merged, shared)
+    values = merged.values
+    _check_identity(build, name, owner)
+    schedule = _schedule(build)
+    image = _image(build)
+    if schedule is None or image is None:
+        return None, build.problems
+    limits = shared.config.limits
+    spec = JobSpec(
+        name=name,
+        owner=owner,
+        schedule=schedule,
+        image=image,
+        description=values.get("description", ""),
+        labels=_pairs(values.get("labels")),
+        suspend=values.get("suspend", False),
+        command=values.get("command"),
+        entrypoint=values.get("entrypoint"),
+        script=values.get("script"),
+        working_dir=values.get("working_dir"),
+        user=values.get("user"),
+        environment=_pairs(values.get("environment")),
+        resources=_resources(build),
+        mounts=values.get("volumes", ()),
+        networks=values.get("networks", ("default",)),
+        timeout=values.get("timeout", limits.default_timeout),
+        stop_grace_period=values.get("stop_grace_period", 30.0),
+        concurrency_policy=values.get("concurrency_policy", JobSpec.concurrency_policy),
+        retries=_retries(build),
+        start_deadline=values.get("start_deadline"),
+        catch_up=_enum(values, "catch_up", CatchUp, CatchUp.LATEST),
+        on_retire=_enum(values, "on_retire", OnRetire, OnRetire.DRAIN),
+        protect=values.get("protect", False),
+        history=HistoryLimits(**values["history"]) if "history" in values else HistoryLimits(),
+        pull_policy=_enum(values, "pull_policy", PullPolicy, PullPolicy.MISSING),
+        read_only=values.get("read_only", False),
+        cap_add=values.get("cap_add", ()),
+        files=_files(build, texts),
+        moved_from=values.get("moved_from"),
+    )
+    _check_targets(build, spec)
+    for violation in admit(spec, shared.config):
+        tokens = tuple(violation.pointer.split("/")[1:])
+        build.report(tokens, violation.code, violation.message, violation.hint)
+    failed = any(problem.is_error for problem in build.problems)
+    return (None if failed else spec), build.problems
+
+
+def _pairs(values: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(values.items())) if values else ()
+
+
+def _enum(values: dict[str, Any], name: str, kind: Callable[[str], Any], default: Any) -> Any:
+    return kind(values[name]) if name in values else default
+
+
+def _check_identity(build: _Build, name: str, owner: str) -> None:
+    values, last = build.values, name.rpartition("/")[2]
+    if values.get("name", last) != last:
+        hint = f'Remove the line, write "{last}", or rename the file; `moved_from` keeps the history of a renamed job.'
+        build.report(("name",), "name-disagrees", f'the name "{values["name"]}" is not that of the file', hint)
+    if values.get("owner", owner) != owner:
+        message = f'{name} belongs to {owner}, not to "{values["owner"]}": the service file decides by path'
+        build.report(("owner",), "owner-disagrees", message, "Remove the line, or move the file.")
+    if values.get("moved_from") == name:
+        build.report(("moved_from",), "moved-from-itself", "this is the job's own name")
+
+
+# -- schedule --------------------------------------------------------------------------------------------------
+
+
+def _schedule(build: _Build) -> Schedule | None:
+    """Warnings and errors of the cron line itself included; None if there is no usable one."""
+    said = build.values.get("schedule")
+    if said is None:
+        hint = 'Write `schedule: "30 2 * * *"`, `schedule: "@every 1h"` or `schedule: manual`.'
+        build.report((), "schedule-missing", "schedule is missing, here and in every _defaults.yaml above", hint)
+        return None
+    inner = said if isinstance(said, dict) else {}
+    text = _expression(build, said)
+    if text is None:
+        return None
+    kind, canonical, every = cron.normalise(text)
+    dst = _beside(build, inner, "dst") or {}
+    schedule = Schedule(
+        kind=kind,
+        expression="" if kind is ScheduleKind.MANUAL else canonical,
+        timezone=_beside(build, inner, "timezone") or build.shared.config.timezone,
+        gap=dst.get("gap", "after"),
+        overlap=dst.get("overlap", "once"),
+        every=every,
+    )
+    errors, warnings = build.shared.check(schedule)
+    for code, message, hint in errors:
+        build.report(_blamed(build, code, inner), code, message, hint)
+    for code, message, hint in warnings:
+        build.report(("schedule",), code, message, hint, warning=True)
+    return None if errors else schedule
+
+
+def _expression(build: _Build, said: Any) -> str | None:
+    """The text of the schedule, whichever form it has."""
+    if isinstance(said, str):
+        return said
+    if ("cron" in said) == ("every" in said):
+        build.report(("schedule",), "schedule-invalid", "schedule needs either `cron` or `every`")
+        return None
+    return str(said["cron"]) if "cron" in said else f"@every {said['every']}"
+
+
+def _beside(build: _Build, inner: dict[str, Any], name: str) -> Any:
+    """A setting that may stand in the schedule or beside it; in one file it must stand once."""
+    outer = build.values.get(name)
+    if name in inner and outer is not None:
+        if build.merged.layer_of(("schedule",)) is build.merged.layer_of((name,)) and outer != inner[name]:
+            build.report((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")
+    return inner.get(name, outer)
+
+
+def _blamed(build: _Build, code: str, inner: dict[str, Any]) -> tuple[str, ...]:
+    """Where an error of a schedule was written; an unknown zone may come from three places."""
+    if code != "timezone-unknown":
+        return ("schedule",)
+    return ("schedule", "timezone") if "timezone" in inner else ("timezone",)
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------
+
+
+def _image(build: _Build) -> str | None:
+    image: str | None = build.values.get("image")
+    if image is None:
+        hint = "Write `image: busybox:1.36`, or put it into a _defaults.yaml."
+        build.report((), "image-missing", "image is missing, here and in every _defaults.yaml above", hint)
+        return None
+    try:
+        parse_image(image)
+    except ValueError as error:
+        build.report(("image",), "image-invalid", f"image {error}", "Write it like registry.example.org/team/name:tag.")
+        return None
+    return image
+
+
+def _resources(build: _Build) -> Resources:
+    said = build.values.get("resources")
+    if said is None:
+        return Resources()
+    limits = {key: value for key, value in said.items() if key != "size"}
+    if "size" not in said:
+        return Resources(**limits)
+    sizes = build.shared.config.sizes
+    size = sizes.get(said["size"])
+    if size is None:
+        near = get_close_matches(said["size"], sizes, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"known sizes: {', '.join(sorted(sizes)) or 'none'}"
+        build.report(("resources", "size"), "size-unknown", f'the service file has no size "{said["size"]}"', hint)
+        return Resources(**limits)
+    return replace(size, **limits)
+
+
+def _retries(build: _Build) -> Retries:
+    said = build.values.get("retries")
+    if not said:
+        return Retries()
+    retries = Retries(**said)
+    if retries.max_delay < retries.delay:
+        if "max_delay" not in said:
+            return replace(retries, max_delay=retries.delay)
+        message = f"retries: max_delay is less than the delay of {format_duration(retries.delay)}"
+        build.report(("retries", "max_delay"), "value-out-of-range", message)
+    return retries
+
+
+def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMount, ...]:
+    """A `from` that could not be read is not in `texts`; its problem is known already."""
+    found = []
+    for target, file in build.values.get("files", {}).items():
+        origin, content = texts.get(target, ("", "")) if "from" in file else ("", file.get("content", ""))
+        found.append(FileMount(target, content, file["mode"], origin))
+    return tuple(found)
+
+
+def _check_targets(build: _Build, spec: JobSpec) -> None:
+    """Two mounts cannot have one target."""
+    taken: set[str] = set()
+    places = [(mount.target, ("volumes", str(index))) for index, mount in enumerate(spec.mounts)]
+    places += [(file.target, ("files", file.target)) for file in spec.files]
+    for target, tokens in places:
+        if target in taken:
+            build.report(tokens, "target-twice", f"something else is mounted at {target} already")
+        taken.add(target)
+    if spec.script is not None and spec.script.startswith("#!") and "sh" not in spec.script.split("\n", 1)[0]:
+        hint = "Call the interpreter in the script, or use `command` and `files`."
+        build.report(("script",), "shebang", "a script is always run by sh; this first line is a comment", hint, warning=True)

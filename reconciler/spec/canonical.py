@@ -1,0 +1,124 @@
+"""A JobSpec <-> plain data, and its digest: the identity of what a job file means, however it was written."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ..model.job import JobSpec, Schedule, ScheduleKind
+
+Data = dict[str, Any]
+_DEFAULTS = JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image="")
+_FIELDS = tuple(field.name for field in fields(JobSpec))
+# Not part of what a job is: `moved_from` says how it came to be.
+_DIGESTED = tuple((name, getattr(_DEFAULTS, name)) for name in _FIELDS if name not in ("moved_from", "name", "owner"))
+
+
+def to_data(spec: JobSpec) -> Data:
+    """Plain JSON-able data of every field, defaults written out: a later default never changes a stored spec."""
+    return {name: _plain(getattr(spec, name)) for name in _FIELDS}
+
+
+def from_data(data: Mapping[str, Any]) -> JobSpec:
+    """The inverse of `to_data`. Fields that are missing get their defaults, unknown ones are ignored, so that another
+    version's record can be read. Raises KeyError, TypeError or ValueError on what is no such record."""
+    spec = _reader(JobSpec)(data)
+    assert isinstance(spec, JobSpec)
+    return spec
+
+
+def digest_of(spec: JobSpec) -> str:
+    """sha256, in hex, of the canonical JSON of what is not a default: a field added later changes no old digest.
+
+    The order of volumes and files means nothing, nor does the path that a file's text came from.
+    """
+    data: Data = {"name": spec.name, "owner": spec.owner}
+    for name, default in _DIGESTED:
+        value = getattr(spec, name)
+        if value is not default and value != default:
+            data[name] = _DIGEST_FORMS[name](value) if name in _DIGEST_FORMS else _sparse(value)
+    text = _encode(data)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
+    "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
+    "files": lambda files: sorted([file.target, file.content, file.mode] for file in files),
+}
+
+
+def _plain(value: Any) -> Any:
+    names = _names(type(value))
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def _sparse(value: Any) -> Any:
+    """Like `_plain`, but without fields that have their default."""
+    defaults = _defaults(type(value))
+    if defaults is None:
+        return list(value) if type(value) is tuple else value
+    data = {}
+    for name, default in defaults:
+        item = getattr(value, name)
+        if item is not default and item != default:
+            data[name] = list(item) if type(item) is tuple else item
+    return data
+
+
+@lru_cache(maxsize=64)
+def _names(kind: type) -> tuple[str, ...] | None:
+    return tuple(field.name for field in fields(kind)) if hasattr(kind, "__dataclass_fields__") else None
+
+
+@lru_cache(maxsize=64)
+def _defaults(kind: type) -> tuple[tuple[str, object], ...] | None:
+    if not hasattr(kind, "__dataclass_fields__"):
+        return None
+    return tuple((field.name, field.default) for field in fields(kind))
+
+
+# -- reading back: one reader per annotation ------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """How plain data becomes a value of this type again."""
+    if hasattr(kind, "__dataclass_fields__"):
+        hints = get_type_hints(kind)
+        readers = tuple((field.name, _reader(hints[field.name])) for field in fields(kind))
+        return lambda data: kind(**{name: read(data[name]) for name, read in readers if name in data})
+    options = get_args(kind)
+    if get_origin(kind) is tuple:
+        return _tuple_reader(options)
+    if type(None) in options:
+        (inner,) = (_reader(option) for option in options if option is not type(None))
+        return lambda value: None if value is None else inner(value)
+    return _scalar_reader(kind)
+
+
+def _tuple_reader(options: tuple[Any, ...]) -> Callable[[Any], Any]:
+    if options[-1] is Ellipsis:
+        item = _reader(options[0])
+        return lambda values: tuple(item(value) for value in values)
+    parts = tuple(_reader(option) for option in options)
+    return lambda values: tuple(read(value) for read, value in zip(parts, values, strict=True))
+
+
+def _scalar_reader(kind: Any) -> Callable[[Any], Any]:
+    if issubclass(kind, StrEnum) or kind is float:
+        return lambda value: kind(value)
+
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{kind.__name__} expected, {type(value).__name__} found")
+        return value
+
+    return check

@@ -1,0 +1,216 @@
+"""In: the snapshot of a commit and the service file. Out: the desired state. Parses what changed, and nothing else.
+
+Each file's result is remembered with a stamp of all that it depends on: its blob, the blobs of the `_defaults.yaml`
+above it, the service file, and the blobs of the files it takes in. Nothing here raises on bad input: a file that
+cannot be used becomes a held job, and never looks like a deleted one (rule D2).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..model.desired import DesiredState, Entry, HeldJob, Snapshot
+from ..model.job import DesiredJob
+from ..model.problem import SpecProblem
+from ..model.service import ServiceConfig
+from .admission import owner_of
+from .build import Pass
+from .document import guarded
+from .layers import Layer
+from .onefile import Draft, draft_job, finish_job, read_layer
+from .tree import JobFile, TreeSorter, owner_or_default
+
+BATCH = 512  # blobs held in memory at a time
+
+Read = Callable[[Sequence[str]], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What one file came to. Of a job file `job` or `held` is set; of a `_defaults.yaml`, `layer` unless it is broken.
+
+    `uses`: (full path, blob) of the files whose contents went in; a blob "" stands for a file that is missing.
+    """
+
+    blob: str
+    context: str  # of the folder
+    job: DesiredJob | None = None
+    held: HeldJob | None = None
+    layer: Layer | None = None
+    problems: tuple[SpecProblem, ...] = ()
+    uses: tuple[tuple[str, str], ...] = ()
+
+
+Cache = Mapping[str, Parsed]  # by full path
+
+
+def desire(snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache) -> tuple[DesiredState, Cache]:
+    """The state that `snapshot` asks for, and the cache for the next call. `read` gets the blobs that are missing.
+
+    What `read` raises goes through: an unreadable repository is not an invalid one.
+    """
+    work = _Work(snapshot, read, config, cache)
+    work.read_defaults()
+    work.read_jobs()
+    return work.state(), work.done
+
+
+class _Work:
+    """One pass over one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache) -> None:
+        self.snapshot = snapshot
+        self.read = read
+        self.cache = cache
+        self.shared = Pass(config)
+        self.tree = TreeSorter(snapshot, config).sort()
+        self.done: dict[str, Parsed] = {}
+        self._blobs: dict[str, str] = {}
+
+    @property
+    def blobs(self) -> Mapping[str, str]:
+        """The blob of every file, by full path; made when it is first asked for."""
+        if not self._blobs:
+            self._blobs = {entry.full_path: entry.blob for entry in self.snapshot.entries}
+        return self._blobs
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def read_defaults(self) -> None:
+        """Every `_defaults.yaml`: few, and all job files below depend on them."""
+        missing = []
+        for path, entry in self.tree.defaults.items():
+            known = self.cache.get(path)
+            if known is not None and known.blob == entry.blob and path not in self.tree.broken:
+                self.done[path] = known
+            else:
+                missing.append(entry)
+        for entry, data in self._contents(missing):
+            folder = entry.full_path.rpartition("/")[0]
+            layer, problems = read_layer(data, entry.path, folder, inherited=True)
+            self.done[entry.full_path] = Parsed(entry.blob, "", layer=layer, problems=problems)
+        for path, problem in self.tree.broken.items():
+            self.done[path] = Parsed("", "", problems=(problem,))
+
+    def read_jobs(self) -> None:
+        cache, done = self.cache, self.done
+        missing: list[JobFile] = []
+        for file in self.tree.jobs:
+            entry = file.entry
+            known = cache.get(entry.full_path)
+            if (
+                known is not None
+                and known.blob == entry.blob
+                and known.context == file.folder.context
+                and (not known.uses or self._still_holds(known))
+            ):
+                done[entry.full_path] = known
+            else:
+                missing.append(file)
+        for start in range(0, len(missing), BATCH):
+            self._parse(missing[start : start + BATCH])
+
+    def _still_holds(self, known: Parsed) -> bool:
+        return all(self.blobs.get(path, "") == blob for path, blob in known.uses)
+
+    def _contents(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        found = self.read(list(dict.fromkeys(entry.blob for entry in entries))) if entries else {}
+        return ((entry, found[entry.blob]) for entry in entries)
+
+    def _parse(self, files: Sequence[JobFile]) -> None:
+        """Two rounds, since only the job files say which other files they take in. What takes in none is finished at
+        once: a tree of nodes that lives on is what the garbage collector would walk again and again."""
+        waiting: list[tuple[JobFile, Draft]] = []
+        contents = self._contents([file.entry for file in files])
+        for file, (_, data) in zip(files, contents, strict=True):
+            draft = self._draft(file, data)
+            if draft.sources:
+                waiting.append((file, draft))
+            else:
+                self.done[file.entry.full_path] = self._finish(file, draft, {})
+        wanted = dict.fromkeys(source.blob for _, draft in waiting for source in draft.sources if source.blob)
+        texts = self.read(list(wanted)) if wanted else {}
+        for file, draft in waiting:
+            self.done[file.entry.full_path] = self._finish(file, draft, texts)
+
+    def _draft(self, file: JobFile, data: bytes) -> Draft:
+        above = [self.done[path] for path in file.folder.chain]
+        layers = [parsed.layer for parsed in above if parsed.layer is not None]
+        owner, entry = owner_of(self.shared.config, file.name), file.entry
+        folder = entry.full_path.rpartition("/")[0]
+        draft = guarded(
+            entry.path, lambda: draft_job(data, file.name, owner, entry.path, folder, layers, self.blobs)
+        )
+        inherited = tuple(p for parsed in above if parsed.layer is None for p in parsed.problems if p.is_error)
+        if not isinstance(draft, Draft):
+            return Draft(file.name, owner or "", entry.path, None, (), inherited + draft)
+        if inherited:  # the defaults cannot be used, so nobody knows what this job is
+            return Draft(draft.name, draft.owner, draft.path, None, (), inherited + draft.problems)
+        return draft
+
+    def _finish(self, file: JobFile, draft: Draft, texts: Mapping[str, bytes]) -> Parsed:
+        finished = guarded(draft.path, lambda: finish_job(draft, texts, self.shared))
+        job, problems = finished if len(finished) == 2 and isinstance(finished[1], tuple) else (None, finished)
+        held = None
+        if job is None:
+            owner = owner_or_default(self.shared.config, draft.name)
+            held = HeldJob(draft.name, draft.path, owner, tuple(p for p in problems if p.is_error))
+        uses = tuple((source.full_path, source.blob) for source in draft.sources)
+        return Parsed(file.entry.blob, file.folder.context, job, held, None, problems, uses)
+
+    # -- the state --------------------------------------------------------------------------------------------
+
+    def state(self) -> DesiredState:
+        jobs: dict[str, DesiredJob] = {}
+        held: dict[str, HeldJob] = {}
+        problems: set[SpecProblem] = {*self.snapshot.problems, *self.tree.problems}
+        used: set[str] = set()
+        for parsed in self.done.values():
+            if parsed.job is not None:
+                jobs[parsed.job.spec.name] = parsed.job
+            elif parsed.held is not None:
+                held[parsed.held.name] = parsed.held
+            if parsed.problems:
+                problems.update(parsed.problems)
+            if parsed.uses:
+                used.update(path for path, _ in parsed.uses)
+        for blocked in (*self.tree.held, *_move_conflicts(jobs, held)):
+            jobs.pop(blocked.name, None)
+            held[blocked.name] = _joined(held.get(blocked.name), blocked)
+            problems.update(blocked.problems)
+        return DesiredState(
+            commit=self.snapshot.commit,
+            ref=self.snapshot.ref,
+            jobs=jobs,
+            held=held,
+            problems=tuple(sorted(problems)),
+            ignored=tuple(entry.path for entry in self.tree.ignored if entry.full_path not in used),
+            missing_paths=self.snapshot.missing_paths,
+            descends=self.snapshot.descends,
+            entries=len(self.tree.jobs) + len(self.tree.held),
+        )
+
+
+def _joined(known: HeldJob | None, other: HeldJob) -> HeldJob:
+    if known is None:
+        return other
+    return HeldJob(known.name, known.path, known.owner, tuple(dict.fromkeys(known.problems + other.problems)))
+
+
+def _move_conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob]) -> list[HeldJob]:
+    """One history has one heir, and no heir while its owner lives."""
+    heirs: dict[str, list[DesiredJob]] = {}
+    for job in jobs.values():
+        if job.spec.moved_from is not None:
+            heirs.setdefault(job.spec.moved_from, []).append(job)
+    found = []
+    for old, claimants in heirs.items():
+        if len(claimants) == 1 and old not in jobs and old not in held:
+            continue
+        for job in claimants:
+            others = ", ".join(other.name for other in claimants if other is not job)
+            message = f'moved_from: "{old}" is ' + (f"claimed by {others} too" if others else "still there")
+            line = job.lines["moved_from"].line
+            hint = "Delete the old file in the same commit." if not others else "Only one of them can have its history."
+            problem = SpecProblem(job.path, line, 1, "moved-from-taken", message, hint, "/moved_from")
+            found.append(HeldJob(job.name, job.path, job.spec.owner, (problem,)))
+    return found

@@ -1,0 +1,67 @@
+"""In: the bytes of a file and a schema. Out: typed data with places, or every problem: the boundary for hostile input."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+from ..model.problem import SpecProblem
+from .nodes import Mapping, locate, pointer
+from .rules import Faults, Rule, compile_rule
+from .schemas import SchemaName, schema
+from .yamlread import read_yaml
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that fits its schema. `data` is typed by the schema; `root` knows the places."""
+
+    path: str
+    data: dict[str, object]
+    root: Mapping
+
+    def problem(
+        self, tokens: tuple[str, ...], code: str, message: str, hint: str = "", *, warning: bool = False
+    ) -> SpecProblem:
+        """A problem of the value that `tokens` names."""
+        line, column = locate(self.root, tokens)
+        severity = "warning" if warning else "error"
+        return SpecProblem(self.path, line, column, code, message, hint, pointer(tokens), severity)
+
+
+@lru_cache(maxsize=4)
+def rule_of(name: SchemaName) -> Rule:
+    return compile_rule(schema(name), schema(name))
+
+
+def guarded(path: str, work: Callable[[], T]) -> T | tuple[SpecProblem, ...]:
+    """What `work` returns; or, if it fails on this file in a way nobody thought of, one problem that says so.
+
+    The one boundary of rule S4: no file, whatever it holds, keeps the others from being read.
+    """
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001
+        message = f"cannot read this file ({type(error).__name__})"
+        return (SpecProblem(path, 1, 1, "unreadable-file", message, "Please report it, with the file, as a bug."),)
+
+
+def read_document(data: bytes, path: str, name: SchemaName) -> Document | tuple[SpecProblem, ...]:
+    """Read and check one file. Whatever the bytes are: a Document, or at least one problem; never an exception."""
+    return guarded(path, lambda: _read(data, path, name))
+
+
+def _read(data: bytes, path: str, name: SchemaName) -> Document | tuple[SpecProblem, ...]:
+    root, problems = read_yaml(data, path)
+    if root is None:
+        return tuple(problems)
+    faults: Faults = []
+    values = rule_of(name).read(root, faults)
+    assert isinstance(values, dict)
+    if faults:
+        from .messages import explain  # jsonschema is heavy, and only needed for files that are wrong
+
+        problems += explain(values, root, path, name, faults)
+    return tuple(problems) if problems else Document(path, values, root)

@@ -1,0 +1,103 @@
+"""In: the bytes of one file and the defaults above it. Out: a desired job, or every reason why there is none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import normpath
+
+from ..model.job import DesiredJob
+from ..model.problem import SpecProblem
+from .build import Pass, build_spec
+from .canonical import digest_of
+from .document import Document, read_document
+from .layers import Layer, Merged, make_layer, merge
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A `files: {target: {from: ...}}` of one job. `blob` is "" if the commit has no such file."""
+
+    target: str
+    full_path: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job file that was read; what it takes in is known, but not read yet. `merged` None: it cannot be used."""
+
+    name: str
+    owner: str
+    path: str
+    merged: Merged | None
+    sources: tuple[Source, ...]
+    problems: tuple[SpecProblem, ...]
+
+
+def read_layer(data: bytes, path: str, folder: str, *, inherited: bool) -> tuple[Layer | None, tuple[SpecProblem, ...]]:
+    """One file on its own: a layer unless a problem is an error. `folder` is its full path in the repository."""
+    document = read_document(data, path, "job")
+    if not isinstance(document, Document):
+        return None, document
+    layer = make_layer(document, folder, inherited=inherited)
+    return (layer if layer.usable else None), layer.problems
+
+
+def draft_job(
+    data: bytes, name: str, owner: str | None, path: str, folder: str, above: Sequence[Layer], blobs: Mapping[str, str]
+) -> Draft:
+    """`blobs`: the blob of every file of the snapshot, by full path."""
+    own, problems = read_layer(data, path, folder, inherited=False)
+    found = list(problems)
+    if owner is None:
+        message = "no owner of the service file has this path"
+        found.append(SpecProblem(path, 1, 1, "no-owner", message, "An administrator lists `owners` and their `paths`."))
+    if own is None or owner is None:
+        return Draft(name, owner or "", path, None, (), tuple(found))
+    merged = merge((*above, own)) if above else merge((own,))
+    sources = tuple(_sources(merged, blobs, found)) if "files" in merged.values else ()
+    return Draft(name, owner, path, merged, sources, tuple(found))
+
+
+def _sources(merged: Merged, blobs: Mapping[str, str], problems: list[SpecProblem]) -> list[Source]:
+    """Where each `from` leads: a path relative to the file that says it, among the files of the commit."""
+    found = []
+    for target, file in merged.values["files"].items():
+        if "from" not in file:
+            continue
+        tokens = ("files", target, "from")
+        folder = merged.layer_of(tokens[:2]).folder
+        path = normpath(f"{folder}/{file['from']}" if folder else file["from"])
+        if file["from"].startswith("/") or path.split("/")[0] == ".." or path == ".":
+            message = "`from` must be a relative path that stays in the repository"
+            problems.append(merged.problem(tokens, "from-outside", message))
+            continue
+        blob = blobs.get(path, "")
+        if not blob:
+            hint = "Only files below the service's `source.paths` can be taken in."
+            problems.append(merged.problem(tokens, "from-missing", f"this commit has no file {path}", hint))
+        found.append(Source(target, path, blob))
+    return found
+
+
+def finish_job(
+    draft: Draft, contents: Mapping[str, bytes], shared: Pass
+) -> tuple[DesiredJob | None, tuple[SpecProblem, ...]]:
+    """`contents` has, by blob, the bytes of every source that exists."""
+    problems = list(draft.problems)
+    merged = draft.merged
+    if merged is None:
+        return None, tuple(problems)
+    texts = {}
+    for source in draft.sources:
+        if source.blob:
+            try:
+                texts[source.target] = (source.full_path, contents[source.blob].decode("utf-8"))
+            except UnicodeDecodeError:
+                tokens = ("files", source.target, "from")
+                hint = "Binary data belongs into the image or a volume."
+                problems.append(merged.problem(tokens, "from-not-text", f"{source.full_path} is not UTF-8 text", hint))
+    spec, found = build_spec(draft.name, draft.owner, merged, texts, shared)
+    problems += found
+    if spec is None or any(problem.is_error for problem in problems):
+        return None, tuple(problems)
+    return DesiredJob(spec, digest_of(spec), draft.path, merged.lines()), tuple(problems)

@@ -1,0 +1,211 @@
+"""In: a JSON Schema of ours. Out: a compiled walk that types a tree of nodes and tells whether it is valid.
+
+Reading is directed by the schema anyway (rule S4: a scalar is what the schema says), so the same walk is the fast gate:
+what passes here is valid, what fails is shown to `jsonschema` for its reasons. A property test keeps the two agreed.
+Only the keywords in use are known; any other is refused when compiling, so that none is silently ignored.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .nodes import Mapping, Node, Scalar, Sequence
+
+Faults = list[Node]  # where the walk met something invalid
+TextRule = Callable[[Scalar, Faults], object]
+
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?(?:[eE][-+]?[0-9]{1,2})?\Z", re.ASCII)
+
+_ANNOTATIONS = {"title", "description", "examples", "default", "patternErrorMessage", "$schema", "$defs"}
+_SCALAR_KEYS = {"enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum"}
+_MAP_KEYS = {"properties", "required", "additionalProperties", "propertyNames", "minProperties", "maxProperties"}
+_LIST_KEYS = {"items", "minItems", "maxItems"}
+_KNOWN = _ANNOTATIONS | _SCALAR_KEYS | _MAP_KEYS | _LIST_KEYS | {"type", "anyOf", "$ref"}
+
+
+class MapRule:
+    """`fields` by key; `rest` for other keys, None = there are none."""
+
+    __slots__ = ("fields", "key_fits", "max_size", "min_size", "required", "rest")
+
+    def __init__(self, schema: dict[str, Any], root: dict[str, Any]) -> None:
+        properties = schema.get("properties", {})
+        # The schema's own key object is handed on with each rule, so that a fleet of specs shares one.
+        self.fields = {key: (key, compile_rule(sub, root)) for key, sub in properties.items()}
+        rest = schema.get("additionalProperties", False)
+        self.rest = compile_rule(rest, root) if isinstance(rest, dict) else None
+        self.required: tuple[str, ...] = tuple(schema.get("required", ()))
+        self.min_size: int = schema.get("minProperties", 0)
+        self.max_size: int = schema.get("maxProperties", 1 << 30)
+        self.key_fits = _text_check(schema.get("propertyNames", {}))
+
+    def read(self, node: Mapping, faults: Faults) -> dict[str, object]:
+        values: dict[str, object] = {}
+        fields, rest = self.fields, self.rest
+        for key, sub in node.items.items():
+            known = fields.get(key)
+            if known is not None:
+                values[known[0]] = known[1].read(sub, faults)
+            elif rest is None:
+                faults.append(sub)
+                values[key] = None
+            else:
+                if not self.key_fits(key):
+                    faults.append(sub)
+                values[key] = rest.read(sub, faults)
+        if not self.min_size <= len(values) <= self.max_size:
+            faults.append(node)
+        for key in self.required:
+            if key not in values:
+                faults.append(node)
+        return values
+
+
+class ListRule:
+    __slots__ = ("item", "max_size", "min_size")
+
+    def __init__(self, schema: dict[str, Any], root: dict[str, Any]) -> None:
+        self.item = compile_rule(schema["items"], root)
+        self.min_size: int = schema.get("minItems", 0)
+        self.max_size: int = schema.get("maxItems", 1 << 30)
+
+    def read(self, node: Sequence, faults: Faults) -> list[object]:
+        if not self.min_size <= len(node.items) <= self.max_size:
+            faults.append(node)
+        read = self.item.read
+        return [read(item, faults) for item in node.items]
+
+
+class Rule:
+    """At most one way to read each kind of node; None = that kind does not belong here."""
+
+    __slots__ = ("list", "map", "text")
+
+    def __init__(self, text: TextRule | None, map_: MapRule | None, list_: ListRule | None) -> None:
+        self.text, self.map, self.list = text, map_, list_
+
+    def read(self, node: Node, faults: Faults) -> object:
+        """The typed value. Where the kind is wrong, a value of that wrong kind, and a fault."""
+        kind = type(node)
+        if kind is Scalar:
+            if self.text is not None:
+                return self.text(node, faults)
+            faults.append(node)
+            return _bare(node)
+        if kind is Mapping:
+            if self.map is not None:
+                return self.map.read(node, faults)
+            faults.append(node)
+            return {}
+        if self.list is not None:
+            return self.list.read(node, faults)
+        faults.append(node)
+        return []
+
+
+def _bare(node: Scalar) -> object:
+    """A scalar where a map or list belongs: nothing, or text that no schema of ours shows back."""
+    return None if node.value in NULLS and not node.style else node.value
+
+
+def compile_rule(schema: dict[str, Any], root: dict[str, Any]) -> Rule:
+    """The rule of a schema. Raises ValueError on a keyword that is not known here."""
+    unknown = schema.keys() - _KNOWN
+    if unknown:
+        raise ValueError(f"the schema uses {sorted(unknown)}, which the reader does not know")
+    if "$ref" in schema:
+        return compile_rule(root["$defs"][schema["$ref"].removeprefix("#/$defs/")], root)
+    if "anyOf" in schema:
+        return _merged([compile_rule(option, root) for option in schema["anyOf"]])
+    types = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
+    if types == {"object"}:
+        return Rule(None, MapRule(schema, root), None)
+    if types == {"array"}:
+        return Rule(None, None, ListRule(schema, root))
+    if "string" in types:
+        return Rule(_text_rule(schema), None, None)
+    (only,) = types
+    return Rule({"boolean": _boolean, "integer": _integer, "number": _number}[only](schema), None, None)
+
+
+def _merged(options: list[Rule]) -> Rule:
+    """`anyOf`: one option for each kind of node, so that the kind decides and the message is about the right one."""
+    texts = [option.text for option in options if option.text is not None]
+    maps = [option.map for option in options if option.map is not None]
+    lists = [option.list for option in options if option.list is not None]
+    if max(len(texts), len(maps), len(lists)) > 1:
+        raise ValueError("anyOf holds two options for one kind of value")
+    return Rule(texts[0] if texts else None, maps[0] if maps else None, lists[0] if lists else None)
+
+
+def _text_check(schema: dict[str, Any]) -> Callable[[str], bool]:
+    """`enum`, `pattern` and lengths of a text."""
+    fits = re.compile(schema["pattern"]).search if "pattern" in schema else None
+    allowed = frozenset(schema["enum"]) if "enum" in schema else None
+    low, high = schema.get("minLength", 0), schema.get("maxLength", 1 << 30)
+
+    def check(text: str) -> bool:
+        return (
+            low <= len(text) <= high
+            and (fits is None or fits(text) is not None)
+            and (allowed is None or text in allowed)
+        )
+
+    return check
+
+
+def _text_rule(schema: dict[str, Any]) -> TextRule:
+    """Text as typed, quoted or not; only a plain `null`, `~` or nothing at all is no text."""
+    bounded = schema.keys() & {"enum", "pattern", "minLength", "maxLength"}
+    check = _text_check(schema) if bounded else None
+
+    def read(node: Scalar, faults: Faults) -> object:
+        text: str = node.value
+        if text in NULLS and not node.style:
+            faults.append(node)
+            return None
+        if check is not None and not check(text):
+            faults.append(node)
+        return text
+
+    return read
+
+
+def _boolean(schema: dict[str, Any]) -> TextRule:
+    def read(node: Scalar, faults: Faults) -> object:
+        value = None if node.style else _BOOLEANS.get(node.value)
+        if value is None:
+            faults.append(node)
+            return _bare(node)
+        return value
+
+    return read
+
+
+def _integer(schema: dict[str, Any]) -> TextRule:
+    return _numeric(schema, _INTEGER, int)
+
+
+def _number(schema: dict[str, Any]) -> TextRule:
+    return _numeric(schema, _NUMBER, float)
+
+
+def _numeric(schema: dict[str, Any], shape: re.Pattern[str], convert: Callable[[str], float]) -> TextRule:
+    """Decimal, finite, unquoted. No octal, no underscores, no `.inf`."""
+    low, high = schema.get("minimum", float("-inf")), schema.get("maximum", float("inf"))
+    above = schema.get("exclusiveMinimum", float("-inf"))
+    allowed = frozenset(schema["enum"]) if "enum" in schema else None
+
+    def read(node: Scalar, faults: Faults) -> object:
+        if node.style or shape.match(node.value) is None:
+            faults.append(node)
+            return _bare(node)
+        value = convert(node.value)
+        if not (low <= value <= high and value > above) or (allowed is not None and value not in allowed):
+            faults.append(node)
+        return value
+
+    return read

@@ -1,0 +1,24 @@
+"""The packaged schemas, as text and as data. The one place of `spec` that reads files: those of its own package."""
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+SchemaName = Literal["job", "service"]
+
+
+def schema_text(name: str) -> str:
+    """`job` or `service`, as it stands in `schemas/`. In a checkout the folder lies beside the package."""
+    file = f"{name}.schema.json"
+    packaged = files("reconciler.spec").joinpath("schemas", file)
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return files("reconciler").joinpath("..", "schemas", file).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def schema(name: SchemaName) -> dict[str, Any]:
+    """The schema as data; shared, so not to be changed."""
+    loaded: dict[str, Any] = json.loads(schema_text(name))
+    return loaded

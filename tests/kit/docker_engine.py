@@ -1,0 +1,79 @@
+"""A DockerEngine for tests: a private Engine's address in, an engine with an identity of its own out."""
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import docker
+
+from reconciler.engine.base import EngineContext
+from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker_client import Timeouts
+from tests.lab.images import BUSYBOX, ensure_busybox
+
+IMAGE = BUSYBOX
+T = TypeVar("T")
+QUICK = Timeouts(call=5.0, start=10.0, pull=30.0, idle=10.0)
+
+
+def make_context(state_dir: Path, instance: str = "") -> EngineContext:
+    """An identity that no other test has."""
+    return EngineContext(
+        instance=instance or f"t{secrets.token_hex(4)}",
+        instance_id=secrets.token_hex(16),
+        key=secrets.token_bytes(32),
+        state_dir=str(state_dir),
+    )
+
+
+def make_docker_engine(
+    tmp_path: Path,
+    docker_host: str,
+    *,
+    context: EngineContext | None = None,
+    owned: Callable[[str], bool] = lambda _ref: False,
+    timeouts: Timeouts = QUICK,
+) -> DockerEngine:
+    """An engine on `docker_host`, where `busybox:local` is made available. Call `clean_up` when done."""
+    ensure_busybox(docker_host)
+    return DockerEngine(context or make_context(tmp_path), owned=owned, docker_host=docker_host, timeouts=timeouts)
+
+
+def eventually(look: Callable[[], T], within: float = 30.0) -> T:
+    """The first true answer of `look`; fails after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (answer := look()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+    return answer
+
+
+def output_of(engine: DockerEngine, run_id: str, ref: str) -> bytes:
+    """What a run has written so far."""
+    return b"".join(chunk.data for chunk in engine.logs(run_id, ref, follow=False))
+
+
+def clean_up(docker_host: str, instance: str) -> None:
+    """Remove what one test instance left: containers, networks and volumes whose names begin with it, by id."""
+    client = docker.APIClient(base_url=docker_host, version="1.41", timeout=60)
+    try:
+        for row in client.containers(all=True):
+            if any(name.startswith(f"/{instance}.") for name in row["Names"]):
+                _quietly(lambda ref=row["Id"]: client.remove_container(ref, force=True, v=True))
+        for network in client.networks():
+            if network["Name"].startswith(f"{instance}."):
+                _quietly(lambda ref=network["Id"]: client.remove_network(ref))
+        for volume in client.volumes()["Volumes"] or []:
+            if volume["Name"].startswith(f"{instance}."):
+                _quietly(lambda name=volume["Name"]: client.remove_volume(name, force=True))
+    finally:
+        client.close()
+
+
+def _quietly(remove: Callable[[], object]) -> None:
+    try:
+        remove()
+    except docker.errors.APIError:
+        pass  # it went meanwhile, or a later call removes it

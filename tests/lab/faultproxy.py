@@ -1,0 +1,206 @@
+"""A unix socket in front of a Docker Engine that misbehaves as told: rules in, a log of requests out.
+
+One HTTP request per connection. A rule names requests by a regular expression on "METHOD /path" and what goes wrong
+with the next `times` of them; the Engine behind is real.
+"""
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CREATE = r"^POST \S*/containers/create"
+START = r"^POST \S*/containers/\w+/start"
+LIST = r"^GET \S*/containers/json"
+REMOVE = r"^DELETE \S*/containers/"
+INSPECT = r"^GET \S*/containers/\S+/json"
+RENAME = r"^POST \S*/containers/\w+/rename"
+STOP = r"^POST \S*/containers/\w+/(stop|kill)"
+LOGS = r"^GET \S*/containers/\w+/logs"
+EVENTS = r"^GET \S*/events"
+
+GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n<html>\xff\xfe\x00"
+PATIENCE = 30.0  # seconds that a hanging request is kept at most
+
+
+@dataclass
+class Rule:
+    """`action`: error (status 500), drop_before (never reaches the Engine), drop_after (done, but the client sees a
+    reset), hang (not asked), hang_after (done, no answer), late (asked only once `FaultProxy.let_go` is called, the
+    client has long gone), garbage, cut_after (the stream ends after `bytes` bytes)."""
+
+    match: str
+    action: str
+    times: int = 1
+    skip: int = 0  # how many matching requests pass first
+    bytes: int = 0
+
+
+@dataclass
+class FaultProxy:
+    """Listens at `path` for the Engine at `upstream`, both unix socket paths."""
+
+    path: str
+    upstream: str
+    rules: list[Rule] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)  # "METHOD /path" in order of arrival
+    at: list[float] = field(default_factory=list)  # time.monotonic() of each
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _gate: threading.Event = field(default_factory=threading.Event)
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    @property
+    def docker_host(self) -> str:
+        return f"unix://{self.path}"
+
+    def inject(self, match: str, action: str, *, times: int = 1, skip: int = 0, after_bytes: int = 0) -> None:
+        with self._lock:
+            self.rules.append(Rule(match, action, times, skip, after_bytes))
+
+    def mend(self) -> None:
+        with self._lock:
+            self.rules.clear()
+
+    def let_go(self) -> None:
+        """Let `late` requests reach the Engine now."""
+        self._gate.set()
+
+    def count(self, match: str) -> int:
+        """How many requests matched so far."""
+        with self._lock:
+            return sum(1 for line in self.requests if re.search(match, line))
+
+    def serve(self) -> None:
+        Path(self.path).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(self.path)
+        listener.listen(64)
+        listener.settimeout(0.1)
+        self._spawn(self._accept, listener)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._gate.set()
+        for thread in self._threads:
+            thread.join(10.0)
+
+    def _spawn(self, target: object, *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with listener:
+            while not self._closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    client, _ = listener.accept()
+                    self._spawn(self._handle, client)
+
+    def _handle(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            request = _read_request(client)
+            if not request:
+                return
+            rule = self._note(request.split(b"\r\n", 1)[0].rpartition(b" ")[0].decode("latin1"))
+            self._act(client, request, rule)
+
+    def _note(self, line: str) -> Rule:
+        with self._lock:
+            self.requests.append(line)
+            self.at.append(time.monotonic())
+            for rule in self.rules:
+                if re.search(rule.match, line):
+                    if rule.skip > 0:
+                        rule.skip -= 1
+                    elif rule.times > 0:
+                        rule.times -= 1
+                        return rule
+        return Rule("", "pass")
+
+    def _act(self, client: socket.socket, request: bytes, rule: Rule) -> None:
+        match rule.action:
+            case "drop_before":
+                return
+            case "hang":
+                self._closing.wait(PATIENCE)
+                return
+            case "late":
+                self._gate.wait(PATIENCE)
+            case "error":
+                body = b'{"message":"injected"}'
+                client.sendall(b"HTTP/1.1 500 Injected\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                return
+            case "garbage":
+                client.sendall(GARBAGE)
+                return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as engine:
+            engine.settimeout(PATIENCE)
+            engine.connect(self.upstream)
+            engine.sendall(request)
+            if rule.action in ("drop_after", "hang_after", "late"):
+                engine.recv(65536)
+                if rule.action == "hang_after":
+                    self._closing.wait(PATIENCE)
+                return
+            self._copy(engine, client, rule.bytes if rule.action == "cut_after" else None)
+
+    def _copy(self, engine: socket.socket, client: socket.socket, limit: int | None) -> None:
+        engine.settimeout(0.2)
+        sent = 0
+        while not self._closing.is_set():
+            try:
+                data = engine.recv(65536)
+            except TimeoutError:
+                if _gone(client):
+                    return
+                continue
+            if not data:
+                return
+            if limit is not None and sent + len(data) >= limit:
+                client.sendall(data[: limit - sent])
+                return
+            client.sendall(data)
+            sent += len(data)
+
+
+def _gone(client: socket.socket) -> bool:
+    """True if the client has closed its end."""
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _read_request(client: socket.socket) -> bytes:
+    """One request with its body, asking the Engine to close the connection after its answer."""
+    client.settimeout(PATIENCE)
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = client.recv(65536)
+        if not piece:
+            return b""
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += client.recv(65536)
+    head = re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", head)
+    return head + b"\r\nConnection: close\r\n\r\n" + body
+
+
+@contextlib.contextmanager
+def fault_proxy(folder: Path, docker_host: str) -> Iterator[FaultProxy]:
+    """A proxy in `folder` (a short path) before `docker_host`, gone at the end."""
+    proxy = FaultProxy(str(folder / "p.sock"), docker_host.removeprefix("unix://"))
+    proxy.serve()
+    try:
+        yield proxy
+    finally:
+        proxy.close()
