@@ -29,7 +29,8 @@ class EventStream:
         self.now = now
 
     def __call__(self, event: Event) -> None:
-        bound = log.bind(job=event.job, run=event.run, **event.fields)
+        said = {"job": event.job, "run": event.run, **event.fields}
+        bound = log.bind(**{key: value for key, value in said.items() if value not in ("", None)})
         if event.name in _QUIET:
             bound.debug(event.name.value)
         elif event.name in _ERRORS or event.fields.get("verdict") in _BAD_VERDICTS:

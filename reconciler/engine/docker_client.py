@@ -5,7 +5,6 @@ Building a client costs no call; the API version is asked for once, on first use
 """
 
 import os
-import socket
 import threading
 import weakref
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ import docker
 import requests
 import urllib3
 from docker import auth, tls
-from docker.transport import unixconn
 
 from ..model.errors import EngineRejected, EngineUnavailable
 from . import docker_errors
+from .docker_transport import UnixAdapter
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 OLDEST_API, PREFERRED_API = (1, 41), (1, 44)  # what we speak: Docker Engine 20.10 and later
@@ -45,33 +44,6 @@ DEFAULT_TIMEOUTS = Timeouts()
 class Version:
     api: str
     engine: str
-
-
-class _UnixConnection(unixconn.UnixHTTPConnection):
-    """docker's own leaves its socket open when the connection fails."""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(self.unix_socket)
-        except OSError:
-            self.close()
-            raise
-
-
-class _UnixPool(unixconn.UnixHTTPConnectionPool):
-    def _new_conn(self) -> _UnixConnection:
-        return _UnixConnection(self.base_url, self.socket_path, self.timeout)
-
-
-class UnixAdapter(unixconn.UnixHTTPAdapter):
-    def get_connection(self, url: str, proxies: object = None) -> _UnixPool:
-        with self.pools.lock:
-            if self.pools.get(url) is None:
-                self.pools[url] = _UnixPool(url, self.socket_path, self.timeout, maxsize=self.max_pool_size)
-            pool: _UnixPool = self.pools[url]
-            return pool
 
 
 class Clients:
@@ -164,7 +136,7 @@ class Clients:
                 base_url=self.url, version=api, timeout=int(self.timeouts.call), tls=self._tls(), max_pool_size=2
             )
         if self.local:
-            client.mount("http+docker://", UnixAdapter(self.url.replace("unix:", "http+unix:", 1), max_pool_size=2))
+            client.mount("http+docker://", UnixAdapter(self.socket_path))
         client.trust_env = False  # no proxies, no .netrc
         client._general_configs = {}  # type: ignore[attr-defined] # no headers or proxies of the user
         client._auth_configs = auth.AuthConfig({})  # type: ignore[attr-defined]

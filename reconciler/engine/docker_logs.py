@@ -73,8 +73,9 @@ def read_logs(core: Core, ref: str, thing: str, cursor: str, follow: bool) -> It
         finally:
             response.close()
         found = core.find(ref, thing) if follow and silent else None
-        if found is None or found.phase is not LivePhase.RUNNING:
+        if found is None:
             return
+        follow = found.phase is LivePhase.RUNNING  # it ended meanwhile: read the rest once
 
 
 def _open(core: Core, ref: str, thing: str, position: Position, follow: bool) -> Response | None:

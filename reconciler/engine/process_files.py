@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,35 @@ class SealedFiles:
 
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
-        self._cache: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
+        self._cache: dict[str, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
 
     def read(self, path: Path) -> dict[str, Any] | None:
         """The body, or None if it is foreign. Raises FileNotFoundError if it is absent."""
+        return self._read(str(path), partial(os.lstat, path))
+
+    def read_all(self, parent: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Name and body of every `.json` file of a folder. A thousand unchanged ones cost a few milliseconds."""
+        with os.scandir(parent) as entries:
+            found = [entry for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
+        for entry in found:
+            try:
+                yield entry.name, self._read(entry.path, partial(entry.stat, follow_symlinks=False))
+            except FileNotFoundError:
+                continue  # removed meanwhile
+        there = {entry.path for entry in found}
+        for gone in [path for path in list(self._cache) if path not in there and path.startswith(f"{parent}/")]:
+            self._cache.pop(gone, None)
+
+    def forget(self, path: Path) -> None:
+        self._cache.pop(str(path), None)
+
+    def _read(self, path: str, look: Callable[[], os.stat_result]) -> dict[str, Any] | None:
         try:
-            info = path.lstat()
+            info = look()
             signature = (info.st_ino, info.st_mtime_ns, info.st_size)
             known = self._cache.get(path)
             if known is None or known[0] != signature:
-                body = self._seal.open(path.read_bytes()) if stat.S_ISREG(info.st_mode) else None
+                body = self._seal.open(Path(path).read_bytes()) if stat.S_ISREG(info.st_mode) else None
                 known = self._cache[path] = (signature, body)
         except (FileNotFoundError, NotADirectoryError) as error:
             self._cache.pop(path, None)
@@ -93,11 +113,6 @@ class SealedFiles:
     def write(self, path: Path, body: Mapping[str, Any]) -> None:
         """Whole or not at all, after a power loss too."""
         write_whole(path, self._seal.close(body))
-
-    def keep_only(self, parent: Path, names: set[str]) -> None:
-        """Forget what a listing of `parent` no longer shows."""
-        for path in [p for p in list(self._cache) if p.parent == parent and p.name not in names]:
-            self._cache.pop(path, None)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -150,6 +165,8 @@ class Layout:
         """Delete what an earlier service was making or deleting when it went down."""
         for leftover in self.trash.iterdir():
             remove_tree(leftover)
+        for unfinished in self.jobs.glob(".*.new"):
+            unfinished.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave nothing outside the state directory when no run is there."""
@@ -206,6 +223,7 @@ class Layout:
             (self.runs / run_id).rename(doomed)
         except FileNotFoundError:
             return
+        self.sealed.forget(self.runs / run_id / "order.json")
         (doomed / "ref").unlink(missing_ok=True)
         remove_tree(doomed)
 

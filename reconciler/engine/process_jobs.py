@@ -28,13 +28,7 @@ class Jobs:
         """Ours by name, and names of ours that foreign files hold."""
         mine: dict[str, LiveJob] = {}
         taken: dict[str, str] = {}
-        names = {path.name for path in self._files.jobs.glob("[!.]*.json")}
-        self._files.sealed.keep_only(self._files.jobs, names)
-        for name in names:
-            try:
-                body = self._files.sealed.read(self._files.jobs / name)
-            except FileNotFoundError:
-                continue  # retired meanwhile
+        for name, body in self._files.sealed.read_all(self._files.jobs):
             if body is None:
                 taken[undotted(name.removesuffix(".json"))] = str(self._files.jobs / name)
             else:

@@ -71,9 +71,7 @@ class Database:
         commit and before any later one. Raises StateError."""
         if self.read_only:
             raise StateError("cannot write the ledger: it was opened for reading", code="state-read-only")
-        if not self._write_lock.acquire(timeout=self._busy_timeout):
-            raise StateError("cannot write the ledger: a write of this process takes too long", code="state-busy")
-        try:
+        with self._write_turn():
             with translated(self.path):
                 connection = self._open_writer()
                 connection.execute("BEGIN IMMEDIATE")
@@ -85,6 +83,13 @@ class Database:
                     raise
             if committed is not None:
                 committed()
+
+    @contextmanager
+    def _write_turn(self) -> Iterator[None]:
+        if not self._write_lock.acquire(timeout=self._busy_timeout):
+            raise StateError("cannot write the ledger: a write of this process takes too long", code="state-busy")
+        try:
+            yield
         finally:
             self._write_lock.release()
 
@@ -141,7 +146,7 @@ class Database:
 
     def checkpoint(self) -> None:
         """Move the WAL into the database as far as readers allow, so that commits need not. Raises StateError."""
-        with self._write_lock, translated(self.path):
+        with self._write_turn(), translated(self.path):
             self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The ledger in SQLite: fulfils history/base.py. In: the model's values; out: the same, after any crash."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..model.errors import StateError
 from ..model.event import Event
 from ..model.job import JobSpec
 from ..model.live import StandingJob
@@ -263,7 +265,8 @@ class SqliteHistory:
                 retention.prune_rest(connection, now)
         self._pruned_up_to = "" if complete else reached
         self._handed_out = [run.run_id for run in found]
-        self._database.checkpoint()
+        with contextlib.suppress(StateError):  # a saving of time only; what is wrong shows at the next commit
+            self._database.checkpoint()
         return found
 
     def close(self) -> None:

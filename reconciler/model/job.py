@@ -3,6 +3,7 @@
 Durations are seconds (float), sizes are bytes (int), zones are IANA names.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -158,7 +159,7 @@ class DesiredJob:
     spec: JobSpec
     digest: str
     path: str
-    lines: dict[str, Location] = field(default_factory=dict, compare=False, hash=False)  # field name -> place
+    lines: Mapping[str, Location] = field(default_factory=dict, compare=False, hash=False)  # field name -> place
 
     @property
     def name(self) -> str:

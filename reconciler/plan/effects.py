@@ -103,7 +103,8 @@ class Effects:
         found = self.ctx.images.get(spec.image, "")
         if found and row.image_id:
             return (f"{words.short_id(row.image_id)} -> {words.short_id(found)}",)
-        return (f"{words.short_id(row.image_id)} until the new one is there",) if row.image_id else ()
+        known = row.image_id.startswith("sha256:")
+        return (f"{words.short_id(row.image_id)} until the new one is there",) if known else ()
 
     def installs(self, job: DesiredJob, *, argv: bool) -> tuple[str, ...]:
         """Notes of an action that installs: the final argv of a script, the engine's warnings."""

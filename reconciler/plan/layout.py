@@ -12,6 +12,7 @@ from .timeline import Timeline
 
 VALUE_WIDTH = 60
 NAME_WIDTH = 40
+ARROW_WIDTH = 48  # where notes stand beside `old -> new`; longer ones push them out
 MOST_PROBLEMS = 50  # of a plan that belong to no action; the rest is counted
 
 
@@ -88,8 +89,9 @@ def _action(action: Action, width: int) -> Iterator[Line]:
 def _headline(action: Action) -> tuple[str, str, tuple[SpecProblem, ...]]:
     """(what stands in the first line, the hint below it, the problems still to be told)."""
     problems = action.problems
-    if action.kind is ActionKind.HOLD and problems and problems[0].message == action.why:
-        return _said(problems[0]), problems[0].hint, problems[1:]
+    said = next((problem for problem in problems if problem.message == action.why), None)
+    if said is not None:
+        return _said(said), said.hint, tuple(problem for problem in problems if problem is not said)
     if action.kind is ActionKind.REPLACE and _place(action):
         return _place(action), "", problems
     return action.why, "", problems
@@ -105,7 +107,7 @@ def _place(action: Action) -> str:
 def _changes(action: Action) -> Iterator[Line]:
     width = max((len(change.field) for change in action.changes), default=0)
     said = [_old_new(change) for change in action.changes]
-    arrow = min(2 * VALUE_WIDTH, max((len(text) for text in said), default=0))
+    arrow = min(ARROW_WIDTH, max((len(text) for text in said), default=0))
     for change, text in zip(action.changes, said, strict=True):
         script = change.field == "script"
         notes = [] if script else list(change.notes)
@@ -157,7 +159,7 @@ def footer(plan: Plan, times: Timeline | None) -> Iterator[Line]:
         yield Line("Nothing is changed while it is refused; live jobs keep firing.")
     elif plan.changes:
         stopped = [a.name for a in plan.actions if a.kind is ActionKind.RETIRE and a.stop_runs]
-        effect = "Nothing starts or stops by applying"
+        effect = "No run starts or stops by applying"
         if stopped:
             effect = f"Applying ends the active runs of {words.names(stopped)}"
         yield Line(f"{effect}. Apply exactly this:  reconciler apply {plan.digest}")

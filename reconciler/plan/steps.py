@@ -106,7 +106,9 @@ class Steps:
             return action
         at = place(action.job, "name") if action.job else None
         problem = SpecProblem(action.path, at.line if at else 1, 1, code, why, hint)
-        held = replace(action, kind=ActionKind.HOLD, why=why, job=None, problems=(*action.problems, problem))
+        notes = action.notes if action.kind is ActionKind.HEAL else ()
+        problems = (problem, *action.problems)
+        held = replace(action, kind=ActionKind.HOLD, why=why, job=None, notes=notes, problems=problems)
         row = self.standing.get(action.moved_from or action.name)
         if row is not None and action.forbids and not row.forbidden:
             return replace(held, kind=ActionKind.FORBID, name=row.name, why=action.forbids, moved_from="")
@@ -117,16 +119,22 @@ class Steps:
         """The live version stays: is it still allowed, and still there? (rules D2 forbidden, P6)"""
         forbidden = self.forbidden(row)
         if forbidden:
-            problem = SpecProblem(row.path, 1, 1, "forbidden", f"{row.name} is forbidden: {forbidden}",
-                                  "allow it in the service file, or change the job")  # fmt: skip
-            kind = ActionKind.HOLD if row.forbidden else ActionKind.FORBID
-            notes = ("the live version is forbidden and does not fire", *hold.notes)
-            return replace(hold, kind=kind, why=forbidden, notes=notes, problems=(*hold.problems, problem))
+            problem = SpecProblem(row.path, 1, 1, "forbidden", forbidden,
+                                  "Allow it in the service file, or change the job.")  # fmt: skip
+            told = any(known.message == forbidden for known in hold.problems)
+            return replace(
+                hold,
+                kind=ActionKind.HOLD if row.forbidden else ActionKind.FORBID,
+                why=forbidden,
+                notes=("the live version is forbidden and does not fire", *hold.notes),
+                problems=hold.problems if told else (problem, *hold.problems),
+            )
         if row.forbidden:
             return replace(hold, kind=ActionKind.PERMIT, why="the live version is allowed again: it fires")
         if self.live.complete and not self.in_place(row):
             heal = self.heal(row, DesiredJob(row.spec, row.digest, row.path))
-            return self.blocked(replace(heal, notes=(hold.why, *hold.notes), problems=hold.problems))
+            notes = hold.notes if hold.problems else (hold.why, *hold.notes)
+            return self.blocked(replace(heal, notes=notes, problems=hold.problems))
         stays = f"{words.short_commit(row.revision)} stays live and keeps firing"
         return replace(hold, notes=(stays, *hold.notes))
 

@@ -39,15 +39,19 @@ def timeline(
     after: Counter[str] = Counter()
     capped = False
     rows = _after(plan, standing, now)
+    moved = {action.moved_from: action.name for action in plan.changes if action.moved_from and not plan.refused}
     whole = max(len(standing), len(rows)) <= MOST_JOBS if everything is None else everything
     changed = sorted(name for name in rows.keys() | standing.keys() if rows.get(name) is not standing.get(name))
     if not whole and len(changed) > MOST_JOBS:
         changed, capped = changed[:MOST_JOBS], True
     for name in sorted(rows.keys() | standing.keys()) if whole else changed:
         for row, counts in ((standing.get(name), before), (rows.get(name), after)):
-            counts[name], too_many = _count(row, now)
+            found, too_many = _count(row, now)
+            counts[moved.get(name, name)] += found
             capped = capped or too_many
-    deltas = [(name, after[name] - before[name]) for name in changed if after[name] != before[name]]
+    deltas = [
+        (name, after[name] - before[name]) for name in changed if name not in moved and after[name] != before[name]
+    ]
     deltas.sort(key=lambda pair: (-abs(pair[1]), pair[0]))
     at_once = _at_once(rows, now) if whole and after.total() <= MOST_INSTANTS and not capped else 0
     return Timeline(before.total(), after.total(), tuple(deltas), whole, at_once, capped)

@@ -94,19 +94,24 @@ def after_find_start(run: RunRecord, live: LiveRun | None, now: datetime) -> tup
     """`(old, fresh)` after the engine told whether it ever started.
 
     Started: the old one is adopted. Never: a fresh attempt under a new name that uses no `retries`; claim it before
-    writing the old one. Never, and asked to end meanwhile: back to pending, where it is given up.
+    writing the old one. If it was asked to end meanwhile, so is the fresh one, and is given up at its next step.
     """
     if live is not None:
         return started(run, live, now), None
-    if run.stop_requested_at is not None:
-        return replace(run, phase=Phase.PENDING, ref="", prepared_at=None, start_requested_at=None), None
     return fresh_attempt(run, "its start was interrupted, and it never started", now)
 
 
 def fresh_attempt(run: RunRecord, why: str, now: datetime) -> tuple[RunRecord, RunRecord]:
     """`(old, fresh)`: end an attempt that provably never started, and go on under a new name."""
     fresh = successor(run, run.trigger, now, retry_at=run.retry_at, deadline=run.deadline)
-    fresh = replace(fresh, tries=run.tries + 1, unstarted=run.unstarted + 1, replaces=run.replaces)
+    fresh = replace(
+        fresh,
+        tries=run.tries + 1,
+        unstarted=run.unstarted + 1,
+        replaces=run.replaces,
+        stop_requested_at=run.stop_requested_at,
+        stop_reason=run.stop_reason,
+    )
     old = replace(
         run,
         phase=Phase.CANCELLED,

@@ -1,4 +1,4 @@
-"""The records of `git ls-tree -r -z -l` -> entries and problems. Pure; one record of one file is parsed once.
+"""The records of `git ls-tree -r -z` -> entries and problems. Pure; one record of one file is parsed once.
 
 Only regular files are let through: a symlink is text that names a path, a submodule another repository. What is
 refused stays visible as a problem of its own path, so that it can never look like a deleted file (rule D2).
@@ -19,7 +19,9 @@ MAX_TOTAL = 64 << 20  # bytes
 MAX_FILE = 256 << 10  # bytes
 MAX_PATH = 1024  # characters
 _FILE_MODES = (b"100644", b"100755")
+_TEXT_MODES = ("100644", "100755")
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd\ud800-\udfff]")
+_PLAIN = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")  # most names, fast
 _YAML = (".yaml", ".yml")
 
 Record = Entry | SpecProblem
@@ -49,13 +51,29 @@ def normal_paths(paths: Sequence[str]) -> tuple[str, ...]:
     return normal
 
 
-def parse_listing(raw: bytes, roots: Sequence[str], known: Mapping[bytes, Record]) -> Listing:
-    """`raw` listed below `roots`. Raises SourceRejected `source-too-large` beyond the bounds of a snapshot."""
-    pieces = raw.split(b"\0")
-    pieces.pop()  # what follows the last NUL
-    if len(pieces) > MAX_ENTRIES:
+def split_records(raw: bytes) -> list[bytes]:
+    """The records of a listing. Raises SourceRejected `source-too-large` beyond MAX_ENTRIES."""
+    records = raw.split(b"\0")
+    records.pop()  # what follows the last NUL
+    if len(records) > MAX_ENTRIES:
         raise too_large(f"more than {MAX_ENTRIES:,} files")
-    records = {piece: known.get(piece) or _parse(piece, roots) for piece in pieces}
+    return records
+
+
+def unseen_blobs(pieces: Sequence[bytes], known: Mapping[bytes, Record]) -> list[str]:
+    """Ids of the blobs whose sizes `parse_listing` will ask for."""
+    new = [piece.split(b"\t", 1)[0].split() for piece in pieces if piece not in known]
+    return list(dict.fromkeys(blob.decode("ascii") for mode, _, blob in new if mode in _FILE_MODES))
+
+
+def parse_listing(
+    pieces: Sequence[bytes], roots: Sequence[str], known: Mapping[bytes, Record], sizes: Mapping[str, int]
+) -> Listing:
+    """The records listed below `roots`; `sizes` in bytes by blob id, of `unseen_blobs`.
+
+    Raises SourceRejected `source-too-large` beyond MAX_TOTAL.
+    """
+    records = {piece: known.get(piece) or _parse(piece, roots, sizes) for piece in pieces}
     entries = [record for record in records.values() if isinstance(record, Entry)]
     problems = [record for record in records.values() if isinstance(record, SpecProblem)]
     if sum(entry.size for entry in entries) > MAX_TOTAL:
@@ -78,8 +96,7 @@ def too_large(why: str) -> SourceRejected:
 
 def check_file(path: str, full_path: str, size: int) -> SpecProblem | None:
     """What is wrong with the name or size of a regular file; None if nothing is."""
-    parts = full_path.split("/")
-    if _ODD.search(full_path) or len(full_path) > MAX_PATH or _climbs(parts):
+    if not _PLAIN.fullmatch(full_path) and _is_odd(full_path):
         return problem(shown(path), "file-name", "the name of this file is not allowed",
                        "no control characters, no invisible ones, no backslash, no .git, 1024 characters")  # fmt: skip
     if size > MAX_FILE:
@@ -99,16 +116,15 @@ def shown(path: str) -> str:
     return _ODD.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), path)[:MAX_PATH]
 
 
-def _parse(record: bytes, roots: Sequence[str]) -> Record:
-    """`100644 blob <id>    <size>\\t<path>`"""
+def _parse(record: bytes, roots: Sequence[str], sizes: Mapping[str, int]) -> Record:
+    """`100644 blob <id>\\t<path>`"""
     head, _, name = record.partition(b"\t")
-    mode, kind, blob, size = head.split()
+    mode, kind, blob = head.decode("ascii").split()
     full_path = _text(name)
     path = _relative(full_path, roots)
-    if not path or mode not in _FILE_MODES or kind != b"blob":
+    if not path or mode not in _TEXT_MODES or kind != "blob":
         return _not_a_file(mode, shown(path or full_path), is_root=not path)
-    number = int(size)
-    return check_file(path, full_path, number) or Entry(path, full_path, blob.decode("ascii"), number)
+    return check_file(path, full_path, sizes[blob]) or Entry(path, full_path, blob, sizes[blob])
 
 
 def _text(name: bytes) -> str:
@@ -123,12 +139,12 @@ def _relative(full_path: str, roots: Sequence[str]) -> str:
     return full_path
 
 
-def _not_a_file(mode: bytes, path: str, *, is_root: bool) -> SpecProblem:
-    what = {b"120000": "a symbolic link", b"160000": "a submodule"}.get(mode, "a file of an unknown kind")
+def _not_a_file(mode: str, path: str, *, is_root: bool) -> SpecProblem:
+    what = {"120000": "a symbolic link", "160000": "a submodule"}.get(mode, "a file of an unknown kind")
     if is_root:
-        what = {b"120000": what, b"160000": what}.get(mode, "a file")
+        what = {"120000": what, "160000": what}.get(mode, "a file")
         return problem(path, "path-not-a-directory", f"this jobs directory is {what}", "it must be a directory")
-    code = {b"120000": "symlink", b"160000": "submodule"}.get(mode, "file-kind")
+    code = {"120000": "symlink", "160000": "submodule"}.get(mode, "file-kind")
     return problem(path, code, f"this is {what}: only regular files are read", "put the file itself here")
 
 
@@ -152,8 +168,10 @@ def _has(root: str, entries: Sequence[Entry], pieces: Sequence[bytes]) -> bool:
     return any(marker in piece for piece in pieces)
 
 
-def _climbs(parts: Sequence[str]) -> bool:
-    return any(part in ("", ".", "..") or part.lower().rstrip(". ") == ".git" for part in parts)
+def _is_odd(path: str) -> bool:
+    parts = path.split("/")
+    climbs = any(part in ("", ".", "..") or part.lower().rstrip(". ") == ".git" for part in parts)
+    return climbs or len(path) > MAX_PATH or _ODD.search(path) is not None
 
 
 def _normal(path: str) -> str:

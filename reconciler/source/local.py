@@ -43,9 +43,8 @@ class LocalGit:
         return self._objects.blobs(blobs)
 
     def watch(self, stop: threading.Event, kick: Callable[[], None]) -> None:
-        name = self._ref.candidates[0] if self._ref.candidates else "HEAD"
         repository = self._repository
-        watch_refs(repository.git_dir, repository.common_dir, name, self._probe, stop, kick)
+        watch_refs(repository.git_dir, repository.common_dir, self._ref.candidates, self._probe, stop, kick)
 
     def close(self) -> None:
         self._runner.cancel()

@@ -35,12 +35,25 @@ class Objects:
         return _parse_commit(words[0], body)
 
     def listing(self, commit: str, paths: Sequence[str]) -> bytes:
-        """`ls-tree -r -z -l` of the commit at `paths` (none = all of it): NUL-separated records."""
+        """`ls-tree -r -z` of the commit at `paths` (none = all of it): NUL-separated records."""
         done = self._runner.run(
-            ["ls-tree", "-r", "-z", "-l", "--full-tree", commit, "--", *paths],
+            ["ls-tree", "-r", "-z", "--full-tree", commit, "--", *paths],
             git_dir=self._git_dir, timeout=self._timeout,
         )  # fmt: skip
         return check(done, f"list commit {commit[:12]} of {self._name}")
+
+    def sizes(self, ids: Sequence[str]) -> dict[str, int]:
+        """Sizes in bytes by id; no content is inflated. Raises SourceRejected `object-missing`."""
+        if not ids:
+            return {}
+        out = self._cat(ids, _HEADER * len(ids), "--batch-check=%(objectname) %(objectsize)")
+        sizes = {}
+        for line in out.decode("ascii", "replace").splitlines():
+            blob, _, size = line.partition(" ")
+            if not size.isdigit():
+                raise self._missing(blob)
+            sizes[blob] = int(size)
+        return sizes
 
     def blobs(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Contents by blob id, in one child. Raises SourceRejected `object-missing`, `source-too-large`."""
@@ -65,9 +78,9 @@ class Objects:
             return False
         raise failed(done, f"compare {new[:12]} with the applied {old[:12]} in {self._name}")
 
-    def _cat(self, names: Sequence[str], max_output: int) -> bytes:
+    def _cat(self, names: Sequence[str], max_output: int, mode: str = "--batch") -> bytes:
         done = self._runner.run(
-            ["cat-file", "--batch"], git_dir=self._git_dir, stdin="".join(f"{n}\n" for n in names).encode(),
+            ["cat-file", mode], git_dir=self._git_dir, stdin="".join(f"{n}\n" for n in names).encode(),
             timeout=self._timeout, max_output=max_output,
         )  # fmt: skip
         return check(done, f"read objects of {self._name}")
@@ -79,14 +92,17 @@ class Objects:
             end = out.find(b"\n", at)
             words = out[at:end].split(b" ")
             if end < 0 or len(words) != 3 or words[1] != b"blob":
-                raise SourceRejected(
-                    f"cannot read blob {blob[:12]} of {self._name}: the repository does not have it",
-                    code="object-missing", hint="`git fsck --full` in the repository names the object",
-                )  # fmt: skip
+                raise self._missing(blob)
             start, size = end + 1, int(words[2])
             found[blob] = out[start : start + size]
             at = start + size + 1
         return found
+
+    def _missing(self, blob: str) -> SourceRejected:
+        return SourceRejected(
+            f"cannot read blob {blob[:12]} of {self._name}: the repository does not have it", code="object-missing",
+            hint="`git fsck --full` in the repository names the object",
+        )  # fmt: skip
 
 
 def _parse_commit(commit: str, body: bytes) -> Commit:

@@ -46,27 +46,9 @@ class RefFiles:
                 return None
         return None
 
-    def target(self, name: str) -> str:
-        """The full name that the symbolic reference `name` ends in, or `name` itself. Raises OSError."""
-        for _ in range(MAX_HOPS):
-            text = self._loose(name)
-            if text is None or not text.startswith("ref:"):
-                break
-            name = text[4:].strip()
-        return name
-
     def _loose(self, name: str) -> str | None:
         own = not name.startswith("refs/") or name.startswith(_OWN_TO_WORKTREE)
-        try:
-            fd = os.open(f"{self._git_dir if own else self._common_dir}/{name}", os.O_RDONLY | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return None
-            return os.read(fd, MAX_REF_FILE).decode("utf-8", "replace")
-        finally:
-            os.close(fd)
+        return read_small(f"{self._git_dir if own else self._common_dir}/{name}")
 
     def _in_packed(self, name: str) -> Found | None:
         packed = self._read_packed()
@@ -87,7 +69,23 @@ class RefFiles:
             return b""
         key = (status.st_mtime_ns, status.st_size, status.st_ino)
         if key != self._packed_key:
+            if not stat.S_ISREG(status.st_mode):
+                return b""
             with path.open("rb") as file:
                 self._packed = file.read(MAX_PACKED)
             self._packed_key = key
         return self._packed
+
+
+def read_small(path: str) -> str | None:
+    """The first 4 KiB of a regular file; None if there is none. A FIFO in its place is not waited for. Raises OSError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        return os.read(fd, MAX_REF_FILE).decode("utf-8", "replace")
+    finally:
+        os.close(fd)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..model.desired import Commit, Snapshot
-from .listing import Record, parse_listing
+from .listing import Record, parse_listing, split_records, unseen_blobs
 from .objects import Objects
 from .url import is_commit_id
 
@@ -38,7 +38,9 @@ class Snapshots:
 
     def _list(self, commit: Commit) -> Snapshot:
         paths = [root for root in self._roots if root]
-        listing = parse_listing(self._objects.listing(commit.id, paths), self._roots, self._known)
+        pieces = split_records(self._objects.listing(commit.id, paths))
+        sizes = self._objects.sizes(unseen_blobs(pieces, self._known))
+        listing = parse_listing(pieces, self._roots, self._known, sizes)
         self._known = listing.records
         return Snapshot(commit, self._ref, listing.entries, listing.problems, listing.missing)
 

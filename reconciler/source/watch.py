@@ -8,8 +8,10 @@ directories are compared with what is watched at each pause, and the reference i
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+
+from .refs import read_small
 
 STEP_MS = 250  # how often the watcher's thread wakes: the cost of being idle
 DEBOUNCE_MS = 500  # a push writes several files; wait for the end of it, but not longer than this
@@ -32,14 +34,14 @@ def next_poll(interval: float, failures: int, seed: str) -> float:
 def watch_refs(
     git_dir: str,
     common_dir: str,
-    ref: str,
+    refs: Sequence[str],
     probe: Callable[[], str],
     stop: threading.Event,
     kick: Callable[[], None],
 ) -> None:
     """Block until `stop`; call `kick` whenever `probe()` gives another text than before.
 
-    `ref` is the full name that is read first; HEAD stands for whatever branch it names at the time.
+    `refs` are the full names that may be read; HEAD stands for whatever branch it names at the time.
     """
     last = probe()
 
@@ -51,8 +53,8 @@ def watch_refs(
             kick()
 
     while not stop.is_set():
-        directories = _directories(git_dir, common_dir, ref)
-        if not directories or not _watch_once(directories, look, stop, lambda: _directories(git_dir, common_dir, ref)):
+        directories = _directories(git_dir, common_dir, refs)
+        if not directories or not _watch_once(directories, look, stop, lambda: _directories(git_dir, common_dir, refs)):
             stop.wait(BLIND_PAUSE)
         look()
 
@@ -89,10 +91,10 @@ def _relevant(_change: object, path: str) -> bool:
 _NOISE = frozenset({"index", "COMMIT_EDITMSG", "ORIG_HEAD", "FETCH_HEAD", "gc.pid", "MERGE_MSG", "objects", "logs"})
 
 
-def _directories(git_dir: str, common_dir: str, ref: str) -> dict[str, tuple[int, int]]:
+def _directories(git_dir: str, common_dir: str, refs: Sequence[str]) -> dict[str, tuple[int, int]]:
     """The directories to watch, with device and inode of each; those that do not exist are left out."""
     wanted = {git_dir, common_dir}
-    for name in {ref, _head_target(git_dir)}:
+    for name in {*refs, _head_target(git_dir)}:
         if name.startswith("refs/"):
             wanted |= {str(Path(common_dir, *parent.parts)) for parent in PurePosixPath(name).parents}
     found = {}
@@ -107,7 +109,7 @@ def _directories(git_dir: str, common_dir: str, ref: str) -> dict[str, tuple[int
 
 def _head_target(git_dir: str) -> str:
     try:
-        text = Path(git_dir, "HEAD").read_text(encoding="utf-8", errors="replace")[:1024]
+        text = read_small(f"{git_dir}/HEAD") or ""
     except OSError:
         return ""
-    return text[4:].strip() if text.startswith("ref:") and ".." not in text else ""
+    return text[4:].strip() if text.startswith("ref:") and ".." not in text and "\0" not in text else ""

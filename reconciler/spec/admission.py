@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..model.job import JobSpec, Mount, Resources, ScheduleKind
 from ..model.service import DEFAULT_OWNER, GRANTABLE_CAPABILITIES, Policy, ServiceConfig
@@ -13,8 +13,8 @@ from .images import image_allowed
 
 # What would hand the host or the service itself to a job, whatever a policy says. Also refused: what contains them.
 _ENGINE_PATHS = (
-    "/var/run/docker.sock", "/run/docker.sock", "/var/run/containerd", "/run/containerd", "/var/run/podman", "/run/podman",
-    "/var/lib/docker", "/var/lib/containerd", "/etc/docker", "/proc", "/sys", "/dev", "/etc/reconciler",
+    "/var/run/docker.sock", "/run/docker.sock", "/var/run/containerd", "/run/containerd", "/var/run/podman",
+    "/run/podman", "/var/lib/docker", "/var/lib/containerd", "/etc/docker", "/etc/reconciler", "/proc", "/sys", "/dev",
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ class Violation(NamedTuple):
 
 
 def owner_of(config: ServiceConfig, job_name: str) -> str | None:
-    """The first owner, in the order of the service file, whose paths match; None if there are owners but none has it."""
+    """The first owner, in the order of the service file, whose paths match; None if there are owners, but none has it."""
     if not config.owners:
         return DEFAULT_OWNER
     return next((owner.name for owner in config.owners if matches_any(owner.paths, job_name)), None)
@@ -56,18 +56,20 @@ def effective_policy(config: ServiceConfig, owner: str) -> Policy:
 def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
     """Every violation as `(pointer, code, message, hint)`; () = allowed."""
     policy = effective_policy(config, spec.owner)
-    return tuple(
-        violation
-        for check in (
-            _images(spec, policy, config),
-            _mounts(spec, policy, config),
-            _networks(spec, policy),
-            _capabilities(spec, policy),
-            _resources(spec, policy),
-            _interval(spec, policy),
-        )
-        for violation in check
-    )
+    found: list[Violation] = []
+    if policy.images is not None or config.policy.images is not None:
+        found += _images(spec, policy, config)
+    if spec.networks != ("default",):
+        found += _networks(spec, policy)
+    if spec.mounts:
+        found += _mounts(spec, policy, config)
+    if spec.cap_add:
+        found += _capabilities(spec, policy)
+    if policy.max_resources is not None:
+        found += _resources(spec, policy.max_resources)
+    if policy.min_interval is not None:
+        found += _interval(spec, policy.min_interval)
+    return tuple(found)
 
 
 def _own_policy(config: ServiceConfig, owner: str) -> Policy | None:
@@ -78,7 +80,9 @@ def _images(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Vi
     for patterns in dict.fromkeys((config.policy.images, policy.images)):
         if patterns is not None and not image_allowed(patterns, spec.image):
             hint = f"Allowed: {', '.join(patterns[:5])}" if patterns else "No image is allowed."
-            yield Violation("/image", "image-not-allowed", f"the image {spec.image} is not allowed for {spec.owner}", hint)
+            yield Violation(
+                "/image", "image-not-allowed", f"the image {spec.image} is not allowed for {spec.owner}", hint
+            )
             return
 
 
@@ -100,17 +104,17 @@ def _capabilities(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
             yield Violation("/cap_add", "capability-not-allowed", message, "The service file grants `capabilities`.")
 
 
-def _interval(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
-    if policy.min_interval is None or spec.schedule.kind is ScheduleKind.MANUAL:
+def _interval(spec: JobSpec, shortest: float) -> Iterator[Violation]:
+    if spec.schedule.kind is ScheduleKind.MANUAL:
         return
     # A line of five fields fires at most once a minute: no need to search.
     by_minute = spec.schedule.kind is ScheduleKind.CRON and len(spec.schedule.expression.split()) != 6
-    if by_minute and policy.min_interval <= 60:
+    if by_minute and shortest <= 60:
         return
     interval = smallest_interval(spec.schedule)
-    if interval is not None and interval < policy.min_interval:
+    if interval is not None and interval < shortest:
         message = f"fires every {format_duration(interval)}, but {spec.owner} may at most every "
-        message += format_duration(policy.min_interval)
+        message += format_duration(shortest)
         yield Violation("/schedule", "interval-too-short", message)
 
 
@@ -127,13 +131,23 @@ def _mounts(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Vi
 
 def _mount_fault(mount: Mount, policy: Policy, config: ServiceConfig) -> tuple[str, str, str] | None:
     if mount.type == "volume" and mount.external and mount.source not in policy.external_volumes:
-        return "volume-not-allowed", f"the external volume {mount.source} is not allowed", "The service file lists them."
+        return (
+            "volume-not-allowed",
+            f"the external volume {mount.source} is not allowed",
+            "The service file lists them.",
+        )
     if mount.type != "bind":
         return None
-    hidden = next((path for path in _hidden_paths(config) if _below(path, mount.source) or _below(mount.source, path)), "")
+    hidden = next(
+        (path for path in _hidden_paths(config) if is_below(path, mount.source) or is_below(mount.source, path)), ""
+    )
     if hidden:
-        return "bind-not-allowed", f"a bind of {mount.source} shows {hidden} and is not allowed", "No policy can allow it."
-    if not _is_normal(mount.source) or not any(_below(mount.source, root) for root in policy.binds):
+        return (
+            "bind-not-allowed",
+            f"a bind of {mount.source} shows {hidden} and is not allowed",
+            "No policy can allow it.",
+        )
+    if not _is_normal(mount.source) or not any(is_below(mount.source, root) for root in policy.binds):
         allowed = f"Allowed: {', '.join(policy.binds)}" if policy.binds else "Use a named volume, or `files:`."
         return "bind-not-allowed", f"a bind of {mount.source} is not allowed", allowed
     return None
@@ -151,7 +165,7 @@ def _is_normal(path: str) -> bool:
     return path.startswith("/") and not any(part in ("", ".", "..") for part in path.split("/")[1:])
 
 
-def _below(path: str, root: str) -> bool:
+def is_below(path: str, root: str) -> bool:
     """Component by component: `/srv/data-evil` is not below `/srv/data`."""
     root = root.rstrip("/")
     return path == root or path.startswith(root + "/")
@@ -160,11 +174,9 @@ def _below(path: str, root: str) -> bool:
 # -- limits ----------------------------------------------------------------------------------------------------
 
 
-def _resources(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
-    if policy.max_resources is None:
-        return
+def _resources(spec: JobSpec, ceilings: Resources) -> Iterator[Violation]:
     for field in fields(Resources):
-        ceiling, asked = getattr(policy.max_resources, field.name), getattr(spec.resources, field.name)
+        ceiling, asked = getattr(ceilings, field.name), getattr(spec.resources, field.name)
         if ceiling is None or (asked is not None and asked <= ceiling):
             continue
         say = format_size if field.name in ("memory", "shm_size") else "{:g}".format
@@ -186,10 +198,10 @@ def _common_roots(top: Iterable[str], own: Iterable[str]) -> Iterator[str]:
     """The deeper one of each pair where one lies below the other."""
     wide = tuple(top)
     for root in own:
-        if any(_below(root, other) for other in wide):
+        if any(is_below(root, other) for other in wide):
             yield root
         else:
-            yield from (other for other in wide if _below(other, root))
+            yield from (other for other in wide if is_below(other, root))
 
 
 def _lower(top: Resources | None, own: Resources | None) -> Resources | None:
@@ -197,5 +209,7 @@ def _lower(top: Resources | None, own: Resources | None) -> Resources | None:
     if top is None or own is None:
         return top or own
     pairs = {field.name: (getattr(top, field.name), getattr(own, field.name)) for field in fields(Resources)}
-    lower = {name: min((v for v in pair if v is not None), default=None) for name, pair in pairs.items()}
+    lower: dict[str, Any] = {
+        name: min((v for v in pair if v is not None), default=None) for name, pair in pairs.items()
+    }
     return Resources(**lower)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..model.job import (
     CatchUp,
+    Concurrency,
     FileMount,
     HistoryLimits,
     JobSpec,
@@ -25,6 +26,7 @@ from .durations import format_duration
 from .images import parse_image
 from .layers import Merged
 
+Tokens = tuple[str, ...]
 Remark = tuple[str, str, str]  # code, message, hint
 
 
@@ -51,7 +53,9 @@ class _Build:
         self.shared = shared
         self.problems: list[SpecProblem] = []
 
-    def report(self, tokens: tuple[str, ...], code: str, message: str, hint: str = "", *, warning: bool = False) -> None:
+    def report(
+        self, tokens: tuple[str, ...], code: str, message: str, hint: str = "", *, warning: bool = False
+    ) -> None:
         self.problems.append(self.merged.problem(tokens, code, message, hint, warning=warning))
 
 
@@ -86,7 +90,7 @@ def build_spec(
         networks=values.get("networks", ("default",)),
         timeout=values.get("timeout", limits.default_timeout),
         stop_grace_period=values.get("stop_grace_period", 30.0),
-        concurrency_policy=values.get("concurrency_policy", JobSpec.concurrency_policy),
+        concurrency_policy=values.get("concurrency_policy", Concurrency.FORBID),
         retries=_retries(build),
         start_deadline=values.get("start_deadline"),
         catch_up=_enum(values, "catch_up", CatchUp, CatchUp.LATEST),
@@ -153,7 +157,7 @@ def _schedule(build: _Build) -> Schedule | None:
     )
     errors, warnings = build.shared.check(schedule)
     for code, message, hint in errors:
-        build.report(_blamed(build, code, inner), code, message, hint)
+        build.report(_blamed(code, inner), code, message, hint)
     for code, message, hint in warnings:
         build.report(("schedule",), code, message, hint, warning=True)
     return None if errors else schedule
@@ -172,13 +176,13 @@ def _expression(build: _Build, said: Any) -> str | None:
 def _beside(build: _Build, inner: dict[str, Any], name: str) -> Any:
     """A setting that may stand in the schedule or beside it; in one file it must stand once."""
     outer = build.values.get(name)
-    if name in inner and outer is not None:
-        if build.merged.layer_of(("schedule",)) is build.merged.layer_of((name,)) and outer != inner[name]:
-            build.report((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")
+    here = build.merged.layer_of((name,)) is build.merged.layer_of(("schedule",))
+    if here and outer is not None and inner.get(name, outer) != outer:
+        build.report((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")
     return inner.get(name, outer)
 
 
-def _blamed(build: _Build, code: str, inner: dict[str, Any]) -> tuple[str, ...]:
+def _blamed(code: str, inner: dict[str, Any]) -> Tokens:
     """Where an error of a schedule was written; an unknown zone may come from three places."""
     if code != "timezone-unknown":
         return ("schedule",)
@@ -243,6 +247,13 @@ def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMou
 
 def _check_targets(build: _Build, spec: JobSpec) -> None:
     """Two mounts cannot have one target."""
+    if spec.script is not None and spec.script.startswith("#!") and "sh" not in spec.script.split("\n", 1)[0]:
+        hint = "Call the interpreter in the script, or use `command` and `files`."
+        build.report(
+            ("script",), "shebang", "a script is always run by sh; this first line is a comment", hint, warning=True
+        )
+    if len(spec.mounts) + len(spec.files) < 2:
+        return
     taken: set[str] = set()
     places = [(mount.target, ("volumes", str(index))) for index, mount in enumerate(spec.mounts)]
     places += [(file.target, ("files", file.target)) for file in spec.files]
@@ -250,6 +261,3 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
         if target in taken:
             build.report(tokens, "target-twice", f"something else is mounted at {target} already")
         taken.add(target)
-    if spec.script is not None and spec.script.startswith("#!") and "sh" not in spec.script.split("\n", 1)[0]:
-        hint = "Call the interpreter in the script, or use `command` and `files`."
-        build.report(("script",), "shebang", "a script is always run by sh; this first line is a comment", hint, warning=True)

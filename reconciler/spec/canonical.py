@@ -14,7 +14,7 @@ Data = dict[str, Any]
 _DEFAULTS = JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image="")
 _FIELDS = tuple(field.name for field in fields(JobSpec))
 # Not part of what a job is: `moved_from` says how it came to be.
-_DIGESTED = tuple((name, getattr(_DEFAULTS, name)) for name in _FIELDS if name not in ("moved_from", "name", "owner"))
+_DIGESTED = tuple((name, getattr(_DEFAULTS, name)) for name in sorted(_FIELDS) if name != "moved_from")
 
 
 def to_data(spec: JobSpec) -> Data:
@@ -35,24 +35,23 @@ def digest_of(spec: JobSpec) -> str:
 
     The order of volumes and files means nothing, nor does the path that a file's text came from.
     """
-    data: Data = {"name": spec.name, "owner": spec.owner}
+    data: Data = {}
     for name, default in _DIGESTED:
         value = getattr(spec, name)
         if value is not default and value != default:
-            data[name] = _DIGEST_FORMS[name](value) if name in _DIGEST_FORMS else _sparse(value)
+            form = _DIGEST_FORMS.get(name)
+            data[name] = value if form is None else form(value)
     text = _encode(data)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-_DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
-    "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
-    "files": lambda files: sorted([file.target, file.content, file.mode] for file in files),
-}
+# Keys are put in by name, in order: sorting them again would cost as much as encoding.
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _plain(value: Any) -> Any:
-    names = _names(type(value))
+    kind: Any = type(value)
+    names = _names(kind)
     if names is not None:
         return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, tuple):
@@ -60,29 +59,35 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, StrEnum) else value
 
 
-def _sparse(value: Any) -> Any:
-    """Like `_plain`, but without fields that have their default."""
-    defaults = _defaults(type(value))
-    if defaults is None:
-        return list(value) if type(value) is tuple else value
+def _sparse(value: Any) -> Data:
+    """A dataclass without the fields that have their default. Tuples and enums go into JSON as they are."""
     data = {}
-    for name, default in defaults:
+    kind: Any = type(value)
+    for name, default in _defaults(kind):
         item = getattr(value, name)
         if item is not default and item != default:
-            data[name] = list(item) if type(item) is tuple else item
+            data[name] = item
     return data
 
 
+_DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
+    "schedule": _sparse,
+    "resources": _sparse,
+    "retries": _sparse,
+    "history": _sparse,
+    "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
+    "files": lambda files: sorted((file.target, file.content, file.mode) for file in files),
+}
+
+
 @lru_cache(maxsize=64)
-def _names(kind: type) -> tuple[str, ...] | None:
+def _names(kind: Any) -> tuple[str, ...] | None:
     return tuple(field.name for field in fields(kind)) if hasattr(kind, "__dataclass_fields__") else None
 
 
 @lru_cache(maxsize=64)
-def _defaults(kind: type) -> tuple[tuple[str, object], ...] | None:
-    if not hasattr(kind, "__dataclass_fields__"):
-        return None
-    return tuple((field.name, field.default) for field in fields(kind))
+def _defaults(kind: Any) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted(((field.name, field.default) for field in fields(kind)), key=lambda pair: pair[0]))
 
 
 # -- reading back: one reader per annotation ------------------------------------------------------------------

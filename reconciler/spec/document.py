@@ -1,4 +1,4 @@
-"""In: the bytes of a file and a schema. Out: typed data with places, or every problem: the boundary for hostile input."""
+"""In: the bytes of a file and a schema. Out: typed data with places, or every problem: the boundary of bad input."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

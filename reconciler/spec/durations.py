@@ -30,7 +30,13 @@ def format_duration(seconds: float) -> str:
     if micros and micros % (86400 * 1_000_000) == 0 and micros > 86400 * 1_000_000:
         return f"{micros // (86400 * 1_000_000)}d"
     whole, rest = divmod(micros, 1_000_000)
-    units = (("h", whole // 3600), ("m", whole // 60 % 60), ("s", whole % 60), ("ms", rest // 1000), ("us", rest % 1000))
+    units = (
+        ("h", whole // 3600),
+        ("m", whole // 60 % 60),
+        ("s", whole % 60),
+        ("ms", rest // 1000),
+        ("us", rest % 1000),
+    )
     return "".join(f"{value}{unit}" for unit, value in units if value) or "0s"
 
 

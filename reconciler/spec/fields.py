@@ -65,7 +65,7 @@ def argv(value: Any, report: Report) -> tuple[str, ...]:
         return ()
     if not _SHELL_WORDS.isdisjoint(words):
         hint = "Use `script:` for pipes and redirections."
-        report((), "not-a-shell", "this is not given to a shell: |, &&, ; and > are plain arguments", hint, warning=True)
+        report((), "not-a-shell", "no shell sees this: |, &&, ; and > are plain arguments", hint, warning=True)
     return words
 
 

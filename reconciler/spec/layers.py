@@ -5,7 +5,7 @@ a `script` drops an inherited command, as a command drops an inherited script.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..model.job import Location
@@ -13,6 +13,7 @@ from ..model.problem import SpecProblem
 from . import fields
 from .document import Document
 from .nodes import Mapping
+from .places import Places
 
 MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files"})
 _OWN = ("name", "moved_from")  # say something of one job, so a `_defaults.yaml` cannot say them
@@ -53,20 +54,33 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """The fields of one job. `layers` are those that say something, the job file last; `origin` tells which one
-    decided a field, `parts` which one decided a key of a map that several of them filled."""
+class Base:
+    """What the `_defaults.yaml` files above a folder say together. `origin` tells which one decided a field, `parts`
+    which one a key of a map; `places` has all of both."""
 
-    layers: tuple[Layer, ...]
     values: dict[str, Any]
-    origin: dict[str, Layer] = field(default_factory=dict)
-    parts: dict[tuple[str, str], Layer] = field(default_factory=dict)
+    origin: dict[str, Layer]
+    parts: dict[tuple[str, str], Layer]
+    places: dict[str, Location]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The fields of one job: its own file's, on top of what it inherits."""
+
+    own: Layer
+    base: Base
+    values: dict[str, Any]
 
     def layer_of(self, tokens: tuple[str, ...]) -> Layer:
-        own = self.layers[-1]
-        if len(tokens) > 1 and (tokens[0], tokens[1]) in self.parts:
-            return self.parts[tokens[0], tokens[1]]
-        return self.origin.get(tokens[0], own) if tokens else own
+        """Which file said what the path names."""
+        if not tokens:
+            return self.own
+        if tokens[0] not in self.own.values:
+            return self.base.origin.get(tokens[0], self.own)
+        if len(tokens) == 1 or tokens[0] not in MERGED or tokens[1] in self.own.values[tokens[0]]:
+            return self.own
+        return self.base.parts.get((tokens[0], tokens[1]), self.own)
 
     def problem(
         self, tokens: tuple[str, ...], code: str, message: str, hint: str = "", *, warning: bool = False
@@ -74,23 +88,21 @@ class Merged:
         """A problem at the place where the value was written, in whichever file."""
         return self.layer_of(tokens).document.problem(tokens, code, message, hint, warning=warning)
 
-    def lines(self) -> dict[str, Location]:
+    def lines(self) -> Places:
         """By field, and by `field.key` for keys of a map that stand on a line of their own or come from elsewhere."""
-        found: dict[str, Location] = {}
-        own = self.layers[-1]
-        for name, value in self.values.items():
-            layer = self.origin.get(name, own)
-            keys = layer.document.root.keys
-            found[name] = here = Location(layer.document.path, keys[name].line + 1, layer.inherited)
-            if name in MERGED:
-                for key in value:
-                    of = self.parts.get((name, key), layer)
-                    node = of.document.root.items.get(name)
-                    if type(node) is Mapping and key in node.keys:
-                        line = node.keys[key].line + 1
-                        if line != here.line or of is not layer:
-                            found[f"{name}.{key}"] = Location(of.document.path, line, of.inherited)
-        return found
+        root, inherited = self.own.document.root, self.base.places
+        names = list(root.keys)
+        lines = [mark.line + 1 for mark in root.keys.values()]
+        for name, line in zip(root.keys, tuple(lines), strict=True):
+            node = root.items[name]
+            if type(node) is Mapping and name in MERGED:
+                for key, mark in node.keys.items():
+                    if mark.line + 1 != line or (inherited and f"{name}.{key}" in inherited):
+                        names.append(f"{name}.{key}")
+                        lines.append(mark.line + 1)
+        if inherited:
+            inherited = {name: at for name, at in inherited.items() if name.partition(".")[0] in self.values}
+        return Places(self.own.document.path, tuple(names), tuple(lines), inherited)
 
 
 class _Reporter:
@@ -124,7 +136,9 @@ def make_layer(document: Document, folder: str, *, inherited: bool) -> Layer:
         _refuse_own(document, report)
     if "script" in values and (values.keys() & set(_ARGV)):
         report.field = "script"
-        report((), "script-and-command", "stands beside `command` or `entrypoint`, which it replaces", "Keep one of them.")
+        report(
+            (), "script-and-command", "stands beside `command` or `entrypoint`, which it replaces", "Keep one of them."
+        )
     return Layer(document, folder, values, tuple(report.problems), inherited)
 
 
@@ -135,31 +149,43 @@ def _refuse_own(document: Document, report: _Reporter) -> None:
             report((), "not-a-default", "says something of one job, so it cannot be a default")
 
 
-def merge(layers: Sequence[Layer]) -> Merged:
-    """The last layer is the job file; an earlier one counts where no later one speaks."""
-    if len(layers) == 1:
-        return Merged((layers[0],), layers[0].values)
+def merge_defaults(layers: Sequence[Layer]) -> Base:
+    """Outermost first."""
     values: dict[str, Any] = {}
     origin: dict[str, Layer] = {}
     parts: dict[tuple[str, str], Layer] = {}
     for layer in layers:
-        _drop_replaced(values, layer)
+        values = _on_top(values, layer)
         for name, value in layer.values.items():
-            if name in MERGED and name in values and not (name == "resources" and "size" in value):
-                before = origin[name]
-                for key in values[name]:
-                    parts.setdefault((name, key), before)
-                value = {**values[name], **value}  # noqa: PLW2901
-            if name in MERGED:
-                parts.update({(name, key): layer for key in layer.values[name]})
-            values[name] = value
             origin[name] = layer
-    return Merged(tuple(layers), values, origin, parts)
+            if name in MERGED:
+                parts.update({(name, key): layer for key in value})
+    places = {name: _location(origin[name], origin[name].document.root, name) for name in values}
+    for (name, key), layer in parts.items():
+        node = layer.document.root.items[name]
+        if name in values and key in values[name] and isinstance(node, Mapping) and key in node.keys:
+            places[f"{name}.{key}"] = _location(layer, node, key)
+    return Base(values, origin, parts, places)
 
 
-def _drop_replaced(values: dict[str, Any], layer: Layer) -> None:
-    if "script" in layer.values:
-        for name in _ARGV:
-            values.pop(name, None)
-    elif layer.values.keys() & set(_ARGV):
-        values.pop("script", None)
+NO_DEFAULTS = Base({}, {}, {}, {})
+
+
+def merge(base: Base, own: Layer) -> Merged:
+    return Merged(own, base, _on_top(base.values, own) if base.values else own.values)
+
+
+def _on_top(values: dict[str, Any], layer: Layer) -> dict[str, Any]:
+    """`values`, where the layer does not speak; the layer's, where it does."""
+    dropped = _ARGV if "script" in layer.values else ("script",) if layer.values.keys() & set(_ARGV) else ()
+    merged = {name: value for name, value in values.items() if name not in dropped}
+    for name, value in layer.values.items():
+        if name in MERGED and name in merged and not (name == "resources" and "size" in value):
+            merged[name] = {**merged[name], **value}
+        else:
+            merged[name] = value
+    return merged
+
+
+def _location(layer: Layer, node: Mapping, key: str) -> Location:
+    return Location(layer.document.path, node.keys[key].line + 1, inherited=True)

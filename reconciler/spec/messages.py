@@ -10,29 +10,34 @@ from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 from ..model.problem import SpecProblem
-from .nodes import Mapping, Node, locate, pointer
+from .nodes import Mapping, Node, locate, mark_of, pointer
 from .rules import Faults
 from .schemas import SchemaName, schema
 
 MAX_PROBLEMS = 100  # of one file
 _SHOWN = 60  # characters of a value
-_KIND = {"object": "a map", "array": "a list", "string": "text", "boolean": "true or false", "integer": "a whole number",
-         "number": "a number"}  # fmt: skip
+_KIND = {
+    "object": "a map", "array": "a list", "string": "text", "boolean": "true or false",
+    "integer": "a whole number", "number": "a number",
+}  # fmt: skip
 # Fields whose values are never shown, by their first key.
-_HIDDEN = frozenset({"environment", "script", "command", "entrypoint", "files", "source", "git", "registries", "docker_host"})
+_HIDDEN = frozenset(
+    {"environment", "script", "command", "entrypoint", "files", "source", "git", "registries", "docker_host"}
+)
 # What people bring from neighbouring formats, where the nearest spelling would mislead.
 _ELSEWHERE = {
     "env": "environment", "envs": "environment", "cron": "schedule", "args": "command", "cmd": "command",
     "tz": "timezone", "memory": "resources", "cpus": "resources", "mem_limit": "resources", "mounts": "volumes",
     "concurrency": "concurrency_policy", "concurrencyPolicy": "concurrency_policy", "workdir": "working_dir",
     "activeDeadlineSeconds": "timeout", "startingDeadlineSeconds": "start_deadline", "backoffLimit": "retries",
-    "deploy": "resources", "network": "networks", "network_mode": "networks", "tmpfs": "volumes", "shm_size": "resources",
-    "pids_limit": "resources", "configs": "files", "enabled": "suspend", "disabled": "suspend",
+    "deploy": "resources", "network": "networks", "network_mode": "networks", "tmpfs": "volumes",
+    "shm_size": "resources", "pids_limit": "resources", "configs": "files", "enabled": "suspend", "disabled": "suspend",
 }  # fmt: skip
+
+Error = Any  # jsonschema.ValidationError, whose types say less than is known here
 
 
 @lru_cache(maxsize=4)
@@ -54,12 +59,12 @@ def explain(data: object, root: Mapping, path: str, name: SchemaName, faults: Fa
         if len(problems) >= MAX_PROBLEMS:
             break
     if not problems:  # the two ways of checking disagree: a fault of ours, but the file is safe to refuse
-        mark = faults[0].start_mark
+        mark = mark_of(faults[0])
         problems.add(SpecProblem(path, mark.line + 1, mark.column + 1, "schema", "this value is not allowed here"))
     return sorted(problems)
 
 
-def _explained(error: ValidationError, root: Mapping, path: str) -> Iterator[SpecProblem]:
+def _explained(error: Error, root: Mapping, path: str) -> Iterator[SpecProblem]:
     tokens = tuple(str(token) for token in error.absolute_path)
     if error.validator == "anyOf":
         inner = _meant(error)
@@ -83,9 +88,9 @@ def _explained(error: ValidationError, root: Mapping, path: str) -> Iterator[Spe
     yield SpecProblem(path, line, column, code, message, hint, pointer(tokens))
 
 
-def _meant(error: ValidationError) -> list[ValidationError]:
+def _meant(error: Error) -> list[Error]:
     """The errors of the one option that is of the value's kind; none if it is of no option's kind."""
-    options: dict[Any, list[ValidationError]] = {}
+    options: dict[Any, list[Error]] = {}
     for sub in error.context or ():
         options.setdefault(sub.schema_path[0], []).append(sub)
     for subs in options.values():
@@ -121,7 +126,7 @@ def _nearest_key(key: str, known: tuple[str, ...]) -> str:
     return "known keys: " + ", ".join(known) if len(known) <= 12 else ""
 
 
-def _sentence(error: ValidationError, tokens: tuple[str, ...], node: Node | None) -> tuple[str, str, str]:
+def _sentence(error: Error, tokens: tuple[str, ...], node: Node | None) -> tuple[str, str, str]:
     """`(code, message, hint)` of an error, without the value unless its field is harmless."""
     what, wanted, rule = _name(tokens), error.validator_value, error.schema
     shown = _shown(error.instance, tokens)
@@ -129,7 +134,7 @@ def _sentence(error: ValidationError, tokens: tuple[str, ...], node: Node | None
         return _wrong_type(error, what, node)
     if error.validator == "enum":
         hint = get_close_matches(str(error.instance), [str(item) for item in wanted], 1, 0.5)
-        words = " or ".join(str(item) for item in wanted) if len(wanted) < 3 else ", ".join(str(item) for item in wanted)
+        words = ", ".join(str(item) for item in wanted[:-1]) + f" or {wanted[-1]}" if wanted[1:] else str(wanted[0])
         return "value-unknown", f"{what} must be {words}{shown}", f'did you mean "{hint[0]}"?' if hint else ""
     if error.validator == "pattern":
         says = rule.get("patternErrorMessage", "does not have the right form")
@@ -150,11 +155,11 @@ def _sentence(error: ValidationError, tokens: tuple[str, ...], node: Node | None
     return code, message, ""
 
 
-def _missing(error: ValidationError) -> str:
+def _missing(error: Error) -> str:
     return " and ".join(f'"{key}"' for key in error.validator_value if key not in error.instance)
 
 
-def _wrong_type(error: ValidationError, what: str, node: Node | None) -> tuple[str, str, str]:
+def _wrong_type(error: Error, what: str, node: Node | None) -> tuple[str, str, str]:
     kinds = _kinds(error)
     if error.instance is None:
         return "value-missing", f"{what} has no value", "Give it one, remove the line, or write '' for empty text."
@@ -173,7 +178,7 @@ def _wrong_type(error: ValidationError, what: str, node: Node | None) -> tuple[s
     return "wrong-type", f"{what} must be {wanted}", hint
 
 
-def _kinds(error: ValidationError) -> set[str]:
+def _kinds(error: Error) -> set[str]:
     """The types that would do; where text would, numbers are only its other spelling."""
     kinds: set[str] = set()
     options = error.validator_value if error.validator == "anyOf" else [error.schema]

@@ -4,7 +4,7 @@ A scalar is libyaml's own event, kept as it came (making another object of it wo
 `value` is the text as typed, `style` is empty for plain text, which may also mean a number, a boolean or nothing.
 """
 
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from yaml.events import ScalarEvent as Scalar
 
@@ -41,8 +41,7 @@ Node = Scalar | Mapping | Sequence
 
 
 def mark_of(node: Node) -> Mark:
-    mark: Mark = node.start_mark
-    return mark
+    return cast(Mark, node.start_mark)
 
 
 def locate(node: Node, tokens: tuple[str, ...], *, key: bool = False) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """In: the bytes of one file and the defaults above it. Out: a desired job, or every reason why there is none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from posixpath import normpath
 
@@ -9,7 +9,7 @@ from ..model.problem import SpecProblem
 from .build import Pass, build_spec
 from .canonical import digest_of
 from .document import Document, read_document
-from .layers import Layer, Merged, make_layer, merge
+from .layers import Base, Layer, Merged, make_layer, merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def read_layer(data: bytes, path: str, folder: str, *, inherited: bool) -> tuple
 
 
 def draft_job(
-    data: bytes, name: str, owner: str | None, path: str, folder: str, above: Sequence[Layer], blobs: Mapping[str, str]
+    data: bytes, name: str, owner: str | None, path: str, folder: str, above: Base, blobs: Mapping[str, str]
 ) -> Draft:
     """`blobs`: the blob of every file of the snapshot, by full path."""
     own, problems = read_layer(data, path, folder, inherited=False)
@@ -53,7 +53,7 @@ def draft_job(
         found.append(SpecProblem(path, 1, 1, "no-owner", message, "An administrator lists `owners` and their `paths`."))
     if own is None or owner is None:
         return Draft(name, owner or "", path, None, (), tuple(found))
-    merged = merge((*above, own)) if above else merge((own,))
+    merged = merge(above, own)
     sources = tuple(_sources(merged, blobs, found)) if "files" in merged.values else ()
     return Draft(name, owner, path, merged, sources, tuple(found))
 

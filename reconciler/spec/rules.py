@@ -48,7 +48,9 @@ class MapRule:
         for key, sub in node.items.items():
             known = fields.get(key)
             if known is not None:
-                values[known[0]] = known[1].read(sub, faults)
+                name, rule = known
+                read = rule.text if type(sub) is Scalar else None  # the common case, without a further call
+                values[name] = read(sub, faults) if read is not None else rule.read(sub, faults)  # type: ignore[arg-type]
             elif rest is None:
                 faults.append(sub)
                 values[key] = None
@@ -89,13 +91,12 @@ class Rule:
 
     def read(self, node: Node, faults: Faults) -> object:
         """The typed value. Where the kind is wrong, a value of that wrong kind, and a fault."""
-        kind = type(node)
-        if kind is Scalar:
+        if isinstance(node, Scalar):
             if self.text is not None:
                 return self.text(node, faults)
             faults.append(node)
             return _bare(node)
-        if kind is Mapping:
+        if isinstance(node, Mapping):
             if self.map is not None:
                 return self.map.read(node, faults)
             faults.append(node)
@@ -128,7 +129,7 @@ def compile_rule(schema: dict[str, Any], root: dict[str, Any]) -> Rule:
     if "string" in types:
         return Rule(_text_rule(schema), None, None)
     (only,) = types
-    return Rule({"boolean": _boolean, "integer": _integer, "number": _number}[only](schema), None, None)
+    return Rule({"boolean": _boolean_rule, "integer": _integer_rule, "number": _number_rule}[only](schema), None, None)
 
 
 def _merged(options: list[Rule]) -> Rule:
@@ -147,6 +148,9 @@ def _text_check(schema: dict[str, Any]) -> Callable[[str], bool]:
     allowed = frozenset(schema["enum"]) if "enum" in schema else None
     low, high = schema.get("minLength", 0), schema.get("maxLength", 1 << 30)
 
+    if allowed is not None and schema.keys().isdisjoint({"pattern", "minLength", "maxLength"}):
+        return allowed.__contains__
+
     def check(text: str) -> bool:
         return (
             low <= len(text) <= high
@@ -159,22 +163,30 @@ def _text_check(schema: dict[str, Any]) -> Callable[[str], bool]:
 
 def _text_rule(schema: dict[str, Any]) -> TextRule:
     """Text as typed, quoted or not; only a plain `null`, `~` or nothing at all is no text."""
-    bounded = schema.keys() & {"enum", "pattern", "minLength", "maxLength"}
-    check = _text_check(schema) if bounded else None
+    keywords = schema.keys() & {"enum", "pattern", "minLength", "maxLength"}
+    fits: Callable[[str], object] = _text_check(schema)
+    if not keywords:
+        fits = _anything
+    elif keywords == {"pattern"}:
+        fits = re.compile(schema["pattern"]).search
 
     def read(node: Scalar, faults: Faults) -> object:
         text: str = node.value
-        if text in NULLS and not node.style:
+        if not node.style and text in NULLS:
             faults.append(node)
             return None
-        if check is not None and not check(text):
+        if not fits(text):
             faults.append(node)
         return text
 
     return read
 
 
-def _boolean(schema: dict[str, Any]) -> TextRule:
+def _anything(text: str) -> bool:  # noqa: ARG001
+    return True
+
+
+def _boolean_rule(schema: dict[str, Any]) -> TextRule:  # noqa: ARG001  has no bounds
     def read(node: Scalar, faults: Faults) -> object:
         value = None if node.style else _BOOLEANS.get(node.value)
         if value is None:
@@ -185,11 +197,11 @@ def _boolean(schema: dict[str, Any]) -> TextRule:
     return read
 
 
-def _integer(schema: dict[str, Any]) -> TextRule:
+def _integer_rule(schema: dict[str, Any]) -> TextRule:
     return _numeric(schema, _INTEGER, int)
 
 
-def _number(schema: dict[str, Any]) -> TextRule:
+def _number_rule(schema: dict[str, Any]) -> TextRule:
     return _numeric(schema, _NUMBER, float)
 
 

@@ -75,16 +75,21 @@ class TreeSorter:
                 self._ignore(entry, base)
             else:
                 candidates.append(entry)
+        self._doubled_defaults()
         self._refused_files()
         self._add_jobs(candidates)
         return self.tree
 
     def _add_defaults(self, entry: Entry) -> None:
         self.tree.defaults[entry.full_path] = entry
-        if entry.path.endswith(".yml") and entry.full_path[:-3] + "yaml" in {e.full_path for e in self.snapshot.entries}:
-            problem = SpecProblem(entry.path, 1, 1, "defaults-twice", "there is a _defaults.yaml beside it", "Keep one.")
-            self.tree.broken[entry.full_path] = problem
-            self.tree.problems.append(problem)
+
+    def _doubled_defaults(self) -> None:
+        for path, entry in self.tree.defaults.items():
+            if path.endswith(".yml") and path[:-3] + "yaml" in self.tree.defaults:
+                message = "there is a _defaults.yaml beside this file"
+                self.tree.broken[path] = SpecProblem(
+                    entry.path, 1, 1, "defaults-twice", message, "Keep one of the two."
+                )
 
     def _ignore(self, entry: Entry, base: str) -> None:
         self.tree.ignored.append(entry)
@@ -138,7 +143,9 @@ class TreeSorter:
     def _doubled(self, job: JobFile, others: list[JobFile]) -> None:
         where = ", ".join(other.entry.full_path for other in others)
         message = f'the job "{job.name}" is here ({job.entry.full_path}) and in {where}'
-        problem = SpecProblem(job.entry.path, 1, 1, "job-twice", message, "Keep one; until then the job stays as it is.")
+        problem = SpecProblem(
+            job.entry.path, 1, 1, "job-twice", message, "Keep one; until then the job stays as it is."
+        )
         self.tree.problems.append(problem)
         self.tree.held.append(HeldJob(job.name, job.entry.path, owner_or_default(self.config, job.name), (problem,)))
 
@@ -167,5 +174,5 @@ class TreeSorter:
             inner += f"{part}/" if part else ""
             for base in DEFAULTS:
                 for path in dict.fromkeys((root + inner + base, inner + base)):
-                    if path in self.tree.defaults if path.startswith(root) else path in self.tree.broken:
+                    if path in self.tree.defaults or path in self.tree.broken:
                         yield path

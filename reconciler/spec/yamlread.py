@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -40,8 +40,8 @@ _IN_VALUE = re.compile(_FORBIDDEN.pattern.replace("|\r(?!\n)", "|\r"))
 _SHARE = "Put what jobs share into a _defaults.yaml."
 
 _HINTS = {
-    "found character that cannot start any token": "Indent with spaces, not tabs; quote text that begins with @, ` or %.",
-    "mapping values are not allowed in this context": "Quote text that holds a colon and a space, and check the indent.",
+    "found character that cannot start any token": "Indent with spaces, not tabs; quote text that begins with @ or `.",
+    "mapping values are not allowed in this context": "Quote text that holds a colon and a space; check the indent.",
     "did not find expected key": "Check the indent of this line and of the one before, and that quotes are closed.",
     "could not find expected ':'": "A key needs a colon and a space; check the indent of the lines before.",
     "did not find expected '-' indicator": "Check the indent: the entries of a list stand in one column.",
@@ -137,7 +137,11 @@ def _build(parser: Any, reading: Reading, *, escapes: bool) -> Mapping:
             if event.anchor is not None or event.tag is not None:
                 _refuse_properties(event, reading)
             if in_mapping and key is None:
-                key = _key(event, here, reading)
+                key = event.value
+                if key in here.keys or len(key) > MAX_KEY or key == "<<" or not key.isprintable():
+                    _refuse_key(event, here, reading)
+                else:
+                    here.keys[key] = event.start_mark
                 continue
             if len(event.value) > MAX_SCALAR or (escapes and event.style == '"'):
                 _check_text(event, reading)
@@ -179,20 +183,19 @@ def _top(root: Node | None, reading: Reading) -> Mapping:
     raise reading.stop(root, "not-a-map", "the file must be a map of fields, such as `image: busybox`")
 
 
-def _key(event: Any, here: Any, reading: Reading) -> str:
-    """The text of a key. Of two equal ones the second is reported."""
+def _refuse_key(event: Any, here: Any, reading: Reading) -> None:
+    """Of two equal keys the second is reported, and its value passed over; a merge key in quotes is a key."""
     text: str = event.value
     if text in here.keys:
         first = here.keys[text].line + 1
         message = f'the key "{text[:80]}" is on line {first} and again on line {event.start_mark.line + 1}'
         reading.add(event, "duplicate-key", message, "Keep one of the two.")
-        return text
-    if len(text) > MAX_KEY or not text.isprintable():
+    elif text != "<<":
         raise reading.stop(event, "key-invalid", "a key holds invisible characters, or is far too long")
-    if text == "<<" and not event.style:
+    elif not event.style:
         raise reading.stop(event, "merge-key", "merge keys (`<<`) are not allowed in these files", _SHARE)
-    here.keys[text] = event.start_mark
-    return text
+    else:
+        here.keys[text] = event.start_mark
 
 
 def _check_text(event: Any, reading: Reading) -> None:

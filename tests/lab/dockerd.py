@@ -52,6 +52,7 @@ class Handle:
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
                 _await_exit(pid)
+            _forget_containerd(self.directory)
 
     def freeze(self) -> None:
         """Stop the Engine's process without ending it: it accepts connections and answers nothing."""
@@ -215,6 +216,22 @@ def _await_exit(pid: int, timeout: float = ENDED_WITHIN) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def _forget_containerd(root: Path) -> None:
+    """The Engine's containerd dies with it. Where nobody reaps orphans it stays as a zombie, whose pid file would make
+    the next Engine wait for it."""
+    pid_file = root / "exec/containerd/containerd.pid"
+    deadline = time.monotonic() + ENDED_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError):
+            state = "gone"
+        if state in ("Z", "X", "gone"):
+            pid_file.unlink(missing_ok=True)
+            return
+        time.sleep(0.05)
 
 
 def _end(root: Path) -> None:

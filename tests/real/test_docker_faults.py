@@ -116,7 +116,7 @@ def test_D2_a_fault_at_listing_is_no_empty_machine(bench: Bench, action: str) ->
     bench.proxy.inject(LIST, action)
     with pytest.raises(EngineUnavailable):
         bench.engine.observe()
-    assert set(bench.engine.observe().jobs) == {"demo/hello"}
+    assert set(tries(bench.engine.observe).jobs) == {"demo/hello"}
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -198,8 +198,11 @@ def test_R5_a_log_that_breaks_anywhere_is_resumed_byte_for_byte(bench: Bench) ->
     pieces, cursor = b"", ""
     for cut in (1, 300, 1000, 3000, 5000, 9000, 20000):
         bench.proxy.inject(LOGS, "cut_after", after_bytes=cut)
-        for chunk in bench.engine.logs(order.run_id, ref, cursor, follow=False):
-            pieces, cursor = pieces + chunk.data, chunk.cursor
+        try:
+            for chunk in bench.engine.logs(order.run_id, ref, cursor, follow=False):
+                pieces, cursor = pieces + chunk.data, chunk.cursor
+        except EngineUnavailable:
+            assert cut == 1  # not even a status line came
     for chunk in bench.engine.logs(order.run_id, ref, cursor, follow=True):
         pieces, cursor = pieces + chunk.data, chunk.cursor
     assert pieces == whole

@@ -77,6 +77,26 @@ def test_S5_nothing_planted_in_a_local_repository_ever_runs(repo: GitRepo, tmp_p
     assert not canary.exists()
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("where", ["include", "HEAD", "packed-refs", "config", "refs/heads/main"])
+def test_a_FIFO_planted_in_a_local_repository_stops_nobody(repo: GitRepo, tmp_path: Path, where: str) -> None:
+    dot_git = repo.path / ".git"
+    if where == "include":
+        os.mkfifo(tmp_path / "fifo")
+        with (dot_git / "config").open("a") as config:
+            config.write(f"[include]\n\tpath = {tmp_path}/fifo\n")
+    else:
+        repo.git("pack-refs", "--all", "--no-prune")
+        (dot_git / where).unlink()
+        os.mkfifo(dot_git / where)
+    try:
+        snapshot = open_source(SourceConfig(str(repo.path), "main"), GitConfig(timeout=2.0), "").snapshot(None)
+    except ReconcilerError as error:
+        assert error.code in ("source-unreadable", "git-timeout", "source-unavailable", "ref-not-found")
+    else:
+        assert [entry.path for entry in snapshot.entries] == ["a.yaml"]
+
+
 @pytest.mark.parametrize("command", [("status",), ("cat-file", "-p", "LOST")], ids=["fsmonitor", "promisor"])
 def test_the_trap_of_these_tests_does_go_off_without_the_profile(
     repo: GitRepo, tmp_path: Path, command: tuple[str, ...]

@@ -324,12 +324,17 @@ def test_descriptors_stay_flat_over_a_hundred_fetches(repo: GitRepo, server: Git
     server.requests.clear()
     before, ours = len(os.listdir("/proc/self/fd")), children()
     bare = tmp_path / "srv/jobs.git"
-    tree = git(bare, "rev-parse", "main^{tree}")
-    for number in range(100):
-        parent = git(bare, "rev-parse", "main")
-        commit = git(bare, "commit-tree", tree, "-p", parent, "-m", f"{number}")
+    commits = b"".join(
+        f"commit refs/heads/next\ncommitter A <a@x> {1_700_000_000 + number} +0000\ndata 1\nx\n".encode()
+        + (b"from refs/heads/main^0\n" if number == 0 else b"")
+        for number in range(100)
+    )
+    git(bare, "fast-import", "--quiet", stdin=commits)
+    previous = repo.head()
+    for commit in git(bare, "rev-list", "--reverse", "main..next").split():
         git(bare, "update-ref", "refs/heads/main", commit)
-        assert source.snapshot(parent).commit.id == commit
+        assert source.snapshot(previous).commit.id == commit
+        previous = commit
     deadline = time.monotonic() + 10  # connections of the server in this process close a moment later
     while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
         time.sleep(0.05)

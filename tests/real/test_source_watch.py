@@ -129,6 +129,13 @@ def test_a_branch_that_does_not_exist_yet_is_noticed_when_it_comes(repo: GitRepo
     assert watched.noticed(lambda: repo.git("branch", "team/release")) < 3.0
 
 
+def test_a_tag_that_moves_is_noticed(repo: GitRepo, watch: Watch) -> None:
+    repo.git("tag", "live")
+    repo.commit({"jobs.d/b.yaml": JOB})
+    watched = watch(repo.path, "live")
+    assert watched.noticed(lambda: repo.git("tag", "-f", "live")) < 1.0
+
+
 def test_other_branches_and_the_work_tree_wake_nobody(repo: GitRepo, watch: Watch) -> None:
     watched = watch(repo.path)
     (repo.path / "jobs.d/a.yaml").write_text("edited")

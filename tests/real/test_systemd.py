@@ -28,7 +28,6 @@ INSTALL = """
 {python} -m venv /opt/reconciler
 /opt/reconciler/bin/pip install --quiet --disable-pip-version-check --no-index --no-deps {wheel}
 echo {packages} > $(/opt/reconciler/bin/python -c 'import site; print(site.getsitepackages()[0])')/packages.pth
-ln -s /opt/reconciler/bin/reconciler /usr/local/bin/reconciler 2>/dev/null || true
 cd /opt/reconciler/share/reconciler/systemd
 install -D -m 644 reconciler.sysusers /etc/sysusers.d/reconciler.conf && systemd-sysusers reconciler.conf
 install -D -m 644 reconciler.tmpfiles /etc/tmpfiles.d/reconciler.conf && systemd-tmpfiles --create reconciler.conf
@@ -83,7 +82,7 @@ def box(private_docker: Handle, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def ask(box: Box, *words: str) -> Any:
     """What a `reconciler ... -o json` says; None if it fails."""
-    done = box.run("reconciler", *words, "-o", "json", check=False)
+    done = box.run(PROGRAM, *words, "-o", "json", check=False)
     return json.loads(done.output) if done.code == 0 else None
 
 
@@ -98,7 +97,7 @@ def active(box: Box) -> bool:
 
 def start_run(box: Box, job: str) -> str:
     """Start a job by hand and wait until it runs; its id."""
-    box.wait_for(f"{job} is installed", lambda: job in box.run("reconciler", "jobs", "--all", check=False).output)
+    box.wait_for(f"{job} is installed", lambda: job in box.run(PROGRAM, "jobs", "--all", check=False).output)
     run_id = str(ask(box, "run", job)["run_id"])
     box.wait_for(f"{run_id} runs", lambda: runs(box, job)[0]["phase"] == "running")
     return run_id
@@ -251,5 +250,5 @@ def test_a_reboot_keeps_the_state_and_accounts_for_every_run_and_slot(box: Box, 
 
 
 def test_the_group_may_list_and_others_may_not(box: Box) -> None:
-    assert box.run("runuser", "-u", "nobody", "-g", "reconciler", "--", "reconciler", "jobs", "--all").output
-    assert box.run("runuser", "-u", "nobody", "--", "reconciler", "jobs", check=False).code != 0
+    assert box.run("runuser", "-u", "nobody", "-g", "reconciler", "--", PROGRAM, "jobs", "--all").output
+    assert box.run("runuser", "-u", "nobody", "--", PROGRAM, "jobs", check=False).code != 0

@@ -1,7 +1,7 @@
 """Promise: whole stories, before + repository + now -> plan + after, stay word for word what was once agreed to.
 
 Every folder in `cases/` is one story: `before/` is live, `repo/` is what git says now, `case.yaml` the circumstances;
-`plan.txt`, `plan.json`, `plan.md` and `after.json` are what must come of it. RECONCILER_GOLDEN=write rewrites them:
+`plan.txt`, `plan.json`, `plan.md` and `after.json` are what must come of it. GOLDEN=write rewrites them:
 read the difference before you commit it. Digests are replaced by words, so that only what a reader sees is compared.
 """
 
@@ -150,6 +150,6 @@ def test_a_story_ends_as_agreed(folder: Path, tmp_path: Path):
     finally:
         story.history.close()
     for name, text in shown.items():
-        if os.environ.get("RECONCILER_GOLDEN") == "write":
+        if os.environ.get("GOLDEN") == "write":
             (folder / name).write_text(text, encoding="utf-8")
         assert text == (folder / name).read_text(encoding="utf-8"), f"{folder.name}/{name}"

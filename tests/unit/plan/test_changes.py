@@ -3,7 +3,17 @@
 import pytest
 
 from reconciler.model.job import (
-    CatchUp, Concurrency, FileMount, HistoryLimits, Location, Mount, OnRetire, PullPolicy, Resources, Retries, Schedule,
+    CatchUp,
+    Concurrency,
+    FileMount,
+    HistoryLimits,
+    Location,
+    Mount,
+    OnRetire,
+    PullPolicy,
+    Resources,
+    Retries,
+    Schedule,
     ScheduleKind,
 )  # fmt: skip
 from reconciler.plan.changes import field_changes

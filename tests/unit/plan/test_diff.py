@@ -9,7 +9,21 @@ from reconciler.model.live import LiveJob
 from reconciler.model.plan import ActionKind, Plan
 from reconciler.model.service import Policy, ServiceConfig
 from tests.kit.fleet import (
-    NEW, NOW, OLD, cron, desired, did, held, job, plan_of, problem, row, rows, shows, spec, teams,
+    NEW,
+    NOW,
+    OLD,
+    cron,
+    desired,
+    did,
+    held,
+    job,
+    plan_of,
+    problem,
+    row,
+    rows,
+    shows,
+    spec,
+    teams,
 )  # fmt: skip
 
 ALPINE_ONLY = ServiceConfig(instance="db1", policy=Policy(images=("alpine:*",)))
@@ -186,7 +200,7 @@ def test_an_invalid_file_of_a_job_whose_retirement_had_begun_brings_nothing_back
 def test_D2_forbidden_a_live_version_that_todays_policy_refuses_stops_firing_and_stands_first():
     plan = plan_of(desired(["b"], [held("a")]), rows("a", "b"), config=ALPINE_ONLY)
     assert did(plan) == {"a": "forbid"}
-    assert plan.actions[0].problems[-1].code == "forbidden"
+    assert plan.actions[0].problems[0].code == "forbidden"
 
 
 def test_D2_forbidden_is_said_as_long_as_it_lasts_and_done_once():

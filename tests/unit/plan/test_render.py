@@ -54,7 +54,7 @@ db1   9f3c2e1 -> 41d7a90 (main)   Anna Roth, 4 min ago: "ETL every 10 min; drop 
 Fires in the next 24 h   99 -> 147 (+48 data/etl, -1 data/old, +1 ml/scan)   at most 4 at once
 
 Plan {plan.digest}: 1 to create, 1 to replace, 1 to retire, 1 held, 1 unchanged.
-Nothing starts or stops by applying. Apply exactly this:  reconciler apply {plan.digest}
+No run starts or stops by applying. Apply exactly this:  reconciler apply {plan.digest}
 """
     )
 

@@ -42,7 +42,7 @@ def test_a_move_neither_adds_nor_loses_a_fire():
     standing = rows("old")
     plan = plan_of(desired([spec("new", moved_from="old")]), standing)
     times = timeline(plan, standing, NOW)
-    assert (times.before, times.after) == (1, 1)
+    assert (times.before, times.after, times.deltas) == (1, 1, ())
 
 
 def test_of_a_large_fleet_only_changed_jobs_are_computed_unless_all_are_asked_for():

@@ -51,8 +51,9 @@ def test_R1_never_started_it_goes_on_under_a_new_name_without_using_retries() ->
 def test_R3_asked_to_end_while_its_start_was_unknown_it_is_given_up() -> None:
     intent = run(Phase.STARTING, start_requested_at=SLOT, stop_requested_at=SLOT, stop_reason="stopped by anna")
     old, fresh = transitions.after_find_start(intent, None, NOW)
-    assert fresh is None
-    given_up = next_step(old, None, spec(), NOW, listed(NOW))
+    assert fresh is not None
+    assert not old.active
+    given_up = next_step(fresh, None, spec(), NOW, listed(NOW))
     assert isinstance(given_up, GiveUp)
     assert given_up.outcome.phase is Phase.CANCELLED
 

@@ -1,0 +1,38 @@
+"""Where each field of a job was written: a mapping that costs one object per job, and makes a Location when asked."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from ..model.job import Location
+
+
+@lru_cache(maxsize=4096)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """One tuple for all files that say the same fields."""
+    return names
+
+
+class Places(Mapping[str, Location]):
+    """Field name, or `field.key`, to its place; `inherited` counts for names that the job's own file does not say."""
+
+    __slots__ = ("_inherited", "_lines", "_names", "_path")
+
+    def __init__(
+        self, path: str, names: tuple[str, ...], lines: tuple[int, ...], inherited: Mapping[str, Location]
+    ) -> None:
+        self._path = path
+        self._names = _shared(names)
+        self._lines = lines
+        self._inherited = inherited
+
+    def __getitem__(self, name: str) -> Location:
+        if name in self._names:
+            return Location(self._path, self._lines[self._names.index(name)])
+        return self._inherited[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._names
+        yield from (name for name in self._inherited if name not in self._names)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,173 @@
+"""In: the bytes of the service file. Out: its ServiceConfig, and every problem. Read as strictly as a job file."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..model.job import Resources
+from ..model.problem import SpecProblem
+from ..model.service import (
+    GRANTABLE_CAPABILITIES,
+    Credential,
+    GitConfig,
+    Limits,
+    Owner,
+    Policy,
+    Registry,
+    ServiceConfig,
+    SourceConfig,
+)
+from ..schedule.zones import find_zone, zone_hint
+from .admission import is_below
+from .document import Document, guarded, read_document
+from .durations import parse_duration, parse_size
+from .fields import MIN_MEMORY
+
+Tokens = tuple[str, ...]
+Parsed = tuple[ServiceConfig, tuple[SpecProblem, ...]]
+
+_ANY_PIDS = 1 << 22  # the kernel's own bound: a ceiling that leaves `pids_limit` out does not limit it
+_DURATIONS = frozenset(
+    {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval"}
+)
+_SIZES = frozenset({"memory", "shm_size", "run_log_bytes"})
+_MAY_BE_ZERO = frozenset({"min_interval", "queue_timeout"})
+
+
+def parse_service(data: bytes | None, path: str) -> Parsed:
+    """None = there is no file: every default. With an error among the problems the config is the default one, and not
+    to be used. Never raises on bad input."""
+    if data is None:
+        return ServiceConfig(), ()
+    document = read_document(data, path, "service")
+    if not isinstance(document, Document):
+        return ServiceConfig(), document
+    parsed = guarded(path, lambda: _Service(document).parse())
+    return parsed if isinstance(parsed[0], ServiceConfig) else (ServiceConfig(), parsed)
+
+
+class _Service:
+    """One service file; problems are collected, values that are wrong are passed over."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.data: dict[str, Any] = document.data
+        self.problems: list[SpecProblem] = []
+
+    def parse(self) -> Parsed:
+        said = self.data
+        plain = ("instance", "engine", "docker_host", "process_user", "timezone", "state_dir", "runtime_dir",
+                 "on_invalid", "allow_rewrite")  # fmt: skip
+        config = ServiceConfig(
+            **{name: said[name] for name in plain if name in said},
+            source=self._source(),
+            git=self._git(),
+            registries={host: Registry(**login) for host, login in said.get("registries", {}).items()},
+            sizes={name: self._resources(size, ("sizes", name)) for name, size in said.get("sizes", {}).items()},
+            limits=Limits(**self._section("limits")),
+            policy=self._policy(said.get("policy", {}), ("policy",)),
+            owners=tuple(self._owners()),
+        )
+        self._check(config)
+        if any(problem.is_error for problem in self.problems):
+            return ServiceConfig(), tuple(self.problems)
+        return config, tuple(self.problems)
+
+    def report(self, tokens: Tokens, code: str, message: str, hint: str = "", *, warning: bool = False) -> None:
+        self.problems.append(self.document.problem(tokens, code, message, hint, warning=warning))
+
+    # -- sections ---------------------------------------------------------------------------------------------
+
+    def _section(self, name: str) -> dict[str, Any]:
+        return self._converted(self.data.get(name, {}), (name,))
+
+    def _converted(self, values: Mapping[str, Any], tokens: Tokens) -> dict[str, Any]:
+        """Durations to seconds, sizes to bytes, lists to tuples."""
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in _DURATIONS:
+                value = self._number(parse_duration, value, (*tokens, name))
+            elif name in _SIZES:
+                value = self._number(parse_size, value, (*tokens, name))
+            found[name] = tuple(value) if isinstance(value, list) else value
+        return found
+
+    def _number(self, parse: Callable[[str], float], text: str, tokens: Tokens) -> float:
+        try:
+            number = parse(text)
+        except ValueError as error:
+            self.report(tokens, "value-invalid", f"{'.'.join(tokens)} is {error}")
+            return 1.0
+        if not number and tokens[-1] not in _MAY_BE_ZERO:
+            self.report(tokens, "value-out-of-range", f"{'.'.join(tokens)} must be more than nothing")
+        return number
+
+    def _source(self) -> SourceConfig:
+        said = self._section("source")
+        if "paths" in said:
+            said["paths"] = tuple(path.strip("/") if path != "." else "" for path in said["paths"])
+            for index, path in enumerate(self.data["source"]["paths"]):
+                if path.startswith("/") or any(part in ("..", ".git") for part in path.split("/")):
+                    message = "source.paths are relative to the root of the repository, without `..`"
+                    self.report(("source", "paths", str(index)), "path-invalid", message)
+        return SourceConfig(**said)
+
+    def _git(self) -> GitConfig:
+        said = self._section("git")
+        for name in ("deploy_keys", "tokens"):
+            said[name] = tuple(Credential(**item) for item in said.get(name, ()))
+        return GitConfig(**said)
+
+    def _resources(self, said: Mapping[str, Any], tokens: Tokens) -> Resources:
+        limits = Resources(**self._converted(said, tokens))
+        if limits.memory is not None and limits.memory < MIN_MEMORY:
+            self.report((*tokens, "memory"), "value-out-of-range", "memory must be at least 6m")
+        return limits
+
+    def _policy(self, said: Mapping[str, Any], tokens: Tokens) -> Policy:
+        found = self._converted({key: value for key, value in said.items() if key != "max_resources"}, tokens)
+        found["capabilities"] = tuple(name.removeprefix("CAP_") for name in found.get("capabilities", ()))
+        for index, name in enumerate(found["capabilities"]):
+            if name not in GRANTABLE_CAPABILITIES:
+                hint = f"Can be granted: {', '.join(sorted(GRANTABLE_CAPABILITIES))}"
+                self.report(
+                    (*tokens, "capabilities", str(index)), "capability-not-allowed", f"{name} is never granted", hint
+                )
+        for index, root in enumerate(found.get("binds", ())):
+            if any(part in ("", ".", "..") for part in root.rstrip("/").split("/")[1:]):
+                message = "a path must not hold `.`, `..` or empty parts"
+                self.report((*tokens, "binds", str(index)), "path-invalid", message)
+        if "max_resources" in said:
+            ceiling = self._resources(said["max_resources"], (*tokens, "max_resources"))
+            left_out = "pids_limit" not in said["max_resources"]
+            found["max_resources"] = replace(ceiling, pids_limit=_ANY_PIDS) if left_out else ceiling
+        return Policy(**found)
+
+    def _owners(self) -> Iterator[Owner]:
+        for name, said in self.data.get("owners", {}).items():
+            tokens = ("owners", name, "policy")
+            policy = self._policy(said["policy"], tokens) if "policy" in said else None
+            yield Owner(name, tuple(said["paths"]), policy)
+
+    # -- what only the whole file tells -----------------------------------------------------------------------
+
+    def _check(self, config: ServiceConfig) -> None:
+        if find_zone(config.timezone) is None:
+            hint = zone_hint(config.timezone)
+            self.report(("timezone",), "timezone-unknown", f'unknown time zone "{config.timezone}"', hint)
+        for owner in config.owners:
+            if owner.policy is not None:
+                self._check_ceiling(owner.name, owner.policy, config.policy)
+
+    def _check_ceiling(self, name: str, own: Policy, top: Policy) -> None:
+        """What an owner is granted beyond the ceiling grants nothing: said, so that nobody wonders."""
+        beyond = [("networks", item) for item in own.networks if item not in top.networks]
+        beyond += [("capabilities", item) for item in own.capabilities if item not in top.capabilities]
+        beyond += [("external_volumes", item) for item in own.external_volumes if item not in top.external_volumes]
+        for root in own.binds:
+            if not any(is_below(root, other) or is_below(other, root) for other in top.binds):
+                beyond.append(("binds", root))
+        for section, item in beyond:
+            message = f"{item} is granted to {name}, but policy.{section} does not list it, so it is not granted"
+            hint = "The global policy is the ceiling: add it there too."
+            self.report(("owners", name, "policy", section), "beyond-ceiling", message, hint, warning=True)
