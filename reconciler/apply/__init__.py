@@ -1,0 +1,1 @@
+"""Plan -> calls on the engine and rows in the ledger. Decides nothing."""

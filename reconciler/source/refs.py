@@ -78,7 +78,7 @@ class RefFiles:
 
 
 def read_small(path: str) -> str | None:
-    """The first 4 KiB of a regular file; None if there is none. A FIFO in its place is not waited for. Raises OSError."""
+    """The first 4 KiB of a regular file; None if there is none; a FIFO is not waited for. Raises OSError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,12 +1,12 @@
 """The one way in which git children run: arguments in, their bounded output out, nobody left behind (rule S5).
 
 Each child leads a session of its own, so that whatever it starts (ssh, a remote helper, index-pack) ends with it. No
-`preexec_fn`: it runs Python between fork and exec, which can deadlock in a process with threads. Limits are set from
-outside by prlimit right after the spawn, long before git has received a byte to write.
+`preexec_fn`: it runs Python between fork and exec, which can deadlock in a process with threads. A bound on what a child
+writes is set by a shell that then becomes git; set from outside after the spawn, it would come too late for a child's
+own first children whenever this process is not scheduled at once.
 """
 
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -21,6 +21,7 @@ from .profile import NOTHING, Access, arguments, environment
 MAX_OUTPUT = 32 << 20  # bytes of stdout, unless the caller says otherwise
 MAX_STDERR = 16 << 10  # the last bytes are kept
 _CHUNK = 1 << 18
+_BLOCK = 512  # bytes; the unit of ulimit -f
 _TICK = 0.1  # seconds between two looks at a cancellation
 
 
@@ -59,9 +60,9 @@ class GitRunner:
         `source-too-large`). A failing git is not an error here: see `failure.check`.
         """
         deadline = time.monotonic() + timeout
-        child = _spawn([*arguments(access, git_dir), *command], environment(access), bool(stdin))
+        argv = [*_bounded(max_file), *arguments(access, git_dir), *command]
+        child = _spawn(argv, environment(access), bool(stdin))
         try:
-            _limit(child.pid, max_file)
             stdout, stderr = self._talk(child, stdin, deadline, max_output, command[0])
             self._await_exit(child, deadline, command[0])
         finally:
@@ -138,13 +139,11 @@ def _spawn(argv: list[str], env: dict[str, str], with_stdin: bool) -> subprocess
         raise SourceUnavailable(f"cannot run git: {error.strerror}", code="git-unavailable") from error
 
 
-def _limit(pid: int, max_file: int | None) -> None:
-    try:
-        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-        if max_file is not None:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (max_file, max_file))
-    except ProcessLookupError:
-        pass  # it has ended already
+def _bounded(max_file: int | None) -> list[str]:
+    """What stands before `git` to bound the files it writes; no core dumps then either (they are files, too)."""
+    if max_file is None:
+        return []
+    return ["/bin/sh", "-c", 'ulimit -c 0 && ulimit -f "$0" && exec "$@"', str(max_file // _BLOCK)]
 
 
 def _feed(child: subprocess.Popen[bytes], left: memoryview, poll: "select.poll") -> memoryview:

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ..model.job import JobSpec, Schedule, ScheduleKind
 
 Data = dict[str, Any]
-_DEFAULTS = JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image="")
 _FIELDS = tuple(field.name for field in fields(JobSpec))
 # Not part of what a job is: `moved_from` says how it came to be.
-_DIGESTED = tuple((name, getattr(_DEFAULTS, name)) for name in sorted(_FIELDS) if name != "moved_from")
+_DIGESTED = tuple(sorted(name for name in _FIELDS if name != "moved_from"))
+_values = attrgetter(*_DIGESTED)
+_DEFAULTS: tuple[object, ...] = _values(JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image=""))
 
 
 def to_data(spec: JobSpec) -> Data:
@@ -36,8 +38,7 @@ def digest_of(spec: JobSpec) -> str:
     The order of volumes and files means nothing, nor does the path that a file's text came from.
     """
     data: Data = {}
-    for name, default in _DIGESTED:
-        value = getattr(spec, name)
+    for name, default, value in zip(_DIGESTED, _DEFAULTS, _values(spec), strict=True):
         if value is not default and value != default:
             form = _DIGEST_FORMS.get(name)
             data[name] = value if form is None else form(value)
@@ -61,13 +62,10 @@ def _plain(value: Any) -> Any:
 
 def _sparse(value: Any) -> Data:
     """A dataclass without the fields that have their default. Tuples and enums go into JSON as they are."""
-    data = {}
     kind: Any = type(value)
-    for name, default in _defaults(kind):
-        item = getattr(value, name)
-        if item is not default and item != default:
-            data[name] = item
-    return data
+    names, defaults, values = _shape(kind)
+    found = zip(names, defaults, values(value), strict=True)
+    return {name: item for name, default, item in found if item is not default and item != default}
 
 
 _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
@@ -86,8 +84,11 @@ def _names(kind: Any) -> tuple[str, ...] | None:
 
 
 @lru_cache(maxsize=64)
-def _defaults(kind: Any) -> tuple[tuple[str, object], ...]:
-    return tuple(sorted(((field.name, field.default) for field in fields(kind)), key=lambda pair: pair[0]))
+def _shape(kind: Any) -> tuple[tuple[str, ...], tuple[object, ...], Callable[[Any], tuple[object, ...]]]:
+    """Names, defaults, and how to get all values at once; in the order of the names."""
+    ordered = sorted(fields(kind), key=lambda field: field.name)
+    names = tuple(field.name for field in ordered)
+    return names, tuple(field.default for field in ordered), attrgetter(*names)
 
 
 # -- reading back: one reader per annotation ------------------------------------------------------------------

@@ -57,7 +57,8 @@ class MapRule:
             else:
                 if not self.key_fits(key):
                     faults.append(sub)
-                values[key] = rest.read(sub, faults)
+                read = rest.text if type(sub) is Scalar else None
+                values[key] = read(sub, faults) if read is not None else rest.read(sub, faults)  # type: ignore[arg-type]
         if not self.min_size <= len(values) <= self.max_size:
             faults.append(node)
         for key in self.required:
@@ -77,8 +78,10 @@ class ListRule:
     def read(self, node: Sequence, faults: Faults) -> list[object]:
         if not self.min_size <= len(node.items) <= self.max_size:
             faults.append(node)
-        read = self.item.read
-        return [read(item, faults) for item in node.items]
+        read, text = self.item.read, self.item.text
+        if text is None:
+            return [read(item, faults) for item in node.items]
+        return [text(item, faults) if type(item) is Scalar else read(item, faults) for item in node.items]
 
 
 class Rule:
@@ -164,10 +167,10 @@ def _text_check(schema: dict[str, Any]) -> Callable[[str], bool]:
 def _text_rule(schema: dict[str, Any]) -> TextRule:
     """Text as typed, quoted or not; only a plain `null`, `~` or nothing at all is no text."""
     keywords = schema.keys() & {"enum", "pattern", "minLength", "maxLength"}
-    fits: Callable[[str], object] = _text_check(schema)
     if not keywords:
-        fits = _anything
-    elif keywords == {"pattern"}:
+        return _any_text
+    fits: Callable[[str], object] = _text_check(schema)
+    if keywords == {"pattern"}:
         fits = re.compile(schema["pattern"]).search
 
     def read(node: Scalar, faults: Faults) -> object:
@@ -182,8 +185,11 @@ def _text_rule(schema: dict[str, Any]) -> TextRule:
     return read
 
 
-def _anything(text: str) -> bool:  # noqa: ARG001
-    return True
+def _any_text(node: Scalar, faults: Faults) -> object:
+    if not node.style and node.value in NULLS:
+        faults.append(node)
+        return None
+    return node.value
 
 
 def _boolean_rule(schema: dict[str, Any]) -> TextRule:  # noqa: ARG001  has no bounds

@@ -21,6 +21,7 @@ from tests.lab.systemd_box import Box, build_wheel, systemd_box
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(180)]
 
 UNIT = "reconciler"
+PROGRAM = "/opt/reconciler/bin/reconciler"  # /usr/local is the host's here: no link in it
 ROOT = Path(__file__).resolve().parents[2]
 
 # The steps of docs/install.md; packages come from the tests' own environment instead of an index.
