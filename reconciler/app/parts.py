@@ -1,6 +1,8 @@
 """Configuration -> open parts: the state directory, the engine that is recorded or chosen, the repository."""
 
 import contextlib
+import math
+import time
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ log = structlog.get_logger()
 DATABASE = "reconciler.db"
 ENGINE = "engine"  # meta: the engine that holds our objects
 TAKEOVER_FROM = "takeover_from"
-PROBE_SECONDS = 3.0
+OWNED_AGAIN = 1.0  # seconds between two readings of the ledger for containers without our mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,7 @@ def build_engine(name: str, config: ServiceConfig, identity: Identity, history: 
     if name == "docker":
         from ..engine.docker import DockerEngine
 
-        taking_over = history.get_meta(TAKEOVER_FROM) == identity.instance
-        return DockerEngine(
-            context, docker_host=config.docker_host,
-            owned=lambda ref: taking_over or any(job.ref == ref for job in history.standing().values()),
-        )  # fmt: skip
+        return DockerEngine(context, docker_host=config.docker_host, owned=Owned(identity.instance, history))
     if name == "process":
         from ..engine.process import ProcessEngine
 
@@ -84,6 +82,25 @@ def build_engine(name: str, config: ServiceConfig, identity: Identity, history: 
     from ..engine.memory import MemoryEngine, MemoryWorld
 
     return MemoryEngine(context, MemoryWorld(clock=lambda: datetime.now(UTC)))
+
+
+class Owned:
+    """Is a container of this full id in the ledger? (rule P2) Asked only of what our mark does not vouch for. After a
+    takeover everything of the instance is: its marks were made with a key that is lost."""
+
+    def __init__(self, instance: str, history: History) -> None:
+        self._history = history
+        self._taking_over = history.get_meta(TAKEOVER_FROM) == instance
+        self._refs: frozenset[str] = frozenset()
+        self._made = -math.inf
+
+    def __call__(self, ref: str) -> bool:
+        if self._taking_over or ref in self._refs:
+            return True
+        if time.monotonic() - self._made > OWNED_AGAIN:
+            self._made = time.monotonic()
+            self._refs = frozenset(job.ref for job in self._history.standing().values())
+        return ref in self._refs
 
 
 def choose_engine(config: ServiceConfig, state: State, say: Callable[[str], None]) -> Engine:

@@ -99,7 +99,7 @@ class Whole:
         self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")
         self.sync = SyncLoop(
             fetcher=self.fetcher, engine=lambda: engine, history=state.history, fleet=self.fleet, emit=self.emit,
-            clock_now=self.clock.now, stage=stager(config), kick_runs=self.kick_runs,
+            clock_now=self.clock.now, stage=stager(config), kick_runs=self.kick_runs, kick_self=self.kick_sync,
             stop_runs=lambda job, why: self.operators.stop_runs_of(job, why), show_plan=show_plan,
         )  # fmt: skip
         self.operators = Operators(
@@ -134,6 +134,7 @@ class Whole:
             Background("engine-events", self._listen),
             Background("watch", self._watch),
         ]
+        threading.excepthook = lambda met: fatal(met.exc_value or RuntimeError("a thread ended without saying why"))
         service = Service(
             runs=runs, sync=sync, parts=parts, clock=self.clock, status=self.status_line, reload=self.reload,
         )  # fmt: skip
@@ -170,7 +171,7 @@ class Whole:
         try:
             parse_run_id(name)
         except ValueError:
-            self.sync.changed()
+            self.sync.changed(name)
             self.kick_sync()
         else:
             self.runs.poke(name)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
 from ..history.base import History
+from ..history.logfiles import log_path
 from ..model.errors import StateError
 from ..model.event import EventName
 from ..model.job import JobSpec, ScheduleKind
-from ..model.live import StandingJob
+from ..model.live import LiveState, StandingJob
 from ..model.run import Decision, Disposition, Pause, Phase, RunRecord, RunRequest, SlotRecord, Trigger
 from ..model.service import ServiceConfig
 from ..runs.machine import Collect, Context, Discard, Wait, next_step
@@ -20,6 +21,7 @@ from ..schedule.due import Gates, decide, same_schedule
 from .clock_watch import ClockNews, ClockWatch
 from .events import EventStream
 from .fleet import Fleet
+from .orphans import UNKNOWN, take_up, unknown_spec
 from .pools import Pools
 from .requests import Request
 from .run_book import Book, Open, Wakes
@@ -27,8 +29,7 @@ from .run_ops import RunOps
 from .run_work import RunWork
 
 LEAD = 8.0  # seconds ahead of its instant that a run is claimed and prepared
-PRUNE_EVERY = timedelta(minutes=10)
-PRUNE_MORE = timedelta(seconds=1)  # the ledger prunes in bounded pieces
+PRUNE_EVERY = timedelta(minutes=1)  # a bounded piece of a round over all jobs
 MANUAL_DEADLINE = timedelta(hours=1)  # how long a run by hand may wait for image, engine or a place
 ENGINE_PAUSE = timedelta(seconds=2)  # between two tries on an engine that does not answer
 STEPS = 12  # of one run in one round; the machine never takes more without an answer from the engine
@@ -60,6 +61,7 @@ class RunLoop:
         self._pokes: SimpleQueue[str] = SimpleQueue()
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self._prune_at: datetime | None = None
+        self._listing: LiveState | None = None
         self._recovered = False
         self._running = 0
         self._engine_up_at = datetime.min.replace(tzinfo=UTC)
@@ -77,6 +79,7 @@ class RunLoop:
         self._take_fleet(now)
         self._decide_due(now, news)
         self._book_answers(now)
+        self._take_listing(now)
         self._serve_requests(now)
         waits = self._act(now)
         self._running = self._book.occupied()
@@ -121,10 +124,19 @@ class RunLoop:
         elif job.digest != run.digest and not same_schedule(self._spec(run).schedule, job.spec.schedule):
             self._work.save(entry, stop_requested(run, "replaced: its schedule was edited", now))
 
+    def _take_listing(self, now: datetime) -> None:
+        """A new listing of the engine: runs in it that are not open are adopted or swept (rules P6, R1)."""
+        live = self._fleet.view.live
+        if live is not None and live is not self._listing:
+            self._listing = live
+            take_up(live.runs, self._book, self._history, self._jobs, self._work, now)
+
     def _spec(self, run: RunRecord) -> JobSpec:
         job = self._jobs.get(run.job)
         if job is not None and job.digest == run.digest:
             return job.spec
+        if run.digest == UNKNOWN:
+            return unknown_spec(run.job)
         found = self._specs.get(run.digest)
         if found is None:
             found = self._history.spec(run.digest)
@@ -195,7 +207,7 @@ class RunLoop:
     def _record(self, job: StandingJob, decision: Decision, now: datetime) -> None:
         """Claim, cursor and slots in one transaction; what is claimed is ours to start, and nobody else's."""
         for request in decision.launch:
-            record = claimed(request, job, decision.deadline, now, _log(request))
+            record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
             if self._history.claim(record, decision.cursor, decision.slots):
                 self._book.add(record)
                 if request.trigger is not Trigger.MANUAL:
@@ -287,7 +299,7 @@ class RunLoop:
         """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before."""
         slot = now.replace(microsecond=(now.microsecond // 1000 or 1) * 1000)
         request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=self.replaced(job))
-        record = claimed(request, job, now + MANUAL_DEADLINE, now, _log(request))
+        record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
         if not self._history.claim(record):
             return None
         self._book.add(record)
@@ -327,16 +339,10 @@ class RunLoop:
             return
         self._prune_at = now + PRUNE_EVERY
         try:
-            dropped = self._history.prune(now)
-            if dropped:
+            if dropped := self._history.prune(now):
                 self._drop_logs(dropped)
-                self._prune_at = now + PRUNE_MORE
         except StateError as error:
             self._storage(error)
-
-
-def _log(request: RunRequest) -> str:
-    return f"logs/{request.job}/{request.run_id}.log"
 
 
 def _stamp(at: datetime) -> str:

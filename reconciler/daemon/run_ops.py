@@ -72,6 +72,10 @@ class RunOps:
     def find_start(self, run: RunRecord) -> Result:
         return self.guarded("find_start", run.run_id, lambda: self._engine().find_start(run.run_id, run.ref))
 
+    def sweep(self, run: RunRecord) -> Result:
+        """Removes a never-started run without force (rule R1); one that did start is left."""
+        return self.guarded("sweep", run.run_id, lambda: self._engine().find_start(run.run_id, run.ref))
+
     def inspect(self, run: RunRecord) -> Result:
         return self.guarded("inspect", run.run_id, lambda: self._engine().inspect(run.run_id, run.ref))
 

@@ -79,6 +79,11 @@ class RunWork:
         run = entry.record
         self._send(entry, "inspect", "keep", lambda: self._ops.inspect(run))
 
+    def sweep(self, entry: Open) -> None:
+        """A run that was created and never claimed: remove it without force; if it runs after all, say so."""
+        run = entry.record
+        self._send(entry, "sweep", "keep", lambda: self._ops.sweep(run))
+
     def _send(self, entry: Open, op: str, pool: str, call: Callable[[], Result]) -> None:
         entry.busy = op
         self._pools.submit(pool, call)
@@ -153,6 +158,8 @@ class RunWork:
     def _failed(self, entry: Open, op: str, error: ReconcilerError, now: datetime) -> None:
         if op == "prepare" or (op == "launch" and not isinstance(error, EngineUnavailable)):
             self._delayed(entry, error, now)
+        elif op == "sweep":
+            self._book.drop(entry.record.run_id)  # the next listing shows it again
         elif op == "discard":
             if isinstance(error, NotOurs):
                 self.save(entry, to.discarded(entry.record))
@@ -189,6 +196,8 @@ class RunWork:
             self._inspected(entry, value, now)
         elif op in ("stop", "kill"):
             self._book.forget_sight(entry)
+        elif op == "sweep":
+            self._book.drop(run.run_id)  # gone; or it runs, and the next listing has it adopted
         elif op == "collect" and isinstance(value, Collected):
             self._collected(entry, value, now)
         elif op == "discard":

@@ -6,24 +6,28 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from queue import SimpleQueue
 from typing import Any
 
 from ..apply.execute import apply_plan
 from ..apply.outcome import Applied, Result
-from ..engine.base import Engine
+from ..engine.base import Engine, StandingOrder
 from ..history.base import History
 from ..model.desired import DesiredState, HeldJob
 from ..model.errors import EngineUnavailable, ReconcilerError, StateError, Transient
 from ..model.event import EventName
 from ..model.job import JobSpec
-from ..model.live import LiveState
+from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.diff import PlanContext, make_plan
+from ..spec.admission import effective_policy
 from .backoff import Backoff
+from .drift import DriftRound
 from .events import EventStream
 from .fetch import Fetcher
 from .fleet import Fleet
+from .refresh import EVERY, Refresher
 
 APPLIED = "applied_revision"
 HELD = "held"  # meta: the jobs whose files are broken, for those who only read the ledger
@@ -46,6 +50,7 @@ class SyncLoop:
         clock_now: Callable[[], datetime],
         stage: Callable[[JobSpec, str], tuple[tuple[str, str], ...]],
         kick_runs: Callable[[], None],
+        kick_self: Callable[[], None],
         stop_runs: Callable[[str, str], None],
         show_plan: Callable[[Plan], None] | None = None,
         workers: int = 4,
@@ -56,7 +61,10 @@ class SyncLoop:
         self.recovered = False  # were the intents of an earlier process settled?
         self._live: LiveState | None = None
         self._relist_at: datetime | None = None
-        self._stale = threading.Event()
+        self._suspects: SimpleQueue[str] = SimpleQueue()
+        self._drift, self._refresher = DriftRound(), Refresher(engine, history, kick_self)
+        self._marked_from: LiveState | None = None
+        self._marked: LiveState | None = None
         self._settled = threading.Condition()
         self._asked = self._answered = self._results_seen = 0
         self._results: deque[Result] = deque(maxlen=RESULTS)
@@ -98,20 +106,21 @@ class SyncLoop:
                 self._settled.notify_all()
         return wake_at
 
-    def changed(self) -> None:
-        """The engine spoke of a standing job: list anew at the next pass."""
-        self._stale.set()
+    def changed(self, job: str) -> None:
+        """The engine spoke of a standing job ("" = it may have missed to): list anew at the next pass."""
+        self._suspects.put(job)
 
     def _pass(self, now: datetime, *, looked: bool) -> datetime | None:
-        if self._stale.is_set():
-            self._stale.clear()
+        while not self._suspects.empty():
             self._relist_at = None
+            if name := self._suspects.get():
+                self._drift.suspect(name)
         config = self._fleet.view.config
         desired = self._fetch(config, now, looked)
         live = self._observe(now, looked)
         if desired is None or live is None:
             return self._wake(now)
-        plan = self._plan(desired, live, config, now)
+        plan = self._plan(desired, self._look_closer(live, config, now), config, now)
         self.passes += 1
         if self._apply(plan, config, now):
             self._relist_at = None  # confirm what was done by looking
@@ -151,10 +160,31 @@ class SyncLoop:
         self._relist_at = now + timedelta(seconds=RELIST)
         return self._live
 
+    def _look_closer(self, live: LiveState, config: ServiceConfig, now: datetime) -> LiveState:
+        """What a listing cannot tell: drifted fields, and images that a registry has renewed (rules P1, P4)."""
+        standing = self._fleet.view.standing
+
+        def order_of(job: StandingJob) -> StandingOrder:
+            return StandingOrder(
+                job.spec, job.digest, job.revision, job.path, effective_policy(config, job.owner),
+                staged=self._stage(job.spec, job.digest), refresh=job.spec.pull_policy in EVERY, image_id=job.image_id,
+            )  # fmt: skip
+
+        try:
+            self._refresher.look(standing, order_of, now)
+            if self._drift.look(self._engine(), live, standing, order_of, now):
+                self._marked_from = None
+        except EngineUnavailable:
+            self._relist_at = None
+        if self._marked_from is not live:
+            self._marked_from, self._marked = live, self._drift.marked(live)
+        return self._marked or live
+
     # -- plan -------------------------------------------------------------------------------------------------
     def _plan(self, desired: DesiredState, live: LiveState, config: ServiceConfig, now: datetime) -> Plan:
         standing, approvals = self._fleet.view.standing, dict(self._history.approvals())
-        inputs = (desired, live, self._fleet.view.generation, config, tuple(sorted(approvals)))
+        images = self._refresher.images
+        inputs = (desired, live, self._fleet.view.generation, config, tuple(sorted(approvals)), images)
         old = self._fleet.view.plan
         if old is not None and len(inputs) == len(self._made_from) and all(
             a is b or a == b for a, b in zip(inputs[2:], self._made_from[2:], strict=True)
@@ -167,6 +197,7 @@ class SyncLoop:
             active_runs=self._active_runs(),
             stalled=self._retries.stalled,
             preview=self._engine().preview,
+            images=images,
         )
         plan = make_plan(desired, live, standing, config, context)
         self._made_from = inputs
@@ -244,7 +275,7 @@ class SyncLoop:
                 self._retries.failed(key, now)
 
     def _wake(self, now: datetime) -> datetime | None:
-        times = [self._fetcher.poll_at, self._relist_at, self._retries.next_at(now), self._engine_backoff.next_at(now)]
+        times = [self._fetcher.poll_at, self._relist_at, self._drift.next_at, self._retries.next_at(now), self._engine_backoff.next_at(now)]
         return min((t for t in times if t is not None and t > now), default=now + timedelta(seconds=5))
 
 

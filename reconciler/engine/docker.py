@@ -8,6 +8,7 @@ threads. What is here is the Protocol; the parts stand in `docker_*.py`.
 from collections.abc import Callable, Iterator
 from threading import Event as Flag
 
+from ..model.errors import EngineUnavailable
 from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
@@ -49,18 +50,22 @@ class DockerEngine:
         self._usage = UsageSampler(self._core)
 
     def ping(self) -> str:
-        with translated("reach", "Docker Engine"):
-            self._clients.get().ping()
+        self._clients.forget_version()  # so that it is asked again: the Engine may have been upgraded
         version = self._clients.version()
         return f"Docker Engine {version.engine} (API {version.api}) at {self._clients.url}"
 
     def observe(self) -> LiveState:
         context = self._core.context
         wanted = {"label": [f"{labels.INSTANCE}={context.instance}"]}
-        with translated("list", "containers"):
-            rows = self._clients.get().containers(all=True, filters=wanted)
-            if not isinstance(rows, list):
-                raise TypeError("a listing is a list")
+        try:
+            with translated("list", "containers"):
+                rows = self._clients.get().containers(all=True, filters=wanted)
+                if not isinstance(rows, list):
+                    raise TypeError("a listing is a list")
+        except EngineUnavailable as error:
+            if error.code == "engine-version":
+                self._clients.forget_version()
+            raise
         sources = Sources(
             context, self._core.recognise, self._runs.ended, self._runs.started_at, self._standing.busy.held
         )

@@ -66,7 +66,10 @@ class Standing:
         found = self._core.find(standing_name(self._core.context.instance, job), job)
         if found is None or found.mark is None:
             return ()
-        networks = self._acquirer.networks(order.spec, order.policy, make=False)
+        try:
+            networks = self._acquirer.networks(order.spec, order.policy, make=False)
+        except EngineRejected as error:
+            return (str(error),)
         # A moved tag alone is no drift: the image that is there is the one to compare with.
         body = self._body(order, Acquired(str(found.data["Image"]), networks=networks))
         return drift_of(found, body)

@@ -1,9 +1,9 @@
 """The one way in which git children run: arguments in, their bounded output out, nobody left behind (rule S5).
 
 Each child leads a session of its own, so that whatever it starts (ssh, a remote helper, index-pack) ends with it. No
-`preexec_fn`: it runs Python between fork and exec, which can deadlock in a process with threads. A bound on what a child
-writes is set by a shell that then becomes git; set from outside after the spawn, it would come too late for a child's
-own first children whenever this process is not scheduled at once.
+`preexec_fn`: it runs Python between fork and exec, which can deadlock in a process with threads. A bound on what a
+child writes is set by a shell that then becomes git: set from outside after the spawn, it comes too late for what the
+child has started meanwhile whenever this process is not scheduled at once.
 """
 
 import os

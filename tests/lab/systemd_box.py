@@ -55,7 +55,7 @@ mount --make-rshared /
 while read -r _ at type _; do
   case $type in cgroup|cgroup2) mount -o remount,rw,bind "$at" 2>/dev/null ;; esac
 done </proc/mounts
-exec /usr/lib/systemd/systemd --log-target=console --log-level=warning
+exec /usr/lib/systemd/systemd
 """
 
 
@@ -131,8 +131,8 @@ class Box:
         state = ""
         while state not in ("running", "degraded"):
             if time.monotonic() > deadline:
-                logs = self.client.logs(self.ref, tail=40).decode(errors="replace")
-                raise BoxError(f"systemd is {state!r} after {BOOTED_WITHIN:.0f} s\n{logs}")
+                jobs = self.run("systemctl", "list-jobs", "--no-pager", check=False).output
+                raise BoxError(f"systemd is {state!r} after {BOOTED_WITHIN:.0f} s\n{jobs}")
             time.sleep(0.1)
             state = self.run("systemctl", "is-system-running", check=False).output.strip()
 

@@ -143,6 +143,7 @@ def test_P4_pull_policy_decides_whether_the_image_is_asked_for_anew(host: Host):
     assert {order.spec.name for order in recording.orders if order.refresh} == {"always"}
     recording.orders.clear()
     for policy in PullPolicy:
+        host.history.put_standing(replace(host.rows[policy.value], image_id=""))
         host.world.forget(policy.value)
     host.bring(*(spec(policy.value, pull_policy=policy, timeout=60.0) for policy in PullPolicy))
     assert len(recording.orders) == 5
