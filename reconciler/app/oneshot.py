@@ -134,7 +134,9 @@ def takeover_once(config: ServiceConfig) -> list[str]:
             live = engine.observe()
         finally:
             engine.close()
-    said.append(f"{len(live.jobs)} standing jobs and {len(live.runs)} runs of it were found and are adopted at the next start.")
+    said.append(
+        f"{len(live.jobs)} standing jobs and {len(live.runs)} runs of it were found and are adopted at the next start."
+    )
     return said
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import time
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,6 +149,8 @@ def _leave(old: Engine, name: str, new: str, history: History) -> None:
         for job in history.standing():
             old.retire(job)
     except EngineUnavailable as error:
-        log.warning("engine.left-behind", engine=name, error=str(error), hint="its standing jobs never start by themselves")
+        log.warning(
+            "engine.left-behind", engine=name, error=str(error), hint="its standing jobs never start by themselves"
+        )
     finally:
         old.close()

@@ -47,7 +47,9 @@ def routes(
         found = plan()
         if found is None:
             raise Transient("cannot show the plan: none has been made yet", code="service-busy", hint="try again")
-        return Response(rendered(found, request.query.get("form", "text"), request.query.get("colour") == "1", instance))
+        return Response(
+            rendered(found, request.query.get("form", "text"), request.query.get("colour") == "1", instance)
+        )
 
     return {
         ("GET", "/v1/status"): lambda _request: Response(status().to_data()),
@@ -79,9 +81,7 @@ def rendered(plan: Plan, form: str, colour: bool, instance: str) -> dict[str, st
 
 def applied_data(done: AppliedNow) -> dict[str, object]:
     """What `reconciler apply` prints: stable keys."""
-    lines = tuple(
-        api.ResultLine(r.action.kind.value, r.action.name, r.ok, r.error, r.error_code) for r in done.results
-    )
+    lines = tuple(api.ResultLine(r.action.kind.value, r.action.name, r.ok, r.error, r.error_code) for r in done.results)
     good = sum(1 for result in done.results if result.ok)
     return api.Applied(
         revision=done.revision, applied=good, failed=len(lines) - good, unchanged=done.unchanged,

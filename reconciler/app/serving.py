@@ -130,7 +130,9 @@ class Whole:
         runs = Loop("run", self.runs.step, self.clock, fatal=fatal, kick=self.kick_runs)
         sync = Loop("sync", self._sync_step, self.clock, fatal=fatal, kick=self.kick_sync)
         parts: list[Part] = [
-            Server(socket_path(config), routes(self.operators, self.status, lambda: self.fleet.view.plan, config.instance)),
+            Server(
+                socket_path(config), routes(self.operators, self.status, lambda: self.fleet.view.plan, config.instance)
+            ),
             Background("engine-events", self._listen),
             Background("watch", self._watch),
         ]

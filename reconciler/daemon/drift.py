@@ -34,7 +34,10 @@ class DriftRound:
             return False
         names = [n for n, job in standing.items() if n in live.jobs and live.jobs[n].digest == job.digest]
         self._looked = {name: at for name, at in self._looked.items() if name in standing}
-        due = sorted((n for n in names if self._due(n, now)), key=lambda n: self._looked.get(n, datetime.min.replace(tzinfo=now.tzinfo)))
+        due = sorted(
+            (n for n in names if self._due(n, now)),
+            key=lambda n: self._looked.get(n, datetime.min.replace(tzinfo=now.tzinfo)),
+        )
         news = False
         for name in due[:PIECE]:
             sentences = engine.inspect_drift(name, order_of(standing[name]))

@@ -23,7 +23,12 @@ def configure(stream: TextIO | None = None, *, verbose: bool = False, colour: bo
     elif colour if colour is not None else stream.isatty():
         processors = [*shared, structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), console_line]
     else:
-        processors = [*shared, structlog.processors.TimeStamper(fmt="iso"), _finite, structlog.processors.JSONRenderer()]
+        processors = [
+            *shared,
+            structlog.processors.TimeStamper(fmt="iso"),
+            _finite,
+            structlog.processors.JSONRenderer(),
+        ]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -78,7 +83,9 @@ class JournalRenderer:
 def journal_entry(event: Mapping[str, Any], priority: int) -> bytes:
     """The datagram of journald's native protocol for one event."""
     message = str(event.get("event", ""))
-    rest = " ".join(f"{key}={_plain(value)}" for key, value in event.items() if key != "event" and value not in (None, ""))
+    rest = " ".join(
+        f"{key}={_plain(value)}" for key, value in event.items() if key != "event" and value not in (None, "")
+    )
     fields = {"MESSAGE": f"{message} {rest}".rstrip(), "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "reconciler",
               "EVENT": message}  # fmt: skip
     fields |= {_field(key): str(value) for key, value in event.items() if key != "event" and value not in (None, "")}

@@ -16,7 +16,11 @@ from ..model.live import StandingJob
 log = structlog.get_logger()
 
 REFRESHED = "refreshed"  # meta: image reference -> when it was asked for last
-EVERY = {PullPolicy.ALWAYS: timedelta(hours=1), PullPolicy.DAILY: timedelta(days=1), PullPolicy.WEEKLY: timedelta(days=7)}
+EVERY = {
+    PullPolicy.ALWAYS: timedelta(hours=1),
+    PullPolicy.DAILY: timedelta(days=1),
+    PullPolicy.WEEKLY: timedelta(days=7),
+}
 
 
 class Refresher:
@@ -24,7 +28,9 @@ class Refresher:
 
     def __init__(self, engine: Callable[[], Engine], history: History, kick: Callable[[], None]) -> None:
         self._engine, self._history, self._kick = engine, history, kick
-        self._asked = {image: datetime.fromisoformat(at) for image, at in json.loads(history.get_meta(REFRESHED) or "{}").items()}
+        self._asked = {
+            image: datetime.fromisoformat(at) for image, at in json.loads(history.get_meta(REFRESHED) or "{}").items()
+        }
         self._lock = threading.Lock()
         self._images: dict[str, str] = {}
         self._thread: threading.Thread | None = None
@@ -35,7 +41,9 @@ class Refresher:
         with self._lock:
             return self._images
 
-    def look(self, standing: Mapping[str, StandingJob], order_of: Callable[[StandingJob], StandingOrder], now: datetime) -> None:
+    def look(
+        self, standing: Mapping[str, StandingJob], order_of: Callable[[StandingJob], StandingOrder], now: datetime
+    ) -> None:
         """Start refreshing the image that is due for longest, if none is being refreshed."""
         if self._thread is not None and self._thread.is_alive():
             return
@@ -46,7 +54,9 @@ class Refresher:
         job = standing[ready[0][1]]
         self._asked[job.spec.image] = now
         self._history.set_meta(REFRESHED, json.dumps({image: at.isoformat() for image, at in self._asked.items()}))
-        self._thread = threading.Thread(target=self._refresh, args=(job.spec.image, order_of(job)), name="refresh", daemon=True)
+        self._thread = threading.Thread(
+            target=self._refresh, args=(job.spec.image, order_of(job)), name="refresh", daemon=True
+        )
         self._thread.start()
 
     def _due_at(self, job: StandingJob) -> datetime:

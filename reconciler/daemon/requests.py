@@ -1,4 +1,4 @@
-"""What operators ask of the run loop: put in a queue by the server's threads, served by the loop, answered by a future."""
+"""What operators ask of the run loop: queued by the server's threads, served by the loop, answered by a future."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""The second loop: what is due, what runs, what has ended. `step(now) -> wake_at`; the engine is asked by workers only."""
+"""The second loop: what is due, what runs, what has ended. `step(now) -> wake_at`; only workers ask the engine."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping

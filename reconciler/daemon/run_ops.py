@@ -103,5 +103,3 @@ class RunOps:
 
     def log_path(self, run: RunRecord) -> Path:
         return self._state_dir / run.log
-
-

@@ -21,8 +21,8 @@ from .run_book import Book, Open
 from .run_ops import Collected, Result, RunOps
 
 _CLASSES = {
-    "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "registry-unavailable": FailureClass.IMAGE,
-    "pull-failed": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
+    "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
+    "registry-unavailable": FailureClass.IMAGE, "pull-failed": FailureClass.IMAGE,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
 
@@ -40,7 +40,8 @@ class RunWork:
 
     # -- steps ------------------------------------------------------------------------------------------------
     def act(
-        self, entry: Open, step: steps.Step, spec: JobSpec, job: StandingJob | None, config: ServiceConfig, now: datetime
+        self, entry: Open, step: steps.Step, spec: JobSpec, job: StandingJob | None, config: ServiceConfig,
+        now: datetime,
     ) -> None:  # fmt: skip
         """Do what `step` says; a Wait is the caller's."""
         run, ops = entry.record, self._ops

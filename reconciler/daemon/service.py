@@ -117,9 +117,7 @@ class Service:
     def healthy(self) -> bool:
         """Have both loops made progress? Anything else would only prove that this thread is alive."""
         now = self._clock.boot()
-        return (
-            now - self._runs.progressed_at < RUN_LOOP_STUCK and now - self._sync.progressed_at < SYNC_LOOP_STUCK
-        )
+        return now - self._runs.progressed_at < RUN_LOOP_STUCK and now - self._sync.progressed_at < SYNC_LOOP_STUCK
 
     def _stop(self, started: Sequence[Part]) -> None:
         for part in reversed(started):
@@ -153,5 +151,3 @@ class Service:
     def _sleep(self, seconds: float) -> None:
         if select.select([self._wake_r], [], [], seconds)[0]:
             os.read(self._wake_r, 4096)
-
-

@@ -106,7 +106,7 @@ def _override(config: ServiceConfig, said: Overrides, environ: Mapping[str, str]
 
 def _absolute(source: SourceConfig) -> SourceConfig:
     """A relative path means this directory now, not wherever the service may stand later."""
-    is_path = "://" not in source.url and not (":" in source.url.split("/", 1)[0])
+    is_path = "://" not in source.url and ":" not in source.url.split("/", 1)[0]
     return replace(source, url=str(Path(source.url).absolute())) if is_path else source
 
 

@@ -19,6 +19,7 @@ from ..model.event import EventName
 from ..model.job import JobSpec
 from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
+from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
@@ -184,11 +185,9 @@ class SyncLoop:
     def _plan(self, desired: DesiredState, live: LiveState, config: ServiceConfig, now: datetime) -> Plan:
         standing, approvals = self._fleet.view.standing, dict(self._history.approvals())
         images = self._refresher.images
-        inputs = (desired, live, self._fleet.view.generation, config, tuple(sorted(approvals)), images)
+        inputs = (desired, live, config, images, self._fleet.view.generation, sorted(approvals))
         old = self._fleet.view.plan
-        if old is not None and len(inputs) == len(self._made_from) and all(
-            a is b or a == b for a, b in zip(inputs[2:], self._made_from[2:], strict=True)
-        ) and inputs[0] is self._made_from[0] and inputs[1] is self._made_from[1]:
+        if old is not None and _same(inputs, self._made_from):
             return old
         context = PlanContext(
             now=now,
@@ -229,7 +228,9 @@ class SyncLoop:
             self._refused = plan.digest
             first = plan.refusals[0]
             self._fleet.set_condition("plan", now, code=first.code, message=first.message, hint=first.hint)
-            self._emit.emit(EventName.PLAN_REFUSED, plan=plan.digest, code=first.code, why=first.message, hint=first.hint)
+            self._emit.emit(
+                EventName.PLAN_REFUSED, plan=plan.digest, code=first.code, why=first.message, hint=first.hint
+            )
 
     # -- apply ------------------------------------------------------------------------------------------------
     def _apply(self, plan: Plan, config: ServiceConfig, now: datetime) -> bool:
@@ -275,14 +276,29 @@ class SyncLoop:
                 self._retries.failed(key, now)
 
     def _wake(self, now: datetime) -> datetime | None:
-        times = [self._fetcher.poll_at, self._relist_at, self._drift.next_at, self._retries.next_at(now), self._engine_backoff.next_at(now)]
+        times = [
+            self._fetcher.poll_at,
+            self._relist_at,
+            self._drift.next_at,
+            self._retries.next_at(now),
+            self._engine_backoff.next_at(now),
+        ]
         return min((t for t in times if t is not None and t > now), default=now + timedelta(seconds=5))
+
+
+def _same(inputs: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    """Are these the very values that the last plan was made of? By identity: comparing fleets would cost a plan."""
+    return (
+        len(before) == len(inputs)
+        and all(a is b for a, b in zip(inputs[:4], before, strict=False))
+        and (inputs[4:] == before[4:])
+    )
 
 
 def _held_row(job: HeldJob) -> dict[str, str | int]:
     """What `reconciler jobs` shows of a broken file: its first problem."""
-    first = next((p for p in job.problems if p.is_error), None)
+    first = next((p for p in job.problems if p.is_error), SpecProblem(job.path, 1, 1, "", ""))
     return {
-        "path": job.path, "owner": job.owner, "line": first.line if first else 1, "column": first.column if first else 1,
-        "code": first.code if first else "", "message": first.message if first else "", "hint": first.hint if first else "",
+        "path": job.path, "owner": job.owner, "line": first.line, "column": first.column, "code": first.code,
+        "message": first.message, "hint": first.hint,
     }  # fmt: skip

@@ -61,9 +61,10 @@ def read_listing(rows: list[Mapping[str, Any]], sources: Sources) -> tuple[LiveS
 
 
 def _row(row: Mapping[str, Any], sources: Sources, seen: _Seen) -> None:
-    ref, state = str(row["Id"]), str(row["State"])
-    name = row["Names"][0].removeprefix("/") if row["Names"] else ""
-    marked: Mapping[str, str] = row["Labels"]
+    ref, state, marked = row["Id"], row["State"], row["Labels"]
+    if not (isinstance(ref, str) and isinstance(state, str) and isinstance(marked, Mapping)):
+        raise TypeError("a row without id, state or labels")
+    name = row["Names"][0].removeprefix("/")
     if state == "removing":
         return
     mark = sources.recognise(marked, name, ref)

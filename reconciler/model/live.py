@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from .job import JobSpec
 
-
 # An engine that knows that the host, or itself, ended a run by going down says so with these words in `LiveRun.error`.
 WENT_DOWN = "went down"
 

@@ -1,0 +1,43 @@
+"""Row 1: reading and validating every file, nothing remembered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from reconciler.model.service import ServiceConfig
+from reconciler.spec.desire import desire
+from reconciler.spec.schemas import schema
+
+from .fleet import snapshot_of, texts
+from .measure import Budget, Case, Other, timed
+
+TITLE = "cold read and validation"
+
+
+def cases(budget: Budget, folder: Path) -> Iterator[Case]:
+    """Bytes in memory on both sides: reading them from git is row 4's."""
+    validator = Draft202012Validator(schema("job"))
+    for count in (200,) if budget.quick else (1000, 10_000):
+        snapshot, blobs = snapshot_of(texts(count))
+        config = ServiceConfig()
+
+        def ours(snapshot=snapshot, blobs=blobs, config=config) -> None:
+            desired, _ = desire(snapshot, lambda ids: {blob: blobs[blob] for blob in ids}, config, {})
+            assert len(desired.jobs) == len(snapshot.entries), desired.problems[:3]
+
+        def loaded(blobs=blobs, loader=yaml.CSafeLoader) -> list[object]:
+            return [yaml.load(data, Loader=loader) for data in blobs.values()]
+
+        def checked(blobs=blobs) -> None:
+            for data in blobs.values():
+                assert validator.is_valid(yaml.load(data, Loader=yaml.CSafeLoader))
+
+        others = [
+            Other("yaml.load(CSafeLoader) alone", timed(loaded), 1.0),
+            Other("CSafeLoader + jsonschema", timed(checked), 0.5),
+        ]
+        if count <= 1000:
+            others.append(Other("SafeLoader alone", timed(lambda loaded=loaded: loaded(loader=yaml.SafeLoader))))
+        yield Case(1, f"{count:,} files", timed(ours), tuple(others))
