@@ -17,7 +17,7 @@ from ..history.takeover import takeover
 from ..model.desired import DesiredState
 from ..model.errors import Permanent
 from ..model.event import Event
-from ..model.live import LiveState
+from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.context import PlanContext
@@ -44,12 +44,13 @@ def desired_once(config: ServiceConfig, applied: str | None = None) -> tuple[Des
         source.close()
 
 
-def plan_once(config: ServiceConfig) -> Plan:
-    """The plan as the service would make it now. Reads the state directory if there is one; changes nothing."""
+def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
+    """The plan as the service would make it now, and the jobs that stand. Reads the state directory if there is one;
+    changes nothing."""
     path = Path(config.state_dir) / DATABASE
     if not path.exists():
         desired, _ = desired_once(config)
-        return make_plan(desired, LiveState(config.engine, {}, {}), {}, config, PlanContext(now=_now()))
+        return make_plan(desired, LiveState(config.engine, {}, {}), {}, config, PlanContext(now=_now())), {}
     history = open_history(path, read_only=True)
     try:
         identity = read_identity(Path(config.state_dir))
@@ -58,7 +59,7 @@ def plan_once(config: ServiceConfig) -> Plan:
                             hint=f"reconciler takeover {config.instance}")  # fmt: skip
         engine = build_engine(history.get_meta(ENGINE) or "memory", config, identity, history)
         try:
-            return _plan(config, history, engine)
+            return _plan(config, history, engine), history.standing()
         finally:
             engine.close()
     finally:
@@ -111,7 +112,7 @@ def _apply(
 
 def approve_once(config: ServiceConfig, digest: str, actor: str, reason: str) -> str:
     """Record an approval of the plan that would be made now; its whole digest."""
-    plan = plan_once(config)
+    plan, _ = plan_once(config)
     full = next((d for d in (plan.digest, plan.revision) if d.startswith(digest)), "")
     if len(digest) < 7 or not full:
         raise Permanent(f"cannot approve {digest}: the plan that waits is {plan.digest}", code="plan-unknown",

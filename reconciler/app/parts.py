@@ -64,6 +64,19 @@ def stager(config: ServiceConfig) -> Callable[[JobSpec, str], tuple[tuple[str, s
     return lambda spec, digest: stage_files(spec, digest, root)
 
 
+def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
+    """Removes staged files of all definitions but those named; first, now, what a crash left half written."""
+    from ..workspace.files import drop_staged, sweep
+
+    root = str(Path(config.state_dir) / "files")
+    sweep(root)  # before anything can be staging
+
+    def tidy(keep: frozenset[str]) -> None:
+        drop_staged(keep, root)
+
+    return tidy
+
+
 def build_engine(name: str, config: ServiceConfig, identity: Identity, history: History) -> Engine:
     """The engine of that name. Asks nothing of it: one that is away shows on use."""
     context = EngineContext(

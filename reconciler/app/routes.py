@@ -1,19 +1,23 @@
 """The service's routes: shapes of the server on one side, operators and loops on the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 
+from ..daemon.fleet import View
 from ..daemon.operators import AppliedNow, Operators
 from ..model.errors import Transient
+from ..model.live import StandingJob
 from ..model.plan import Plan
 from ..plan import render_json, render_markdown, render_text
 from ..plan.exit_code import exit_code
+from ..plan.timeline import timeline
 from ..server import api
 from ..server.exchange import Handlers, Request, Response
 
 
 def routes(
-    operators: Operators, status: Callable[[], api.Status], plan: Callable[[], Plan | None], instance: str
+    operators: Operators, status: Callable[[], api.Status], view: Callable[[], View], now: Callable[[], datetime]
 ) -> Handlers:
     """Handlers by (method, path)."""
 
@@ -44,12 +48,12 @@ def routes(
         return Response(applied_data(operators.apply("")))
 
     def show_plan(request: Request) -> Response:
-        found = plan()
-        if found is None:
+        seen = view()
+        if seen.plan is None:
             raise Transient("cannot show the plan: none has been made yet", code="service-busy", hint="try again")
-        return Response(
-            rendered(found, request.query.get("form", "text"), request.query.get("colour") == "1", instance)
-        )
+        form, colour = request.query.get("form", "text"), request.query.get("colour") == "1"
+        made = rendered(seen.plan, seen.standing, now(), form=form, colour=colour, instance=seen.config.instance)
+        return Response(made)
 
     return {
         ("GET", "/v1/status"): lambda _request: Response(status().to_data()),
@@ -68,14 +72,17 @@ def _done(message: str) -> Response:
     return Response(api.Done(message).to_data())
 
 
-def rendered(plan: Plan, form: str, colour: bool, instance: str) -> dict[str, str | int]:
+def rendered(
+    plan: Plan, standing: Mapping[str, StandingJob], now: datetime, *, form: str, colour: bool, instance: str
+) -> dict[str, str | int]:
     """`{"text": ..., "exit_code": ...}`: the plan in one of its forms: text, json or markdown."""
+    times = timeline(plan, standing, now)
     if form == "json":
-        text = render_json.render(plan, instance=instance)
+        text = render_json.render(plan, instance=instance, times=times)
     elif form == "markdown":
-        text = render_markdown.render(plan, instance=instance)
+        text = render_markdown.render(plan, instance=instance, now=now, times=times)
     else:
-        text = render_text.render(plan, colour=colour, instance=instance)
+        text = render_text.render(plan, colour=colour, instance=instance, now=now, times=times)
     return {"text": text if text.endswith("\n") else text + "\n", "exit_code": exit_code(plan)}
 
 

@@ -37,7 +37,7 @@ from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..server.api import Status
 from ..server.socket import Server
-from .parts import State, choose_engine, open_repository, open_state, stager
+from .parts import State, choose_engine, open_repository, open_state, stager, tidier
 from .routes import routes
 
 log = structlog.get_logger()
@@ -99,8 +99,8 @@ class Whole:
         self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")
         self.sync = SyncLoop(
             fetcher=self.fetcher, engine=lambda: engine, history=state.history, fleet=self.fleet, emit=self.emit,
-            clock_now=self.clock.now, stage=stager(config), kick_runs=self.kick_runs, kick_self=self.kick_sync,
-            stop_runs=lambda job, why: self.operators.stop_runs_of(job, why), show_plan=show_plan,
+            clock_now=self.clock.now, stage=stager(config), tidy=tidier(config), kick_runs=self.kick_runs,
+            kick_self=self.kick_sync, show_plan=show_plan,
         )  # fmt: skip
         self.operators = Operators(
             runs=self.runs, sync=self.sync, history=state.history, fleet=self.fleet, emit=self.emit,
@@ -130,9 +130,7 @@ class Whole:
         runs = Loop("run", self.runs.step, self.clock, fatal=fatal, kick=self.kick_runs)
         sync = Loop("sync", self._sync_step, self.clock, fatal=fatal, kick=self.kick_sync)
         parts: list[Part] = [
-            Server(
-                socket_path(config), routes(self.operators, self.status, lambda: self.fleet.view.plan, config.instance)
-            ),
+            Server(socket_path(config), routes(self.operators, self.status, lambda: self.fleet.view, self.clock.now)),
             Background("engine-events", self._listen),
             Background("watch", self._watch),
         ]

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import ask, service_runs, settings
+    from .context import ask, now, service_runs, settings
     from .output import colour_wanted
 
     config = settings(args)
@@ -22,6 +22,9 @@ def run(args: argparse.Namespace) -> int:
         from ..app.oneshot import plan_once
         from ..app.routes import rendered
 
-        found = rendered(plan_once(config), args.output, colour_wanted(), config.instance)
+        plan, standing = plan_once(config)
+        found = rendered(
+            plan, standing, now(), form=args.output, colour=colour_wanted(), instance=config.instance
+        )  # fmt: skip
     sys.stdout.write(str(found["text"]))
     return int(found["exit_code"])

@@ -67,10 +67,6 @@ class Operators:
             raise Permanent(f"cannot stop {run_id}: it has ended ({found.phase.value})", code="run-ended")
         return f"{run_id} is being stopped: TERM, its grace period, KILL."
 
-    def stop_runs_of(self, job: str, why: str) -> None:
-        """on_retire: stop."""
-        self._ask(lambda loop, now: [loop.ask_stop(run.run_id, why, now) for run in loop.active(job)])
-
     # -- pauses -----------------------------------------------------------------------------------------------
     def pause(self, job: str, until: datetime | None, reason: str, actor: str) -> str:
         self._known(job)

@@ -10,7 +10,7 @@ from ..history.base import History
 from ..history.logfiles import log_path
 from ..model.errors import StateError
 from ..model.event import EventName
-from ..model.job import JobSpec, ScheduleKind
+from ..model.job import JobSpec, OnRetire, ScheduleKind
 from ..model.live import LiveState, StandingJob
 from ..model.run import Decision, Disposition, Pause, Phase, RunRecord, RunRequest, SlotRecord, Trigger
 from ..model.service import ServiceConfig
@@ -112,11 +112,21 @@ class RunLoop:
             if old.get(name) is not job:
                 self._wakes.set(name, now)
         for entry in list(self._book.runs.values()):
+            if entry.record.job not in self._jobs:
+                self._rename(entry)
             self._renew(entry, self._jobs.get(entry.record.job), now)
+
+    def _rename(self, entry: Open) -> None:
+        """`moved_from`: the ledger has given the run its job's new name."""
+        stored = self._history.run(entry.record.run_id)
+        if stored is not None and stored.job != entry.record.job:
+            entry.record = replace(entry.record, job=stored.job)
 
     def _renew(self, entry: Open, job: StandingJob | None, now: datetime) -> None:
         """What was claimed ahead does not outlive its job or its schedule; other edits are `Renew`'s (rule T4)."""
         run = entry.record
+        if job is None and run.active and self._spec(run).on_retire is OnRetire.STOP:
+            self._work.save(entry, stop_requested(run, "unavailable: retired (on_retire: stop)", now))
         if run.phase not in (Phase.PENDING, Phase.PREPARING) or run.slot <= now:
             return
         if job is None:

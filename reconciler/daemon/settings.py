@@ -95,9 +95,11 @@ def _override(config: ServiceConfig, said: Overrides, environ: Mapping[str, str]
     state_dir = said.state_dir or config.state_dir
     if not said.state_dir and (not stated or config.state_dir == DEFAULT_STATE_DIR):
         state_dir = default_state_dir(environ, os.geteuid())
+    source = _absolute(source)
     return replace(
         config,
-        source=_absolute(source),
+        source=source,
+        allow_rewrite=config.allow_rewrite or (Path(source.url) / ".git").exists(),  # amended by hand all day (rule D5)
         engine=said.engine or config.engine,
         state_dir=str(Path(state_dir).absolute()),
         runtime_dir=config.runtime_dir or environ.get("RUNTIME_DIRECTORY", "").split(":")[0],

@@ -33,6 +33,7 @@ from .refresh import EVERY, Refresher
 APPLIED = "applied_revision"
 HELD = "held"  # meta: the jobs whose files are broken, for those who only read the ledger
 RELIST = 300.0  # seconds between two listings when nothing happens
+TIDY_EVERY = timedelta(hours=1)
 RESULTS = 20_000  # of applied actions, kept for whoever asked for a pass
 RETRY_FIRST, RETRY_MOST = 5.0, 300.0  # back-off of an engine or an action that fails, seconds
 
@@ -52,13 +53,14 @@ class SyncLoop:
         stage: Callable[[JobSpec, str], tuple[tuple[str, str], ...]],
         kick_runs: Callable[[], None],
         kick_self: Callable[[], None],
-        stop_runs: Callable[[str, str], None],
+        tidy: Callable[[frozenset[str]], None],
         show_plan: Callable[[Plan], None] | None = None,
         workers: int = 4,
     ) -> None:
         self._fetcher, self._engine, self._history, self._fleet = fetcher, engine, history, fleet
         self._emit, self._now, self._stage, self._kick_runs = emit, clock_now, stage, kick_runs
-        self._workers, self._stop_runs, self._show_plan = workers, stop_runs, show_plan
+        self._workers, self._show_plan, self._tidy = workers, show_plan, tidy
+        self._tidy_at: datetime | None = None
         self.recovered = False  # were the intents of an earlier process settled?
         self._live: LiveState | None = None
         self._relist_at: datetime | None = None
@@ -76,7 +78,6 @@ class SyncLoop:
         self._held: dict[str, str] = {}
         self._written: set[str] = set()
         self.stopping = threading.Event()
-        self.passes = 0
 
     def look(self) -> int:
         """Ask for a pass that fetches and lists whatever their own schedules say; its number."""
@@ -122,7 +123,7 @@ class SyncLoop:
         if desired is None or live is None:
             return self._wake(now)
         plan = self._plan(desired, self._look_closer(live, config, now), config, now)
-        self.passes += 1
+        self._tidy_up(now)
         if self._apply(plan, config, now):
             self._relist_at = None  # confirm what was done by looking
             return now
@@ -257,8 +258,6 @@ class SyncLoop:
             self._results_seen += len(applied.results)
         self._fleet.publish_standing(self._history.standing())
         self._kick_runs()
-        for job in applied.stop_jobs:
-            self._stop_runs(job, "retired (on_retire: stop)")
         took = round((self._now() - now).total_seconds(), 3)
         done = sum(1 for result in applied.results if result.ok)
         self._emit.emit(EventName.SYNC_FINISHED, revision=plan.revision[:12], plan=plan.digest, applied=done,
@@ -274,6 +273,14 @@ class SyncLoop:
                 self._retries.repeated(key, result.action.name, now)
             else:
                 self._retries.failed(key, now)
+
+    def _tidy_up(self, now: datetime) -> None:
+        """Now and then drop staged files that no definition in use speaks of."""
+        if self._tidy_at is not None and now < self._tidy_at:
+            return
+        self._tidy_at = now + TIDY_EVERY
+        used = {job.digest for job in self._fleet.view.standing.values()}
+        self._tidy(frozenset(used | {run.digest for run in self._history.active_runs()}))
 
     def _wake(self, now: datetime) -> datetime | None:
         times = [

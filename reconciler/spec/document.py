@@ -6,27 +6,32 @@ from functools import lru_cache
 from typing import TypeVar
 
 from ..model.problem import SpecProblem
-from .nodes import Mapping, locate, pointer
+from .gate import Lines, read_valid
+from .nodes import locate, pointer
 from .rules import Faults, Rule, compile_rule
 from .schemas import SchemaName, schema
-from .yamlread import read_yaml
+from .yamlread import BYTE_ORDER_MARK, read_yaml
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file that fits its schema. `data` is typed by the schema; `root` knows the places."""
+    """A file that fits its schema. `data` is typed by the schema; `lines` has the line of each top-level key, `below`
+    those of the keys of a map under one. For more places the file is read again: only problems need them."""
 
     path: str
     data: dict[str, object]
-    root: Mapping
+    lines: Lines
+    below: dict[str, Lines]
+    raw: bytes
 
     def problem(
         self, tokens: tuple[str, ...], code: str, message: str, hint: str = "", *, warning: bool = False
     ) -> SpecProblem:
         """A problem of the value that `tokens` names."""
-        line, column = locate(self.root, tokens)
+        root, _ = read_yaml(self.raw, self.path)
+        line, column = locate(root, tokens) if root is not None else (1, 1)
         severity = "warning" if warning else "error"
         return SpecProblem(self.path, line, column, code, message, hint, pointer(tokens), severity)
 
@@ -54,14 +59,18 @@ def read_document(data: bytes, path: str, name: SchemaName) -> Document | tuple[
 
 
 def _read(data: bytes, path: str, name: SchemaName) -> Document | tuple[SpecProblem, ...]:
+    rule = rule_of(name)
+    data = data.removeprefix(BYTE_ORDER_MARK)
+    valid = read_valid(data, rule)
+    if valid is not None:
+        return Document(path, *valid, data)
     root, problems = read_yaml(data, path)
     if root is None:
         return tuple(problems)
     faults: Faults = []
-    values = rule_of(name).read(root, faults)
-    assert isinstance(values, dict)
+    values = rule.read(root, faults)
     if faults:
         from .messages import explain  # jsonschema is heavy, and only needed for files that are wrong
 
         problems += explain(values, root, path, name, faults)
-    return tuple(problems) if problems else Document(path, values, root)
+    return tuple(problems) or (SpecProblem(path, 1, 1, "unreadable-file", "cannot read this file"),)

@@ -12,7 +12,6 @@ from ..model.job import Location
 from ..model.problem import SpecProblem
 from . import fields
 from .document import Document
-from .nodes import Mapping
 from .places import Places
 
 MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files"})
@@ -90,19 +89,18 @@ class Merged:
 
     def lines(self) -> Places:
         """By field, and by `field.key` for keys of a map that stand on a line of their own or come from elsewhere."""
-        root, inherited = self.own.document.root, self.base.places
-        names = list(root.keys)
-        lines = [mark.line + 1 for mark in root.keys.values()]
-        for name, line in zip(root.keys, tuple(lines), strict=True):
-            node = root.items[name]
-            if type(node) is Mapping and name in MERGED:
-                for key, mark in node.keys.items():
-                    if mark.line + 1 != line or (inherited and f"{name}.{key}" in inherited):
+        document, inherited = self.own.document, self.base.places
+        names, lines = list(document.lines), list(document.lines.values())
+        for name, below in document.below.items():
+            if name in MERGED:
+                line = document.lines[name]
+                for key, at in below.items():
+                    if at != line or (inherited and f"{name}.{key}" in inherited):
                         names.append(f"{name}.{key}")
-                        lines.append(mark.line + 1)
+                        lines.append(at)
         if inherited:
             inherited = {name: at for name, at in inherited.items() if name.partition(".")[0] in self.values}
-        return Places(self.own.document.path, tuple(names), tuple(lines), inherited)
+        return Places(document.path, tuple(names), tuple(lines), inherited)
 
 
 class _Reporter:
@@ -160,11 +158,10 @@ def merge_defaults(layers: Sequence[Layer]) -> Base:
             origin[name] = layer
             if name in MERGED:
                 parts.update({(name, key): layer for key in value})
-    places = {name: _location(origin[name], origin[name].document.root, name) for name in values}
+    places = {name: _location(origin[name], origin[name].document.lines[name]) for name in values}
     for (name, key), layer in parts.items():
-        node = layer.document.root.items[name]
-        if name in values and key in values[name] and isinstance(node, Mapping) and key in node.keys:
-            places[f"{name}.{key}"] = _location(layer, node, key)
+        if name in values and key in values[name] and name in layer.document.below:
+            places[f"{name}.{key}"] = _location(layer, layer.document.below[name][key])
     return Base(values, origin, parts, places)
 
 
@@ -187,5 +184,5 @@ def _on_top(values: dict[str, Any], layer: Layer) -> dict[str, Any]:
     return merged
 
 
-def _location(layer: Layer, node: Mapping, key: str) -> Location:
-    return Location(layer.document.path, node.keys[key].line + 1, inherited=True)
+def _location(layer: Layer, line: int) -> Location:
+    return Location(layer.document.path, line, inherited=True)

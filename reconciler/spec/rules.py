@@ -59,12 +59,13 @@ class MapRule:
                     faults.append(sub)
                 read = rest.text if type(sub) is Scalar else None
                 values[key] = read(sub, faults) if read is not None else rest.read(sub, faults)  # type: ignore[arg-type]
-        if not self.min_size <= len(values) <= self.max_size:
+        if not self.complete(values):
             faults.append(node)
-        for key in self.required:
-            if key not in values:
-                faults.append(node)
         return values
+
+    def complete(self, values: dict[str, object]) -> bool:
+        """Neither too few keys nor too many, and all that are needed."""
+        return self.min_size <= len(values) <= self.max_size and all(key in values for key in self.required)
 
 
 class ListRule:

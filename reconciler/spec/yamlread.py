@@ -30,13 +30,13 @@ MAX_SCALAR = 64 << 10  # characters
 MAX_KEY = 1024  # characters; libyaml's own bound for keys on one line
 MAX_PROBLEMS = 50  # of structure, per file
 
-_PLAIN_ASCII = bytes([9, 10, *range(0x20, 0x7F)])
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+PLAIN_ASCII = bytes([9, 10, *range(0x20, 0x7F)])
 # C0 and C1 controls, lone CR, the line breaks that only YAML sees, bidi marks and overrides, BOM, non-characters.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
     "|\r(?!\n)"
 )
-_IN_VALUE = re.compile(_FORBIDDEN.pattern.replace("|\r(?!\n)", "|\r"))
 _SHARE = "Put what jobs share into a _defaults.yaml."
 
 _HINTS = {
@@ -50,6 +50,16 @@ _HINTS = {
     "found unexpected end of stream": "A quote, bracket or brace is not closed.",
     "found unknown escape character": "In double quotes a backslash begins an escape; use single quotes.",
 }
+
+
+def forbidden(data: bytes | str) -> str | None:
+    """The first character that may not be in a file or value, or "not UTF-8"; None if there is none."""
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    found = _FORBIDDEN.search(text)
+    return None if found is None else found[0]
 
 
 class _Stop(Exception):
@@ -103,9 +113,9 @@ def _checked(data: bytes, reading: Reading) -> bytes:
     """`data` without a byte order mark, if it is text that shows what it says."""
     if len(data) > MAX_BYTES:
         raise reading.stop(None, "file-too-large", f"the file has more than {MAX_BYTES >> 10} KiB")
-    if not data.translate(None, _PLAIN_ASCII):
+    if not data.translate(None, PLAIN_ASCII):
         return data
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(BYTE_ORDER_MARK)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -201,9 +211,9 @@ def _refuse_key(event: Any, here: Any, reading: Reading) -> None:
 def _check_text(event: Any, reading: Reading) -> None:
     if len(event.value) > MAX_SCALAR:
         raise reading.stop(event, "value-too-long", f"a value has more than {MAX_SCALAR >> 10} KiB")
-    found = _IN_VALUE.search(event.value)
+    found = forbidden(event.value)
     if found is not None:
-        message = f"the value holds the character U+{ord(found[0]):04X}, written as an escape"
+        message = f"the value holds the character U+{ord(found):04X}, written as an escape"
         reading.add(event, "control-character", message, "Remove it.")
 
 

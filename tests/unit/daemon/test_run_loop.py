@@ -1,13 +1,15 @@
 """The loop that fires: every slot runs once and is accounted for, whatever stops, dies or comes late."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.model.errors import EngineRejected, EngineUnavailable
-from reconciler.model.job import Concurrency, Retries
+from reconciler.model.job import Concurrency, OnRetire, Retries
 from reconciler.model.run import Phase, Trigger
+from reconciler.spec.canonical import digest_of
 from tests.kit.world import World, cron, every
 
 
@@ -246,3 +248,25 @@ def test_a_kill_at_any_second_of_firing_loses_and_doubles_nothing(world: World, 
     assert world.slots("nightly") == [("02:01:00", "ran", 1)]
     assert len([run for run in world.runs("nightly") if run.started_at is not None]) == 1
     assert world.machine.runs == {}
+
+
+def test_P5_on_retire_stop_ends_the_run_of_a_retired_job(world: World) -> None:
+    world.behave("nightly", duration=None)
+    world.apply(cron("1 2 * * *", on_retire=OnRetire.STOP))
+    world.tick(65)
+    world.retire("nightly")
+    world.tick(5)
+    assert world.verdicts("nightly") == ["cancelled"]
+
+
+def test_D1_a_moved_job_takes_its_running_run_along(world: World) -> None:
+    world.behave("nightly", duration=60.0)
+    world.apply(cron("1 2 * * *", on_retire=OnRetire.STOP))
+    world.tick(65)
+    old = world.history.standing()["nightly"]
+    moved = replace(old.spec, name="ops/nightly", moved_from="nightly")
+    world.history.move_standing("nightly", replace(old, name="ops/nightly", spec=moved, digest=digest_of(moved)))
+    world.fleet.publish_standing(world.history.standing())
+    world.tick(70)
+    assert world.verdicts("ops/nightly") == ["succeeded"]
+    assert world.slots("ops/nightly") == [("02:01:00", "ran", 1)]
