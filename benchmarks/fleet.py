@@ -83,6 +83,7 @@ class Repository:
 
     def __init__(self, path: Path, count: int) -> None:
         self.repo, self.path, self.count = GitRepo(path), path, count
+        self.repo.git("config", "gc.auto", "0")
         self.repo.commit({f"{ROOT}/{name}": data for name, data in texts(count).items()}, "the fleet")
         git(path, "gc", "-q")
         self.version = 0

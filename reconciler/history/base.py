@@ -42,9 +42,13 @@ class History(Protocol):
         """(id, kind, name, detail) of what was begun and never confirmed."""
 
     # -- runs -------------------------------------------------------------------------------------------------
-    def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = ()) -> bool:
+    def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = (), *,
+              current: bool = False) -> bool:  # fmt: skip
         """Insert the claim row; UNIQUE (job, slot, attempt), and attempt 1 makes the slot's own row, still open.
-        In the same transaction advance the cursor and record other slots. False = claimed before."""
+        In the same transaction advance the cursor and record other slots. False = claimed before.
+
+        `current`: only if the job still stands with the run's digest and is not being retired. If it does not, the
+        answer is False and nothing at all is recorded: the caller decided by a definition that has gone."""
 
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
         """Write the whole row; `slot` closes the slot's row in the same transaction."""

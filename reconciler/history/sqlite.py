@@ -144,11 +144,16 @@ class SqliteHistory:
         ]
 
     # -- runs -------------------------------------------------------------------------------------------------
-    def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = ()) -> bool:
-        """`cursor` and `slots` are recorded in any case: a slot that was claimed before is accounted for, too."""
-        with self._database.write(lambda: self._advanced(run.job, cursor)) as connection:
+    def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = (), *,
+              current: bool = False) -> bool:  # fmt: skip
+        """`cursor` and `slots` are recorded although the slot was claimed before: it is accounted for, too."""
+        moved_to: datetime | None = None
+        with self._database.write(lambda: self._advanced(run.job, moved_to)) as connection:
+            if current and not standing.is_current(connection, run.job, run.digest):
+                return False
             claimed = _claim(connection, run)
             _record(connection, run.job, cursor, slots)
+            moved_to = cursor
         return claimed
 
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:

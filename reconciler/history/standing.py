@@ -56,6 +56,12 @@ def put(connection: sqlite3.Connection, job: StandingJob) -> StandingJob:
     return job
 
 
+def is_current(connection: sqlite3.Connection, name: str, digest: str) -> bool:
+    """Does this very definition stand, and is to stay?"""
+    found = connection.execute("SELECT 1 FROM standing WHERE name = ? AND digest = ? AND NOT retiring", (name, digest))
+    return found.fetchone() is not None
+
+
 def move_rows(connection: sqlite3.Connection, old: str, new: str) -> None:
     """Give everything of `old` the name `new`; ended rows of an earlier job of that name give way where they clash.
     Raises StateError `move-conflict`."""

@@ -139,14 +139,16 @@ def _redefined(run: RunRecord, job: StandingJob) -> RunRecord:
 
 
 def finished(run: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:
+    """An engine may note the end of a very short run before it has noted its start: it then took no time."""
+    started_at, finished_at = outcome.started_at or run.started_at, outcome.finished_at or now
     return replace(
         run,
         phase=outcome.phase,
         exit_code=outcome.exit_code,
         failure=outcome.failure,
         reason=outcome.reason,
-        started_at=outcome.started_at or run.started_at,
-        finished_at=outcome.finished_at or now,
+        started_at=started_at,
+        finished_at=finished_at if started_at is None else max(started_at, finished_at),
     )
 
 

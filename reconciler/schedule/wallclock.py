@@ -7,6 +7,7 @@ takes its bounds, jumps from month to month, and costs microseconds; counting co
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 DAY = 86400
 EPOCH = date(1970, 1, 1).toordinal()
@@ -209,6 +210,7 @@ def _from(value: int, low: int) -> int | None:
     return value if value >= low else None
 
 
+@lru_cache(maxsize=256)
 def weekday_masks(weekdays: tuple[int, ...]) -> tuple[int, ...]:
     """For months that begin on each weekday, the days of the month that fall on one of `weekdays` (Sunday = 0)."""
     return tuple(sum(1 << day for day in range(31) if (first + day) % 7 in weekdays) & _MONTH for first in range(7))

@@ -28,7 +28,7 @@ class Violation(NamedTuple):
 
 
 def owner_of(config: ServiceConfig, job_name: str) -> str | None:
-    """The first owner, in the order of the service file, whose paths match; None if there are owners but none matches."""
+    """The first owner, in the order of the service file, whose paths match; None if there are owners but none does."""
     if not config.owners:
         return DEFAULT_OWNER
     return next((owner.name for owner in config.owners if matches_any(owner.paths, job_name)), None)

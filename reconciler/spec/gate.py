@@ -27,7 +27,6 @@ from .rules import ListRule, MapRule, Rule
 from .yamlread import MAX_BYTES, MAX_KEY, MAX_SCALAR, PLAIN_ASCII, forbidden
 
 Lines = dict[str, int]  # from 1
-NextEvent = Callable[[], Any]
 
 
 class _Unusual(Exception):
@@ -35,103 +34,114 @@ class _Unusual(Exception):
 
 
 def read_valid(data: bytes, rule: Rule) -> tuple[dict[str, object], Lines, dict[str, Lines]] | None:
-    """`(values, line of each top-level key, lines of the keys one level below)`; None if the file is not plainly right."""
+    """`(values, lines of the top-level keys, lines of the keys one level below)`; None if it is not plainly right."""
+    if len(data) > MAX_BYTES or rule.map is None:
+        return None
+    if data.translate(None, PLAIN_ASCII) and forbidden(data) is not None:
+        return None
     try:
-        return _read(data, rule)
+        return _Gate(data).read(rule.map)
     except (_Unusual, yaml.YAMLError):
         return None
 
 
-def _read(data: bytes, rule: Rule) -> tuple[dict[str, object], Lines, dict[str, Lines]]:
-    if len(data) > MAX_BYTES or rule.map is None:
-        raise _Unusual
-    if data.translate(None, PLAIN_ASCII):
-        if forbidden(data) is not None:
+class _Gate:
+    """One file on its way through. `careful`: it holds a character that begins an anchor, a tag or an escape, or is so
+    long that a single value may be too long; only then is every value looked at."""
+
+    __slots__ = ("careful", "next_event")
+
+    def __init__(self, data: bytes) -> None:
+        self.next_event: Callable[[], Any] = CParser(data).get_event
+        self.careful = b"&" in data or b"!" in data or b"\\" in data or len(data) > MAX_SCALAR
+
+    def read(self, rule: MapRule) -> tuple[dict[str, object], Lines, dict[str, Lines]]:
+        self._expect(StreamStartEvent)
+        start = self._expect(DocumentStartEvent)
+        if start.version is not None or start.tags:
             raise _Unusual
-    next_event: NextEvent = CParser(data).get_event
-    _expect(next_event(), StreamStartEvent)
-    start = next_event()
-    if type(start) is not DocumentStartEvent or start.version is not None or start.tags:
-        raise _Unusual
-    first = next_event()
-    if type(first) is not MappingStartEvent or first.anchor is not None or first.tag is not None:
-        raise _Unusual
-    lines: Lines = {}
-    below: dict[str, Lines] = {}
-    values = _map(next_event, rule.map, lines, below, b"\\" in data)
-    _expect(next_event(), DocumentEndEvent)
-    _expect(next_event(), StreamEndEvent)
-    return values, lines, below
+        self._check(self._expect(MappingStartEvent))
+        lines: Lines = {}
+        below: dict[str, Lines] = {}
+        values = self._map(rule, lines, below)
+        self._expect(DocumentEndEvent)
+        self._expect(StreamEndEvent)
+        return values, lines, below
 
-
-def _expect(event: Any, kind: type) -> None:
-    if type(event) is not kind:
-        raise _Unusual
-
-
-def _map(
-    next_event: NextEvent, rule: MapRule, lines: Lines | None, below: dict[str, Lines] | None, escapes: bool
-) -> dict[str, object]:
-    """Up to the end of the mapping. `lines` and `below` are filled where they are given."""
-    values: dict[str, object] = {}
-    fields, rest = rule.fields, rule.rest
-    faults: list[Any] = []
-    while type(event := next_event()) is ScalarEvent:
-        key = event.value
-        known = fields.get(key)
-        if known is not None:
-            key, of = known
-        elif rest is not None and rule.key_fits(key) and len(key) <= MAX_KEY and key.isprintable():
-            of = rest
-        else:
+    def _expect(self, kind: type) -> Any:
+        event = self.next_event()
+        if type(event) is not kind:
             raise _Unusual
-        if key in values or event.anchor is not None or event.tag is not None or (key == "<<" and not event.style):
+        return event
+
+    def _check(self, event: Any) -> None:
+        if event.anchor is not None or event.tag is not None:
             raise _Unusual
-        if lines is not None:
-            lines[key] = event.start_mark.line + 1
-        event = next_event()
-        text = of.text
-        if text is not None and type(event) is ScalarEvent:
-            if event.anchor is not None or event.tag is not None or len(event.value) > MAX_SCALAR:
-                raise _Unusual
-            if escapes and event.style == '"' and forbidden(event.value):
-                raise _Unusual
-            values[key] = text(event, faults)
-        elif below is not None and of.map is not None and type(event) is MappingStartEvent:
-            below[key] = inner = {}
-            values[key] = _nested(next_event, event, of, inner, escapes)
-        else:
-            values[key] = _nested(next_event, event, of, None, escapes)
-    if faults or type(event) is not MappingEndEvent or not rule.complete(values):
-        raise _Unusual
-    return values
-
-
-def _nested(next_event: NextEvent, event: Any, rule: Rule, lines: Lines | None, escapes: bool) -> object:
-    if event.anchor is not None or type(event) not in (MappingStartEvent, SequenceStartEvent) or event.tag is not None:
-        raise _Unusual
-    if type(event) is MappingStartEvent:
-        if rule.map is None:
+        if type(event) is ScalarEvent and (len(event.value) > MAX_SCALAR or forbidden(event.value) is not None):
             raise _Unusual
-        return _map(next_event, rule.map, lines, None, escapes)
-    if rule.list is None:
+
+    def _map(self, rule: MapRule, lines: Lines | None, below: dict[str, Lines] | None) -> dict[str, object]:
+        """Up to the end of the mapping. `lines` and `below` are filled where they are given."""
+        values: dict[str, object] = {}
+        faults: list[Any] = []
+        fields, rest = rule.fields, rule.rest
+        next_event, careful = self.next_event, self.careful
+        while type(event := next_event()) is ScalarEvent:
+            key = event.value
+            known = fields.get(key)
+            if known is not None:
+                key, of = known
+            elif rest is not None and rule.key_fits(key) and _is_plain_key(event):
+                of = rest
+            else:
+                raise _Unusual
+            if key in values:
+                raise _Unusual
+            if careful:
+                self._check(event)
+            if lines is not None:
+                lines[key] = event.start_mark.line + 1  # type: ignore[union-attr]
+            event = next_event()
+            if of.text is not None and type(event) is ScalarEvent:
+                if careful:
+                    self._check(event)
+                values[key] = of.text(event, faults)
+            else:
+                inner: Lines | None = None
+                if below is not None and type(event) is MappingStartEvent:
+                    inner = below[key] = {}
+                values[key] = self._nested(event, of, inner)
+        if faults or type(event) is not MappingEndEvent or not rule.complete(values):
+            raise _Unusual
+        return values
+
+    def _nested(self, event: Any, rule: Rule, lines: Lines | None) -> object:
+        kind = type(event)
+        if kind is MappingStartEvent and rule.map is not None:
+            self._check(event)
+            return self._map(rule.map, lines, None)
+        if kind is SequenceStartEvent and rule.list is not None:
+            self._check(event)
+            return self._list(rule.list)
         raise _Unusual
-    return _list(next_event, rule.list, escapes)
+
+    def _list(self, rule: ListRule) -> list[object]:
+        values: list[object] = []
+        faults: list[Any] = []
+        item, text = rule.item, rule.item.text
+        next_event, careful = self.next_event, self.careful
+        while type(event := next_event()) is not SequenceEndEvent:
+            if text is not None and type(event) is ScalarEvent:
+                if careful:
+                    self._check(event)
+                values.append(text(event, faults))
+            else:
+                values.append(self._nested(event, item, None))
+        if faults or not rule.min_size <= len(values) <= rule.max_size:
+            raise _Unusual
+        return values
 
 
-def _list(next_event: NextEvent, rule: ListRule, escapes: bool) -> list[object]:
-    values: list[object] = []
-    faults: list[Any] = []
-    item, text = rule.item, rule.item.text
-    while type(event := next_event()) is not SequenceEndEvent:
-        if text is not None and type(event) is ScalarEvent:
-            if event.anchor is not None or event.tag is not None or len(event.value) > MAX_SCALAR:
-                raise _Unusual
-            if escapes and event.style == '"' and forbidden(event.value):
-                raise _Unusual
-            values.append(text(event, faults))
-        else:
-            values.append(_nested(next_event, event, item, None, escapes))
-    if faults or not rule.min_size <= len(values) <= rule.max_size:
-        raise _Unusual
-    return values
+def _is_plain_key(event: Any) -> bool:
+    key = event.value
+    return len(key) <= MAX_KEY and key.isprintable() and (key != "<<" or bool(event.style))

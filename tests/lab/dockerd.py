@@ -76,10 +76,11 @@ class Handle:
 def ensure(directory: Path | str, *, install: bool = True) -> Handle:
     """A running private Engine whose state is below `directory`. Raises NoDocker."""
     root = Path(directory)
-    root.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
         raise NoDocker("a private Docker Engine needs root: run the tests as root, or with `sudo make test`")
+    root.parent.mkdir(parents=True, exist_ok=True)
     with _locked(root):
+        root.mkdir(exist_ok=True)  # not earlier: the last lease of another process may just have removed it
         if _pid(root) is None or unix_status(str(root / "docker.sock"), "/_ping") != 200:
             _have_dockerd(install)
             _start(root)

@@ -6,6 +6,7 @@ with the next `times` of them; the Engine behind is real.
 
 import contextlib
 import re
+import select
 import socket
 import threading
 import time
@@ -170,10 +171,9 @@ class FaultProxy:
 
 def _gone(client: socket.socket) -> bool:
     """True if the client has closed its end."""
+    readable, _, _ = select.select([client], [], [], 0)
     try:
-        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
+        return bool(readable) and client.recv(1, socket.MSG_PEEK) == b""
     except OSError:
         return True
 

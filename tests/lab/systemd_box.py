@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,14 +138,15 @@ class Box:
 
 
 @contextmanager
-def systemd_box(engine: Handle, name: str, *, mounts: Sequence[Path] = ()) -> Iterator[Box]:
-    """Boot a box called `name`, gone at the end. It sees the host folders `mounts` at the same place, read-only."""
+def systemd_box(engine: Handle, name: str, *, mounts: Mapping[str, Path] | None = None) -> Iterator[Box]:
+    """Boot a box called `name`, gone at the end. `mounts`: place in the box -> folder of the host, seen read-only."""
     client = docker.APIClient(base_url=engine.docker_host, version="1.41", timeout=120)
     try:
         _have_image(client)
-        binds = [Path("/usr"), *(Path("/", part) for part in MERGED if _is_folder(part)), *_python_homes(), *mounts]
+        own = [Path("/usr"), *(Path("/", part) for part in MERGED if _is_folder(part)), *_python_homes()]
+        binds = {str(path): path for path in own} | dict(mounts or {})
         config = client.create_host_config(
-            mounts=[Mount(str(path), str(path), type="bind", read_only=True) for path in dict.fromkeys(binds)],
+            mounts=[Mount(at, str(path), type="bind", read_only=True) for at, path in binds.items()],
             cap_add=["SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"],
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             tmpfs={"/run": "mode=755,exec", "/run/lock": "", "/tmp": "mode=1777,exec"},

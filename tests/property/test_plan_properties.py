@@ -184,11 +184,13 @@ def test_the_order_of_the_input_is_irrelevant(world, random):
 
 
 def content(plan: Plan) -> object:
-    """What a plan would do, retirements that wait for approval included."""
+    """What a plan proposes. A retirement that waits for approval is proposed like one that does not (decision 0401)."""
     waiting = {reason.split(" is not retired")[0] for reason in plan.needs_approval if " is not retired: " in reason}
-    return plan.revision, waiting, {
-        (a.kind, a.name, a.digest, a.old_digest, a.moved_from, a.image_id, a.keep_cursor, bool(a.forbids))
-        for a in plan.changes
+    steps = [a for a in plan.actions if a.changes_something or a.name in waiting]
+    return plan.revision, {
+        (ActionKind.RETIRE if a.name in waiting else a.kind, a.name, a.digest, a.old_digest, a.moved_from, a.image_id,
+         a.keep_cursor, bool(a.forbids))
+        for a in steps
     }  # fmt: skip
 
 

@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # The steps of docs/install.md; packages come from the tests' own environment instead of an index.
 INSTALL = """
 {python} -m venv /opt/reconciler
-/opt/reconciler/bin/pip install --quiet --disable-pip-version-check --no-index --no-deps {wheel}
-echo {packages} > $(/opt/reconciler/bin/python -c 'import site; print(site.getsitepackages()[0])')/packages.pth
+/opt/reconciler/bin/pip install --quiet --disable-pip-version-check --no-index --no-deps /opt/wheels/{wheel}
+echo /opt/packages > $(/opt/reconciler/bin/python -c 'import site; print(site.getsitepackages()[0])')/packages.pth
 cd /opt/reconciler/share/reconciler/systemd
 install -D -m 644 reconciler.sysusers /etc/sysusers.d/reconciler.conf && systemd-sysusers reconciler.conf
 install -D -m 644 reconciler.tmpfiles /etc/tmpfiles.d/reconciler.conf && systemd-tmpfiles --create reconciler.conf
@@ -67,11 +67,12 @@ mkdir /srv/end
 @pytest.fixture(scope="module")
 def box(private_docker: Handle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     """A machine on which the service was installed as docs/install.md says, enabled and started."""
-    packages, wheels = Path(sysconfig.get_path("purelib")), tmp_path_factory.mktemp("wheels")
+    wheels = tmp_path_factory.mktemp("wheels")
     wheel = build_wheel(wheels)
-    with systemd_box(private_docker, "reconciler-box", mounts=[packages, wheels]) as machine:
+    mounts = {"/opt/packages": Path(sysconfig.get_path("purelib")), "/opt/wheels": wheels}
+    with systemd_box(private_docker, "reconciler-box", mounts=mounts) as machine:
         python = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
-        machine.sh(INSTALL.format(python=python, wheel=wheel, packages=packages))
+        machine.sh(INSTALL.format(python=python, wheel=wheel.name))
         machine.write("/etc/systemd/system/reconciler.service.d/engine.conf", WITHOUT_DOCKER)
         machine.write("/etc/reconciler/reconciler.yaml", SERVICE_FILE.format(zone="Europe/Berlin"))
         for name, text in JOBS.items():
