@@ -46,11 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Who asks for an Engine is of the Docker tier; a file of that tier stays on one worker, beside its fixtures."""
+    """Who asks for an Engine is of the Docker tier."""
     if ENGINE_FIXTURES & set(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.docker)
-    if _needs_engine(item):
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -9,54 +9,38 @@ from ..apply.execute import apply_plan
 from ..apply.intents import recover_intents
 from ..daemon.operators import AppliedNow
 from ..daemon.sync_loop import APPLIED
-from ..engine.base import Engine
+from ..engine.base import Engine, EngineContext, Preview
 from ..history.base import History
-from ..history.identity import read_identity
+from ..history.identity import Identity, read_identity
 from ..history.sqlite import open_history
 from ..history.takeover import takeover
-from ..model.desired import DesiredState
-from ..model.errors import Permanent
+from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.event import Event
+from ..model.job import JobSpec
 from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.context import PlanContext
 from ..plan.diff import make_plan
-from ..spec.desire import desire
-from .parts import DATABASE, ENGINE, build_engine, choose_engine, open_repository, open_state, stager
+from .parts import DATABASE, ENGINE, build_engine, choose_engine, open_state, stager
+from .reading import desired_once
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def desired_once(config: ServiceConfig, applied: str | None = None) -> tuple[DesiredState, Mapping[str, bytes]]:
-    """The desired state of the newest revision, and the contents of the files that have problems."""
-    source = open_repository(config)
-    try:
-        snapshot = source.snapshot(applied)
-        desired, _ = desire(snapshot, source.read, config, {})
-        bad = {problem.path for problem in desired.problems}
-        blobs = {e.full_path: e.blob for e in snapshot.entries if e.full_path in bad}
-        contents = source.read(tuple(set(blobs.values()))) if blobs else {}
-        return desired, {path: contents[blob] for path, blob in blobs.items()}
-    finally:
-        source.close()
-
-
 def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
     """The plan as the service would make it now, and the jobs that stand. Reads the state directory if there is one;
-    changes nothing."""
-    path = Path(config.state_dir) / DATABASE
-    if not path.exists():
-        desired, _ = desired_once(config)
-        return make_plan(desired, LiveState(config.engine, {}, {}), {}, config, PlanContext(now=_now())), {}
-    history = open_history(path, read_only=True)
+    changes nothing. Raises StateError, EngineUnavailable, SourceUnavailable, SourceRejected."""
     try:
-        identity = read_identity(Path(config.state_dir))
-        if identity is None:
-            raise Permanent("cannot plan: this state directory has no identity", code="identity-lost",
-                            hint=f"reconciler takeover {config.instance}")  # fmt: skip
+        history = open_history(Path(config.state_dir) / DATABASE, read_only=True)
+    except StateError as error:
+        if error.code != "state-absent":
+            raise
+        return _first_plan(config), {}
+    try:
+        identity = _identity(config)
         engine = build_engine(history.get_meta(ENGINE) or "memory", config, identity, history)
         try:
             return _plan(config, history, engine), history.standing()
@@ -66,9 +50,38 @@ def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
         history.close()
 
 
+def _first_plan(config: ServiceConfig) -> Plan:
+    """Nothing has ever been applied here: everything is new."""
+    live = LiveState(config.engine, {}, {})
+    context = PlanContext(now=_now(), preview=_preview if config.engine == "process" else None)
+    return make_plan(desired_once(config), live, {}, config, context)
+
+
+def _preview(spec: JobSpec) -> Preview:
+    """What the process engine would say, before there is one."""
+    from ..engine.process_preview import warnings
+    from ..spec.argv import final_argv
+
+    return Preview(final_argv(spec), tuple(warnings(spec)))
+
+
+def _identity(config: ServiceConfig) -> Identity:
+    """Whose state this is. Another instance's (a copied directory, a wrong path) is not to be planned against."""
+    identity = read_identity(Path(config.state_dir))
+    if identity is None:
+        raise StateError(f"cannot plan: {config.state_dir} has lost its identity", code="identity-lost",
+                         hint=f"reconciler takeover {config.instance}")  # fmt: skip
+    if identity.instance != config.instance:
+        raise StateError(
+            f"cannot plan: {config.state_dir} belongs to instance {identity.instance!r}, and this one is "
+            f"{config.instance!r}", code="instance-changed", hint="name the right directory with --state-dir",
+        )  # fmt: skip
+    return identity
+
+
 def _plan(config: ServiceConfig, history: History, engine: Engine) -> Plan:
     applied = history.get_meta(APPLIED)
-    desired, _ = desired_once(config, applied)
+    desired = desired_once(config, applied)
     counts: dict[str, int] = {}
     for run in history.active_runs():
         if run.active:
@@ -142,11 +155,11 @@ def takeover_once(config: ServiceConfig) -> list[str]:
 
 
 def engine_line(config: ServiceConfig) -> str:
-    """What the engine says of itself. Raises EngineUnavailable."""
+    """What the engine says of itself: the recorded one, else the configured one. Raises EngineUnavailable."""
     path = Path(config.state_dir) / DATABASE
-    identity = read_identity(Path(config.state_dir)) if path.exists() else None
+    identity = read_identity(path.parent) if path.exists() else None
     if identity is None:
-        return f"{config.engine}; none is recorded yet"
+        return _first_engine(config)
     history = open_history(path, read_only=True)
     try:
         engine = build_engine(history.get_meta(ENGINE) or config.engine, config, identity, history)
@@ -156,3 +169,21 @@ def engine_line(config: ServiceConfig) -> str:
             engine.close()
     finally:
         history.close()
+
+
+def _first_engine(config: ServiceConfig) -> str:
+    """Before any state: does Docker answer, where it would be used?"""
+    if config.engine not in ("docker", "auto"):
+        return f"{config.engine}; none is recorded yet"
+    from ..engine.docker import DockerEngine
+
+    context = EngineContext(config.instance, "", b"", config.state_dir)
+    engine = DockerEngine(context, docker_host=config.docker_host, owned=lambda _ref: False)
+    try:
+        return f"{engine.ping()}; none is recorded yet"
+    except EngineUnavailable as error:
+        if config.engine == "docker":
+            raise
+        return f"process would be taken, because Docker does not answer ({error})"
+    finally:
+        engine.close()

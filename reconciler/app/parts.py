@@ -18,8 +18,6 @@ from ..history.sqlite import open_history
 from ..model.errors import EngineUnavailable, Permanent
 from ..model.job import JobSpec
 from ..model.service import ServiceConfig
-from ..source.base import Source
-from ..source.open import open_source
 
 log = structlog.get_logger()
 
@@ -49,11 +47,6 @@ def open_state(config: ServiceConfig) -> Iterator[State]:
             yield State(config, identity, history, lock)
         finally:
             history.close()
-
-
-def open_repository(config: ServiceConfig) -> Source:
-    """The configured source; remote objects are cached in the state directory."""
-    return open_source(config.source, config.git, str(Path(config.state_dir) / "git"))
 
 
 def stager(config: ServiceConfig) -> Callable[[JobSpec, str], tuple[tuple[str, str], ...]]:

@@ -37,7 +37,8 @@ from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..server.api import Status
 from ..server.socket import Server
-from .parts import State, choose_engine, open_repository, open_state, stager, tidier
+from .parts import State, choose_engine, open_state, stager, tidier
+from .reading import open_repository
 from .routes import routes
 
 log = structlog.get_logger()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..engine.base import Engine, StandingOrder
+from ..model.errors import EngineRejected, NotOurs
 from ..model.live import LiveState, StandingJob
 
 TURN = timedelta(hours=1)  # in which every standing object is looked at once
@@ -40,7 +41,10 @@ class DriftRound:
         )
         news = False
         for name in due[:PIECE]:
-            sentences = engine.inspect_drift(name, order_of(standing[name]))
+            try:
+                sentences = engine.inspect_drift(name, order_of(standing[name]))
+            except (EngineRejected, NotOurs):
+                sentences = ()  # not ours to compare: the plan says what is the matter with it
             ref = live.jobs[name].ref
             news = news or (bool(sentences) and self._found.get(name) != (ref, sentences))
             self._looked[name] = now

@@ -24,7 +24,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One consistent picture. `generation` grows whenever the standing jobs or the configuration change."""
+    """One consistent picture. `generation` grows whenever the standing jobs or the configuration change, `drafts`
+    while an apply is under way: the ledger's rows are ahead of `standing` then."""
 
     config: ServiceConfig
     standing: Mapping[str, StandingJob] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class View:
     live: LiveState | None = None
     plan: Plan | None = None
     generation: int = 0
+    drafts: int = 0
     synced_at: datetime | None = None
     applying: str = ""  # what apply is busy with, for STATUS
 
@@ -56,6 +58,10 @@ class Fleet:
 
     def publish_standing(self, standing: Mapping[str, StandingJob]) -> None:
         self.change(lambda view: replace(view, standing=standing, generation=view.generation + 1))
+
+    def draft(self) -> None:
+        """Apply has changed rows in the ledger and goes on; `publish_standing` follows when it is done."""
+        self.change(lambda view: replace(view, drafts=view.drafts + 1))
 
     def reconfigure(self, config: ServiceConfig) -> None:
         self.change(lambda view: replace(view, config=config, generation=view.generation + 1))

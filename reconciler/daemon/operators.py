@@ -50,6 +50,7 @@ class Operators:
         try:
             answer: T = request.answer()
         except FutureTimeout:
+            request.withdraw()
             raise Transient("cannot reach the loop that fires: it is busy", code="service-busy") from None
         return answer
 
@@ -158,5 +159,5 @@ def _start(loop: RunLoop, job: str, actor: str, now: datetime) -> RunRecord:
         )  # fmt: skip
     record = loop.start_manual(standing, actor, now)
     if record is None:
-        raise Transient(f"cannot run {job}: this very instant is taken, try again", code="job-active")
+        raise Transient(f"cannot run {job}: it is just being changed, try again", code="service-busy")
     return record

@@ -20,10 +20,16 @@ class Request:
     future: "Future[Any]" = field(default_factory=Future)
 
     def serve(self, loop: "RunLoop", now: datetime) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return  # whoever asked was told that it could not be done
         try:
             self.future.set_result(self.call(loop, now))
         except ReconcilerError as error:
             self.future.set_exception(error)
+
+    def withdraw(self) -> None:
+        """Nobody waits for it any more. Without effect once it is being served."""
+        self.future.cancel()
 
     def answer(self, timeout: float = 20.0) -> Any:
         """Raises the loop's error, or TimeoutError."""

@@ -34,6 +34,7 @@ MANUAL_DEADLINE = timedelta(hours=1)  # how long a run by hand may wait for imag
 ENGINE_PAUSE = timedelta(seconds=2)  # between two tries on an engine that does not answer
 STEPS = 12  # of one run in one round; the machine never takes more without an answer from the engine
 SAVE_AGAIN = timedelta(seconds=5)  # after the disk refused a row
+DRAFT_EVERY = timedelta(seconds=1)  # between two readings of the rows while an apply is under way
 LOUD = {Disposition.MISSED: EventName.SLOT_MISSED, Disposition.UNAVAILABLE: EventName.SLOT_MISSED,
         Disposition.SKIPPED: EventName.SLOT_SKIPPED}  # fmt: skip
 
@@ -54,7 +55,9 @@ class RunLoop:
         self._clock = ClockWatch(last_alive)
         self._wakes = Wakes()
         self._jobs: dict[str, StandingJob] = {}
-        self._generation = -1
+        self._generation, self._drafts = -1, 0
+        self._taken_at: datetime | None = None  # when the rows were read
+        self._take_at: datetime | None = None  # when they are to be read again
         self._pauses: tuple[Pause, ...] = ()
         self._specs: dict[str, JobSpec] = {}
         self._recent: dict[str, deque[float]] = {}
@@ -85,7 +88,7 @@ class RunLoop:
         self._running = self._book.occupied()
         self._prune(now)
         self._alive(now)
-        times = [self._wakes.next_at(), waits, self._prune_at]
+        times = [self._wakes.next_at(), waits, self._prune_at, self._take_at]
         return min((at for at in times if at is not None), default=None)
 
     # -- recovery and the fleet -------------------------------------------------------------------------------
@@ -101,11 +104,16 @@ class RunLoop:
             self._emit.emit(EventName.CLOCK_STEPPED, seconds=round(news.stepped, 1))
 
     def _take_fleet(self, now: datetime) -> None:
-        """Standing jobs or the configuration have changed: decide all of them anew."""
+        """Standing jobs or the configuration have changed: decide all of them anew. What an apply has done so far must
+        not wait for its end, which may be a long pull away; but it is not read after every single action either."""
         view = self._fleet.view
         if view.generation == self._generation:
-            return
-        self._generation = view.generation
+            if view.drafts == self._drafts:
+                return
+            if self._taken_at is not None and abs(now - self._taken_at) < DRAFT_EVERY:
+                self._take_at = self._taken_at + DRAFT_EVERY
+                return
+        self._generation, self._drafts, self._taken_at, self._take_at = view.generation, view.drafts, now, None
         old, self._jobs = self._jobs, dict(self._history.standing())
         self._wakes.keep(self._jobs)
         for name, job in self._jobs.items():
@@ -218,7 +226,7 @@ class RunLoop:
         """Claim, cursor and slots in one transaction; what is claimed is ours to start, and nobody else's."""
         for request in decision.launch:
             record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
-            if self._history.claim(record, decision.cursor, decision.slots):
+            if self._history.claim(record, decision.cursor, decision.slots, current=True):
                 self._book.add(record)
                 if request.trigger is not Trigger.MANUAL:
                     self._recent.setdefault(job.name, deque(maxlen=2)).append(
@@ -275,7 +283,7 @@ class RunLoop:
             job = self._jobs.get(run.job)
             step = next_step(run, entry.live, self._spec(run), now, self._context(entry, job, config, now))
             if isinstance(step, Wait):
-                if not run.active and run.discarded:
+                if not run.active and run.discarded and not busy:
                     self._book.drop(run.run_id)
                 return self._until(entry, step.until, now)
             if isinstance(step, Discard | Collect) and entry.look_at is not None and now < entry.look_at:
@@ -306,11 +314,12 @@ class RunLoop:
             self.requests.get().serve(self, now)
 
     def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
-        """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before."""
+        """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before, or the job is
+        just being changed."""
         slot = now.replace(microsecond=(now.microsecond // 1000 or 1) * 1000)
         request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=self.replaced(job))
         record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
-        if not self._history.claim(record):
+        if not self._history.claim(record, current=True):
             return None
         self._book.add(record)
         for run_id in request.replaces:

@@ -23,7 +23,7 @@ from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
-from .backoff import Backoff
+from .backoff import Backoff, Convergence
 from .drift import DriftRound
 from .events import EventStream
 from .fetch import Fetcher
@@ -71,7 +71,7 @@ class SyncLoop:
         self._settled = threading.Condition()
         self._asked = self._answered = self._results_seen = 0
         self._results: deque[Result] = deque(maxlen=RESULTS)
-        self._retries = Backoff(RETRY_FIRST, RETRY_MOST)
+        self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._engine_backoff = Backoff(1.0, 60.0)
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
@@ -113,6 +113,9 @@ class SyncLoop:
         self._suspects.put(job)
 
     def _pass(self, now: datetime, *, looked: bool) -> datetime | None:
+        if looked:
+            self._retries.clear()
+            self._convergence.clear()
         while not self._suspects.empty():
             self._relist_at = None
             if name := self._suspects.get():
@@ -186,7 +189,8 @@ class SyncLoop:
     def _plan(self, desired: DesiredState, live: LiveState, config: ServiceConfig, now: datetime) -> Plan:
         standing, approvals = self._fleet.view.standing, dict(self._history.approvals())
         images = self._refresher.images
-        inputs = (desired, live, config, images, self._fleet.view.generation, sorted(approvals))
+        stalled = self._convergence.stalled(desired, now)
+        inputs = (desired, live, config, images, self._fleet.view.generation, sorted(approvals), sorted(stalled))
         old = self._fleet.view.plan
         if old is not None and _same(inputs, self._made_from):
             return old
@@ -195,7 +199,7 @@ class SyncLoop:
             approvals=approvals,
             previous_revision=self._history.get_meta(APPLIED) or "",
             active_runs=self._active_runs(),
-            stalled=self._retries.stalled,
+            stalled=stalled,
             preview=self._engine().preview,
             images=images,
         )
@@ -270,7 +274,9 @@ class SyncLoop:
         for result in applied.results:
             key = f"{result.action.name} {result.action.digest}"
             if result.ok:
-                self._retries.repeated(key, result.action.name, now)
+                self._retries.succeeded(key)
+                if why := self._convergence.applied(result.action.name, result.action.digest, now):
+                    self._emit.emit(EventName.JOB_STALLED, job=result.action.name, why=why)
             else:
                 self._retries.failed(key, now)
 
@@ -287,6 +293,7 @@ class SyncLoop:
             self._fetcher.poll_at,
             self._relist_at,
             self._drift.next_at,
+            self._convergence.next_at(),
             self._retries.next_at(now),
             self._engine_backoff.next_at(now),
         ]

@@ -20,15 +20,19 @@ WATCH_PAUSE = 2.0  # seconds between two looks
 MAX_DEPTH = 32
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _Found = Entry | SpecProblem
+_Keep = Callable[[str], bool] | None
 
 
 class Directory:
-    """A `Source` over the files below `path`. Blob ids are `sha256:<hex>`, the revision is `dir:<digest>`."""
+    """A `Source` over the files below `path`. Blob ids are `sha256:<hex>`, the revision is `dir:<digest>`.
+
+    `keep`, given a path below a root, tells which files and directories are looked at; None = all.
+    """
 
     local = True
 
-    def __init__(self, path: str, roots: Sequence[str]) -> None:
-        self._path, self._roots = path, tuple(roots)
+    def __init__(self, path: str, roots: Sequence[str], keep: Callable[[str], bool] | None = None) -> None:
+        self._path, self._roots, self._keep = path, tuple(roots), keep
         self._latest: Snapshot | None = None
         self._contents: dict[str, bytes] = {}
 
@@ -112,7 +116,7 @@ class Directory:
                 below = os.open(part, _OPEN | os.O_DIRECTORY, dir_fd=top)
                 os.close(top)
                 top = below
-            yield from _walk_fd(top, root, "", 0)
+            yield from _walk_fd(top, root, "", 0, self._keep)
         except (FileNotFoundError, NotADirectoryError):
             return  # this root is missing, or a link stands for it
         except OSError as error:
@@ -121,17 +125,17 @@ class Directory:
             os.close(top)
 
 
-def _walk_fd(fd: int, root: str, below: str, depth: int) -> Iterator[tuple[_Found, bytes]]:
+def _walk_fd(fd: int, root: str, below: str, depth: int, keep: _Keep) -> Iterator[tuple[_Found, bytes]]:
     """Everything in the directory open as `fd`, in order of names; `.git` is git's own."""
     for name in sorted(os.listdir(fd)):
         path = below + name
         full_path = f"{root}/{path}" if root else path
-        if name == ".git":
+        if name == ".git" or (keep is not None and not keep(path)):
             continue
         try:
             mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
-                yield from _walk_below(fd, name, root, path, depth)
+                yield from _walk_below(fd, name, root, path, depth, keep)
             elif stat.S_ISREG(mode):
                 yield _read(fd, name, path, full_path)
             else:
@@ -142,13 +146,13 @@ def _walk_fd(fd: int, root: str, below: str, depth: int) -> Iterator[tuple[_Foun
             yield problem(shown(path), "file-unreadable", f"cannot read this file: {error.strerror}", "chmod a+r"), b""
 
 
-def _walk_below(fd: int, name: str, root: str, path: str, depth: int) -> Iterator[tuple[_Found, bytes]]:
+def _walk_below(fd: int, name: str, root: str, path: str, depth: int, keep: _Keep) -> Iterator[tuple[_Found, bytes]]:
     if depth >= MAX_DEPTH:
         yield problem(shown(path), "file-name", f"more than {MAX_DEPTH} directories deep", "flatten it"), b""
         return
     inner = os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=fd)
     try:
-        yield from _walk_fd(inner, root, path + "/", depth + 1)
+        yield from _walk_fd(inner, root, path + "/", depth + 1, keep)
     finally:
         os.close(inner)
 

@@ -139,8 +139,10 @@ def _sentence(error: Error, tokens: tuple[str, ...], node: Node | None) -> tuple
     if error.validator == "pattern":
         says = rule.get("patternErrorMessage", "does not have the right form")
         return "value-invalid", f"{what} {says}{shown}", _pattern_hint(error.instance)
+    if error.validator == "required":
+        missing = " and ".join(f'"{key}"' for key in wanted if key not in error.instance)
+        return "field-missing", f"{what} needs {missing}", ""
     texts = {
-        "required": ("field-missing", f"{what} needs {_missing(error)}"),
         "minimum": ("value-out-of-range", f"{what} must be at least {wanted}{shown}"),
         "exclusiveMinimum": ("value-out-of-range", f"{what} must be more than {wanted}{shown}"),
         "maximum": ("value-out-of-range", f"{what} must be at most {wanted}{shown}"),
@@ -153,10 +155,6 @@ def _sentence(error: Error, tokens: tuple[str, ...], node: Node | None) -> tuple
     }
     code, message = texts.get(str(error.validator), ("schema", f"{what} is not allowed like this"))
     return code, message, ""
-
-
-def _missing(error: Error) -> str:
-    return " and ".join(f'"{key}"' for key in error.validator_value if key not in error.instance)
 
 
 def _wrong_type(error: Error, what: str, node: Node | None) -> tuple[str, str, str]:

@@ -56,7 +56,7 @@ def output_of(engine: DockerEngine, run_id: str, ref: str) -> bytes:
 
 
 def clean_up(docker_host: str, instance: str) -> None:
-    """Remove what one test instance left: containers, networks and volumes whose names begin with it, by id."""
+    """Remove what one test instance left: what is called `<instance>.…`, and image tags with its name."""
     client = docker.APIClient(base_url=docker_host, version="1.41", timeout=60)
     try:
         for row in client.containers(all=True):
@@ -68,6 +68,10 @@ def clean_up(docker_host: str, instance: str) -> None:
         for volume in client.volumes()["Volumes"] or []:
             if volume["Name"].startswith(f"{instance}."):
                 _quietly(lambda name=volume["Name"]: client.remove_volume(name, force=True))
+        for image in client.images():
+            for tag in image["RepoTags"] or []:
+                if instance in tag:
+                    _quietly(lambda tag=tag: client.remove_image(tag, force=True))
     finally:
         client.close()
 

@@ -5,6 +5,7 @@ The engine is `process`: its runs live in the unit's own control group, which is
 """
 
 import json
+import os
 import re
 import sys
 import sysconfig
@@ -70,7 +71,7 @@ def box(private_docker: Handle, tmp_path_factory: pytest.TempPathFactory) -> Ite
     wheels = tmp_path_factory.mktemp("wheels")
     wheel = build_wheel(wheels)
     mounts = {"/opt/packages": Path(sysconfig.get_path("purelib")), "/opt/wheels": wheels}
-    with systemd_box(private_docker, "reconciler-box", mounts=mounts) as machine:
+    with systemd_box(private_docker, f"reconciler-box-{os.getpid()}", mounts=mounts) as machine:
         python = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
         machine.sh(INSTALL.format(python=python, wheel=wheel.name))
         machine.write("/etc/systemd/system/reconciler.service.d/engine.conf", WITHOUT_DOCKER)

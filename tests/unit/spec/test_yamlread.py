@@ -46,7 +46,7 @@ REFUSED = {
     "an open quote": (b"a: 'b\n", "yaml-syntax", 2, 1),
     "an open bracket": (b"a: [b\n", "yaml-syntax", 2, 1),
     "a colon in plain text": (b"a: b: c\n", "yaml-syntax", 1, 5),
-    "lone surrogates as escapes": (b'a: "\\ud800"\n', "yaml-syntax", 1, 8),
+    "lone surrogates as escapes": (b'a: "\\ud800"\n', "yaml-syntax", 1, 7),
 }
 
 

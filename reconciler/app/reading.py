@@ -1,0 +1,102 @@
+"""Configuration or a path -> the desired state, and what its problems are shown with. Needs no ledger and no engine."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from ..model.desired import DesiredState, Snapshot
+from ..model.problem import SpecProblem
+from ..model.service import ServiceConfig
+from ..source.base import Source
+from ..source.directory import Directory
+from ..source.open import open_source
+from ..spec.desire import desire
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`problems` name files by their path in the repository; `sources` has the contents of those files."""
+
+    desired: DesiredState
+    problems: tuple[SpecProblem, ...]
+    sources: Mapping[str, bytes]
+
+
+def open_repository(config: ServiceConfig) -> Source:
+    """The configured source; remote objects are cached in the state directory."""
+    return open_source(config.source, config.git, str(Path(config.state_dir) / "git"))
+
+
+def desired_once(config: ServiceConfig, applied: str | None = None) -> DesiredState:
+    """The desired state of the newest revision. Raises SourceUnavailable, SourceRejected."""
+    source = open_repository(config)
+    try:
+        return desire(source.snapshot(applied), source.read, config, {})[0]
+    finally:
+        source.close()
+
+
+def read_once(config: ServiceConfig) -> Reading:
+    """The configured source at its newest revision, for whoever shows its problems."""
+    source = open_repository(config)
+    try:
+        return _read(source, config)
+    finally:
+        source.close()
+
+
+def read_file(config: ServiceConfig, path: Path) -> Reading:
+    """One job file with the `_defaults.yaml` above it and what it takes in by `from`; nothing else is looked at."""
+    path = path.absolute()
+    root = jobs_directory(config, path)
+    reading = _read(Directory(str(root), ("",), keep=_beside(root, path)), config)
+    name = path.relative_to(root).as_posix()
+    chain = {f"{folder}/_defaults{end}".removeprefix("./") for folder in PurePosixPath(name).parents
+             for end in (".yaml", ".yml")}  # fmt: skip
+    return replace(reading, problems=tuple(p for p in reading.problems if p.path == name or p.path in chain))
+
+
+def jobs_directory(config: ServiceConfig, path: Path) -> Path:
+    """The directory that job names are counted from: one with the name of a configured path, else the file's own."""
+    wanted = [PurePosixPath(p).parts for p in config.source.paths if p]
+    for parent in path.parents:
+        if any(parent.parts[-len(parts) :] == parts for parts in wanted):
+            return parent
+    return path.parent
+
+
+def _beside(root: Path, path: Path) -> "_Beside":
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""  # the directory says it, with its own words
+    return _Beside(path.relative_to(root).as_posix(), text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """Which files and folders below the jobs directory may matter to one file: what it takes in, it must name."""
+
+    file: str
+    text: str
+
+    def __call__(self, path: str) -> bool:
+        name = PurePosixPath(path).name
+        return path == self.file or self.file.startswith(path + "/") or name in self.text or name in (
+            "_defaults.yaml", "_defaults.yml",
+        )  # fmt: skip
+
+
+def _read(source: Source, config: ServiceConfig) -> Reading:
+    snapshot = source.snapshot(None)
+    desired, _ = desire(snapshot, source.read, config, {})
+    places = {entry.path: entry.full_path for entry in reversed(snapshot.entries)}
+    problems = tuple(problem.at(places.get(problem.path, problem.path)) for problem in desired.problems)
+    return Reading(desired, problems, _contents(source, snapshot, {problem.path for problem in problems}))
+
+
+def _contents(source: Source, snapshot: Snapshot, wanted: Iterable[str]) -> dict[str, bytes]:
+    wanted = frozenset(wanted)
+    blobs = {entry.full_path: entry.blob for entry in snapshot.entries if entry.full_path in wanted}
+    found = source.read(tuple(set(blobs.values()))) if blobs else {}
+    return {path: found[blob] for path, blob in blobs.items()}
