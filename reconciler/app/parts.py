@@ -15,7 +15,7 @@ from ..history.base import History
 from ..history.identity import Identity, load_or_create
 from ..history.lock import InstanceLock
 from ..history.sqlite import open_history
-from ..model.errors import EngineUnavailable, Permanent
+from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.job import JobSpec
 from ..model.service import ServiceConfig
 
@@ -29,12 +29,21 @@ OWNED_AGAIN = 1.0  # seconds between two readings of the ledger for containers w
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """An open state directory. `lock` is None when it was opened for reading."""
+    """An open state directory, ours alone."""
 
     config: ServiceConfig
     identity: Identity
     history: History
-    lock: InstanceLock | None
+    lock: InstanceLock
+
+    def unfit(self) -> StateError | None:
+        """Why it can no longer be used, if so: looked at now and then, since a lock does not stop a `mv` or an `rm`."""
+        if self.lock.held:
+            return None
+        return StateError(
+            f"cannot go on: the state directory {self.config.state_dir} was moved away or replaced", code="state-moved",
+            hint="put it back and start the service again; runs go on, and the next start adopts them",
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -82,6 +82,20 @@ class Alive:
                 self.path.touch()
 
 
+class _Either(threading.Event):
+    """Set when `stop` is, or when `also` says so: a watcher ends when the service does, or its source is another."""
+
+    def __init__(self, stop: threading.Event, also: Callable[[], bool]) -> None:
+        super().__init__()
+        self._stop, self._also = stop, also
+
+    def is_set(self) -> bool:
+        return self._stop.is_set() or self._also()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._stop.wait(timeout) or self._also()
+
+
 class Whole:
     """Every part of one service, wired."""
 
@@ -138,6 +152,7 @@ class Whole:
         threading.excepthook = lambda met: fatal(met.exc_value or RuntimeError("a thread ended without saying why"))
         service = Service(
             runs=runs, sync=sync, parts=parts, clock=self.clock, status=self.status_line, reload=self.reload,
+            unfit=self.state.unfit,
         )  # fmt: skip
         self.emit.emit(EventName.SERVICE_STARTED, version=__version__, engine=self.engine.name, pid=os.getpid(),
                        instance=config.instance, source=config.source.url, ref=config.source.ref)  # fmt: skip
@@ -184,7 +199,9 @@ class Whole:
             source = self.fetcher.source
             if source is not None:
                 with contextlib.suppress(ReconcilerError):
-                    source.watch(stop, self.kick_sync)
+                    source.watch(
+                        _Either(stop, lambda watched=source: self.fetcher.source is not watched), self.kick_sync
+                    )
             stop.wait(1.0)
 
     # -- status and reload ------------------------------------------------------------------------------------
@@ -196,8 +213,8 @@ class Whole:
         except ReconcilerError as error:
             log.error("service.reload-failed", code=error.code, error=str(error), hint=error.hint)
             return
-        fixed = [name for name in ("instance", "engine", "state_dir", "docker_host", "process_user", "runtime_dir")
-                 if getattr(new, name) != getattr(old, name)]  # fmt: skip
+        fixed = [name for name in ("instance", "engine", "state_dir", "docker_host", "process_user", "runtime_dir",
+                 "registries") if getattr(new, name) != getattr(old, name)]  # fmt: skip
         if fixed:
             log.error("service.reload-failed", code="restart-needed", hint="systemctl restart reconciler",
                       error=f"cannot change {', '.join(fixed)} while running")  # fmt: skip

@@ -25,6 +25,7 @@ AHEAD = 2  # intents per worker: one at work, one waiting, so that no worker wai
 MOVE_CONFLICT = "move-conflict"  # history: an earlier job of the new name still has active runs
 REFRESHING = (PullPolicy.ALWAYS, PullPolicy.DAILY, PullPolicy.WEEKLY)
 Stage = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
+_Begun = tuple[Action, int, Callable[[], Installed]]  # what, its intent, the call on the engine
 
 _ORDER = {kind: rank for rank, kind in enumerate((
     ActionKind.FORBID, ActionKind.PERMIT, ActionKind.HEAL, ActionKind.REPLACE, ActionKind.MOVE, ActionKind.CREATE,
@@ -78,37 +79,41 @@ class _Execution:
         places = max(1, min(workers, MOST_WORKERS))
         todo = sorted(self.plan.changes, key=lambda action: (_ORDER[action.kind], action.name), reverse=True)
         under_way: dict[Future[Installed], tuple[Action, int]] = {}
+        ended: list[Future[Installed]] = []
         with ThreadPoolExecutor(max_workers=places, thread_name_prefix="apply") as pool:
             while True:
-                while todo and len(under_way) < places * AHEAD and not cancelled():
-                    self._start(todo.pop(), pool, under_way)
+                for future in [f for f in ended if under_way[f][0].moved_from]:  # asks the engine: in nobody's way
+                    ended.remove(future)
+                    self._finish(*under_way.pop(future), future)
+                begun: list[_Begun] = []
+                with self.history.together():  # one flush of the disk for all that has ended and all that begins
+                    for future in ended:
+                        self._finish(*under_way.pop(future), future)
+                    while todo and len(under_way) + len(begun) < places * AHEAD and not cancelled():
+                        begun += self._begin(todo.pop())
+                under_way |= {pool.submit(work): (action, intent) for action, intent, work in begun}
                 if not under_way:
                     break
                 # No time-out of ours: every call on the engine has its own deadline, and we must know how it ended.
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    self._finish(*under_way.pop(future), future)
+                ended = list(wait(under_way, return_when=FIRST_COMPLETED).done)
         return Applied(tuple(self.results), tuple(self.events), tuple(reversed(todo)))
 
-    def _start(
-        self, action: Action, pool: ThreadPoolExecutor, under_way: dict[Future[Installed], tuple[Action, int]]
-    ) -> None:
-        """Write down what is about to be done, then have it done (rule P6)."""
-        rows = self.history.standing()
-        old = rows.get(action.moved_from or action.name)
+    def _begin(self, action: Action) -> list[_Begun]:
+        """Write down what is about to be done (rule P6); the call on the engine that does it, if one is needed."""
+        old = self.history.standing().get(action.moved_from or action.name)
         if action.kind in (ActionKind.FORBID, ActionKind.PERMIT):
             if old is not None:
                 self.history.put_standing(row_marked(action, old, self.clock()))
             self._tell(Result(action, True))
-            return
+            return []
         intent = begin(self.history, action, self.plan.revision, self.clock())
         if action.forbids and old is not None and not old.forbidden:
             self.history.put_standing(replace(old, forbidden=action.forbids))
         if action.kind is ActionKind.RETIRE:
             if old is not None and not old.retiring:
                 self.history.put_standing(replace(old, retiring=True))
-            under_way[pool.submit(self._retire, action.name)] = (action, intent)
-        else:
-            under_way[pool.submit(self._install, action, old)] = (action, intent)
+            return [(action, intent, lambda: self._retire(action.name))]
+        return [(action, intent, lambda: self._install(action, old))]
 
     # -- on the pool ------------------------------------------------------------------------------------------
     def _retire(self, name: str) -> Installed:

@@ -1,20 +1,23 @@
 """What a command stands on: the configuration in force, the ledger read-only, the service if it runs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from ..daemon.settings import Overrides, load, socket_path
+from ..daemon.settings import Overrides, from_environment, load, socket_path
 from ..history.base import History
-from ..model.errors import ReconcilerError, StateError, UsageError
-from ..model.ids import parse_run_id
-from ..model.run import RunRecord
+from ..model.errors import ReconcilerError, Transient, UsageError
 from ..model.service import ServiceConfig
-from ..server.client import call, refusal
+
+AWAY = ("service-not-running", "service-unreachable")  # codes: nobody answers
+AWAY_LONG = 30.0  # seconds without the service after which nobody goes on waiting for a run
+LOOK_AGAIN = 5.0
 
 
 def overrides(args: argparse.Namespace) -> Overrides:
@@ -22,6 +25,11 @@ def overrides(args: argparse.Namespace) -> Overrides:
     return Overrides(
         args.config, args.source, args.ref, tuple(args.path) if args.path else None, args.engine, args.state_dir
     )
+
+
+def stated(args: argparse.Namespace) -> Overrides:
+    """What this command line or its environment says, the service file left out."""
+    return overrides(args).over(from_environment(os.environ))
 
 
 def settings(args: argparse.Namespace) -> ServiceConfig:
@@ -36,16 +44,10 @@ def settings(args: argparse.Namespace) -> ServiceConfig:
 
 @contextmanager
 def ledger(config: ServiceConfig) -> Iterator[History]:
-    """The ledger, read-only: works beside a running service and without one."""
+    """The ledger, read-only: works beside a running service and without one. Raises StateError."""
     from ..history.sqlite import open_history
 
-    path = Path(config.state_dir) / "reconciler.db"
-    if not path.exists():
-        raise StateError(
-            f"cannot read {path}: there is no state yet", code="state-absent",
-            hint="start the service with 'reconciler serve', or name its directory with --state-dir",
-        )  # fmt: skip
-    history = open_history(path, read_only=True)
+    history = open_history(Path(config.state_dir) / "reconciler.db", read_only=True)
     try:
         yield history
     finally:
@@ -54,6 +56,8 @@ def ledger(config: ServiceConfig) -> Iterator[History]:
 
 def ask(config: ServiceConfig, method: str, route: str, body: Any = None, timeout: float = 30.0) -> Any:
     """Ask the running service; its refusal becomes an error here, with the same code and hint."""
+    from ..server.client import call, refusal
+
     status, answer = call(socket_path(config), method, route, body, timeout)
     if status >= 400:
         raise refusal(status, answer)
@@ -65,62 +69,59 @@ def service_runs(config: ServiceConfig) -> bool:
     try:
         ask(config, "GET", "/v1/status", timeout=5.0)
     except ReconcilerError as error:
-        return error.code not in ("service-not-running", "service-unreachable")
+        return error.code not in AWAY
     return True
+
+
+def service_status(config: ServiceConfig) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """(what the service says of itself, {} = nothing; what is degraded, a sentence each, its own absence included)."""
+    try:
+        said = ask(config, "GET", "/v1/status", timeout=5.0)
+    except ReconcilerError as error:
+        word = "nothing fires" if error.code in AWAY else "cannot tell how the service is"
+        return {}, (f"{word}: {error} [{error.code}]",)
+    return said, tuple(said["degraded"])
+
+
+class Presence:
+    """Is the service still there, for whoever waits for a run? Without it no run is recorded and no log grows."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._config = config
+        self._seen = self._looked = monotonic()
+
+    def check(self) -> None:
+        """Call often. Raises Transient once the service has been away for AWAY_LONG seconds."""
+        if monotonic() - self._looked < LOOK_AGAIN:
+            return
+        if service_runs(self._config):
+            self._seen = monotonic()
+        self._looked = monotonic()
+        if self._looked - self._seen > AWAY_LONG:
+            raise Transient(
+                "cannot wait any longer: the service is not there", code="service-not-running",
+                hint="what runs goes on; look again when the service is back",
+            )  # fmt: skip
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def find_run(history: History, config: ServiceConfig, text: str) -> RunRecord:
-    """RUN: a run id, JOB (its latest run) or JOB@TIME (a slot: `02:30`, `11-24T02:30`, `2026-11-24T02:30`)."""
-    try:
-        parse_run_id(text)
-    except ValueError:
-        pass
-    else:
-        if (run := history.run(text)) is not None:
-            return run
-        raise UsageError(f"cannot find run {text}: history has none of this id", code="run-unknown")
-    job, _, when = text.partition("@")
-    runs = history.runs(job, limit=500 if when else 1)
-    if not runs:
-        raise UsageError(f"cannot find a run of {job!r}: it has none", code="run-unknown", hint=_near(history, job))
-    if not when:
-        return runs[0]
-    zone = _zone(history, job, config)
-    for run in runs:
-        if matches(run.slot, when, zone):
-            return run
-    raise UsageError(f"cannot find a run of {job} at {when}", code="run-unknown", hint=f"see: reconciler runs {job}")
+def positive(text: str) -> int:
+    """An argparse type: a whole number from 1 to 10,000."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10000")
+    return int(text)
 
 
-def matches(slot: datetime, text: str, zone: str) -> bool:
-    """Is `text` a way to say this slot, in its zone or (with Z) in UTC? The newest match wins."""
+def instant(text: str, zone: str) -> datetime:
+    """ISO 8601; without an offset it is a time in `zone`. Raises UsageError."""
     from zoneinfo import ZoneInfo
 
-    at = slot.astimezone(UTC) if text.endswith("Z") else slot.astimezone(ZoneInfo(zone))
-    text = text.removesuffix("Z").replace(" ", "T")
-    return any(at.strftime(form) == text for form in (
-        "%H:%M", "%H:%M:%S", "%m-%dT%H:%M", "%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S",
-    ))  # fmt: skip
-
-
-def _zone(history: History, job: str, config: ServiceConfig) -> str:
-    standing = history.standing().get(job)
-    return standing.spec.schedule.timezone if standing else config.timezone
-
-
-def _near(history: History, job: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(job, list(history.standing()), 1)
-    return f"did you mean {near[0]!r}?" if near else "'reconciler jobs --all' lists the jobs"
-
-
-def known_job(history: History, job: str) -> str:
-    """The job's name, or a UsageError with the nearest one."""
-    if job in history.standing() or history.runs(job, limit=1) or history.slots(job, limit=1):
-        return job
-    raise UsageError(f"cannot find job {job!r}", code="job-unknown", hint=_near(history, job))
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        hint = "for example 2026-11-24T02:30 or 2026-11-24T01:30:00Z"
+        raise UsageError(f"cannot read {text!r} as an instant: not ISO 8601", hint=hint) from None

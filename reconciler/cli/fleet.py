@@ -1,4 +1,4 @@
-"""The ledger -> one status per job: what `jobs` and `check` stand on."""
+"""The ledger -> one row per job: what `jobs` and `check` stand on."""
 
 import json
 from dataclasses import dataclass
@@ -8,38 +8,48 @@ from ..history.base import History
 from ..model.desired import HeldJob
 from ..model.live import StandingJob
 from ..model.problem import SpecProblem
-from ..model.run import Pause
+from ..model.run import Pause, Phase, RunRecord
 from ..runs.conditions import JobStatus, summarise, worst_first
 
 RECENT = 40  # runs and slots of a job that its status is made of
+RUNNING = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job: its status, its definition if one is applied, and when it fires next (None = by hand or not at all)."""
+    """One job: its status, its definition if one is applied, when it fires next (None = by hand or not at all), the
+    pause it is under and the newest run that is under way."""
 
     status: JobStatus
     standing: StandingJob | None
-    next_at: datetime | None
-    pause: Pause | None
+    next_at: datetime | None = None
+    pause: Pause | None = None
+    running: RunRecord | None = None
+
+    @property
+    def state(self) -> str:
+        return self.status.state.value
 
 
 def rows(history: History, now: datetime) -> list[Row]:
     """All jobs, worst first."""
-    from ..schedule.cron import next_fire
-
     standing, held, pauses = history.standing(), held_jobs(history), list(history.pauses())
     found: dict[str, Row] = {}
     for name in sorted({*standing, *held}):
-        job = standing.get(name)
-        status = summarise(
-            job, history.runs(name, limit=RECENT), history.slots(name, limit=RECENT), pauses, held.get(name), now
-        )
+        job, runs = standing.get(name), history.runs(name, limit=RECENT)
+        status = summarise(job, runs, history.slots(name, limit=RECENT), pauses, held.get(name), now)
         pause = next((p for p in pauses if p.covers(name, now)), None)
-        stopped = job is None or pause is not None or job.spec.suspend or bool(job.forbidden)
-        due = None if stopped or job is None else next_fire(job.spec.schedule, max(now, job.cursor), job.anchor)
-        found[name] = Row(status, job, due, pause)
+        running = next((run for run in runs if run.phase in RUNNING), None)
+        found[name] = Row(status, job, None if pause else _next_fire(job, now), pause, running)
     return [found[status.name] for status in worst_first(row.status for row in found.values())]
+
+
+def _next_fire(job: StandingJob | None, now: datetime) -> datetime | None:
+    from ..schedule.cron import next_fire
+
+    if job is None or job.spec.suspend or job.forbidden:
+        return None
+    return next_fire(job.spec.schedule, max(now, job.cursor), job.anchor)
 
 
 def held_jobs(history: History) -> dict[str, HeldJob]:

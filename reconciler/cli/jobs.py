@@ -1,128 +1,162 @@
-"""List jobs, worst first, with their last runs and their next one. Jobs that are fine are one line unless --all."""
+"""List jobs, worst first, with their last runs and their next one. With many jobs, those that are fine are one line.
+
+LAST 10, oldest first: `.` ok, `x` bad, `-` missed or skipped. Times are in each job's own zone.
+"""
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .output import STATE_COLOURS, iso, local, plain, print_json, print_table, took
+from .output import STATE_COLOURS, Cell, count, iso, local, plain, print_json, print_table, took
 
 if TYPE_CHECKING:
+    from ..model.service import ServiceConfig
     from .fleet import Row
 
 FEW = 15  # with no more jobs than this, all of them are shown
+_TROUBLE = frozenset({"FORBIDDEN", "FAILING", "MISSED", "RETRYING"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show the jobs that are fine, too")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import ledger, now, settings
+    from .context import ledger, now, service_status, settings
     from .fleet import rows
 
     config, at = settings(args), now()
     with ledger(config) as history:
         found = rows(history, at)
-        revision, engine = history.get_meta("applied_revision") or "", history.get_meta("engine") or "-"
+        revision, engine = history.get_meta("applied_revision") or "", history.get_meta("engine") or ""
+    service, degraded = service_status(config)
     if args.output == "json":
         print_json({"instance": config.instance, "engine": engine, "revision": revision, "at": iso(at),
-                    "jobs": [data(row) for row in found]})  # fmt: skip
+                    "degraded": degraded, "jobs": [data(row) for row in found]})  # fmt: skip
         return 0
-    _header(config.instance, revision, engine, found, _degraded(config))
-    shown = found if args.all or len(found) <= FEW else [r for r in found if r.status.state.value != "OK"]
-    if shown:
-        print()
-        print_table(
-            ("JOB", "SCHEDULE", "LAST", "LAST 10", "TOOK", "NEXT", "STATE"), [_cells(row, config.timezone, at) for row in shown]
-        )
-    if len(shown) < len(found):
-        print(f"{len(found) - len(shown)} fine; --all shows them")
-    worst = next((row for row in shown if row.status.last is not None and row.status.state.value != "OK"), None)
-    if worst is not None:
-        print(f"\nWhy:  reconciler runs {worst.status.name}      Log:  reconciler logs {worst.status.name}")
+    for line in header(config, revision, engine, found, service, degraded, at):
+        print(plain(line))
+    _body(found, args.all or len(found) <= FEW, config.timezone, at)
     return 0
 
 
-def _degraded(config: Any) -> tuple[str, ...]:
-    """What the service says is wrong with its parts, or that it does not run."""
-    from ..model.errors import ReconcilerError
-    from .context import ask
+def header(
+    config: "ServiceConfig", revision: str, engine: str, found: "Sequence[Row]", service: dict[str, Any],
+    degraded: Sequence[str], at: datetime,
+) -> list[str]:  # fmt: skip
+    """Where this instance stands, what is wrong with its parts, and the jobs in numbers."""
+    from zoneinfo import ZoneInfo
 
-    try:
-        return tuple(ask(config, "GET", "/v1/status", timeout=5.0)["degraded"])
-    except ReconcilerError as error:
-        return (f"the service is not there to fire them: {error}",)
-
-
-def _header(instance: str, revision: str, engine: str, found: "list[Row]", degraded: tuple[str, ...]) -> None:
+    words = [f"in step with {revision[:7]}" if revision and not degraded else f"applied {revision[:7] or 'nothing yet'}"]
+    if service.get("synced_at"):
+        seen = datetime.fromisoformat(service["synced_at"])
+        words[0] += f" ({service['ref']}, read {took(max(0.0, (at - seen).total_seconds()))} ago)"
+    if engine:
+        words.append(engine + ({True: " ok", False: " DOWN"}.get(service.get("engine_ok", ""), "")))
+    words.append(f"{at.astimezone(ZoneInfo(config.timezone)):%a %d %b %H:%M}, {config.timezone}")
+    counts = Counter(row.state for row in found)
+    states = [f"{number} {state.lower()}" for state, number in counts.items() if state != "OK"]
     running = sum(row.status.running for row in found)
-    counts = Counter(row.status.state.value for row in found)
-    words = " · ".join(f"{count} {state.lower()}" for state, count in counts.items() if state != "OK")
-    print(f"{instance}  in step with {revision[:7] or 'nothing yet'} · {engine}")
-    for line in degraded:
-        print(f"! {plain(line)}")
-    fine = f"{counts['OK']} fine"
-    print(f"{len(found)} jobs: {fine}{' · ' if words else ''}{words}      {running} running now")
+    numbers = " · ".join([f"{counts['OK']} fine", *states])
+    return [
+        f"{config.instance}  {' · '.join(words)}", *(f"! {line}" for line in degraded),
+        f"{count(len(found), 'job')}: {numbers}      {running} running now",
+    ]  # fmt: skip
 
 
-def _cells(row: "Row", zone: str, now: datetime) -> list[Any]:
-    status, job = row.status, row.standing
-    zone = job.spec.schedule.timezone if job is not None else zone
-    state = status.state.value + (f": {status.why}" if status.why and status.state.value != "OK" else "")
-    if status.streak > 1 and status.since is not None:
-        state += f" ({status.streak} in a row since {local(status.since, zone, now)})"
-    if status.held and "HELD" not in state:
-        state += f" · HELD: {status.held}"
-    colour = STATE_COLOURS.get(status.state.value, "")
-    return [status.name, _schedule(row), _last(row, zone, now), (status.marks, colour), _took(row), _next(row, zone, now),
-            (state, colour)]  # fmt: skip
+def _body(found: "Sequence[Row]", everything: bool, zone: str, at: datetime) -> None:
+    shown = [row for row in found if everything or row.state != "OK" or row.status.held]
+    fine = [row for row in found if row not in shown]
+    if shown:
+        print()
+        columns = ("JOB", "SCHEDULE", "LAST", "LAST 10", "TOOK", "NEXT", "STATE")
+        print_table(columns, [_cells(row, zone, at) for row in shown])
+    soonest = min((row for row in fine if row.next_at), key=lambda row: (row.next_at, row.status.name), default=None)
+    if fine:
+        first = f", next of them: {soonest.status.name} {_next(soonest, _zone(soonest, zone), at)}" if soonest else ""
+        print(f"{len(fine)} fine{first}      --all shows them")
+    worst = next((row.status.name for row in shown if row.state in _TROUBLE), None)
+    if worst is not None:
+        print(f"\nWorst first. Why:  reconciler runs {worst}      Log:  reconciler logs {worst}")
 
 
-def _schedule(row: "Row") -> str:
+def _zone(row: "Row", zone: str) -> str:
+    return row.standing.spec.schedule.timezone if row.standing is not None else zone
+
+
+def _cells(row: "Row", zone: str, now: datetime) -> list[Cell]:
+    zone, colour = _zone(row, zone), STATE_COLOURS.get(row.state, "")
+    return [row.status.name, schedule(row), _last(row, zone, now), (row.status.marks, colour), _took(row),
+            _next(row, zone, now), (state(row, zone, now), colour)]  # fmt: skip
+
+
+def schedule(row: "Row") -> str:
     if row.standing is None:
         return "-"
-    schedule = row.standing.spec.schedule
-    return schedule.expression or schedule.kind.value
+    return row.standing.spec.schedule.expression or row.standing.spec.schedule.kind.value
 
 
 def _last(row: "Row", zone: str, now: datetime) -> str:
     last = row.status.last
-    if row.status.running:
-        return "running"
+    if row.running is not None:
+        since = row.running.started_at or row.running.slot
+        return f"running {took(max(0.0, (now - since).total_seconds()))}"
+    if row.state == "MISSED" and row.status.last_slot is not None:
+        return f"{row.status.last_slot.disposition.value} {local(row.status.last_slot.last, zone, now)}"
     if last is None:
         return "-"
     word = "ok" if last.phase.value == "succeeded" else last.phase.value.replace("_", " ")
-    return f"{word} {local(last.slot, zone, now)}" + (f", exit {last.exit_code}" if last.exit_code else "")
+    code = f", exit {last.exit_code}" if last.exit_code and last.phase.value == "failed" else ""
+    return f"{word} {local(last.slot, zone, now)}{code}"
 
 
 def _took(row: "Row") -> str:
-    last = row.status.last
-    if last is None or last.started_at is None or last.finished_at is None:
-        return "-"
-    return took((last.finished_at - last.started_at).total_seconds())
+    from .records import duration
+
+    return took(duration(row.status.last)) if row.status.last is not None else "-"
 
 
 def _next(row: "Row", zone: str, now: datetime) -> str:
     if row.pause is not None:
-        return f"paused{f' till {local(row.pause.until, zone, now)}' if row.pause.until else ''}"
+        return "paused"
     if row.next_at is not None:
         return local(row.next_at, zone, now)
-    return "by hand" if row.standing is not None and not row.standing.spec.suspend else "-"
+    manual = row.standing is not None and row.standing.spec.schedule.kind.value == "manual"
+    return "by hand" if manual and row.state not in ("SUSPENDED", "FORBIDDEN") else "-"
+
+
+def state(row: "Row", zone: str, now: datetime) -> str:
+    """`FAILING since Mon 02:30, 3 in a row`, `PAUSED by cleo till 12:00: supplier moves`, `HELD: x.yaml:9:1: ...`."""
+    status, pause = row.status, row.pause
+    said, why = row.state, status.why
+    if pause is not None and row.state == "PAUSED":
+        said += f" by {pause.actor}{f' till {local(pause.until, zone, now)}' if pause.until else ''}"
+        why = pause.reason
+    elif row.state == "FAILING" and status.streak > 1 and status.since is not None:
+        said += f" since {local(status.since, zone, now)}, {status.streak} in a row"
+    elif row.state == "NEVER RUN":
+        said = "never run"
+    if status.last is not None and why == f"exit {status.last.exit_code}":
+        why = ""  # the column LAST says it
+    said = "" if said == "OK" else f"{said}: {why}" if why else said
+    held = f"HELD: {status.held}" if status.held and row.state != "HELD" else ""
+    return " · ".join(part for part in (said, held) if part)
 
 
 def data(row: "Row") -> dict[str, Any]:
     """One job as JSON: stable keys."""
-    from .runs import record_data
+    from .records import record_data
 
-    status, job = row.status, row.standing
+    status, job, pause = row.status, row.standing, row.pause
     return {
-        "name": status.name, "owner": status.owner, "state": status.state.value, "why": status.why, "held": status.held,
-        "schedule": job.spec.schedule.expression or job.spec.schedule.kind.value if job else None,
-        "timezone": job.spec.schedule.timezone if job else None, "digest": job.digest if job else None,
-        "revision": job.revision if job else None, "image": job.spec.image if job else None,
-        "path": job.path if job else None, "marks": status.marks, "streak": status.streak,
-        "since": iso(status.since), "running": status.running, "next": iso(row.next_at),
+        "name": status.name, "owner": status.owner, "state": row.state, "why": status.why, "held": status.held,
+        "schedule": schedule(row) if job else None, "timezone": job.spec.schedule.timezone if job else None,
+        "digest": job.digest if job else None, "revision": job.revision if job else None,
+        "image": job.spec.image if job else None, "path": job.path if job else None, "marks": status.marks,
+        "streak": status.streak, "since": iso(status.since), "running": status.running, "next": iso(row.next_at),
+        "paused": {"until": iso(pause.until), "reason": pause.reason, "actor": pause.actor} if pause else None,
         "last": record_data(status.last) if status.last else None,
     }  # fmt: skip

@@ -1,42 +1,54 @@
-"""`reconciler COMMAND ...`: finds the command's file, turns expected errors into one line and an exit code."""
+"""`reconciler COMMAND ...`: finds the command's file, turns expected errors into one line, a hint and an exit code."""
 
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
 
 from .. import __version__
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("init", "scaffold a job repository"),
-    "validate": ("validate", "check job files: every problem of every file at once"),
-    "plan": ("plan", "show what would change, and when jobs would fire"),
-    "apply": ("apply", "carry the plan out, or exactly the plan DIGEST"),
-    "approve": ("approve", "lift the refusal of exactly one plan, or accept a rewritten history"),
-    "serve": ("serve", "run the service in the foreground"),
-    "jobs": ("jobs", "list jobs, worst first"),
-    "runs": ("runs", "list runs and slots of a job"),
-    "show": ("show", "one run in full"),
-    "logs": ("logs", "print a run's output"),
-    "run": ("run", "start a job by hand"),
-    "stop": ("stop", "end a run"),
-    "pause": ("pause", "stop firing a job, or all"),
-    "resume": ("resume", "fire again"),
-    "next": ("next", "when a job or a cron line fires next"),
-    "check": ("check", "one line and 0/1/2, as monitoring plugins do"),
-    "schema": ("schema", "print a JSON Schema for editors"),
-    "doctor": ("doctor", "examine this machine and the state directory"),
-    "takeover": ("takeover", "adopt an instance whose state was lost"),
-    "version": ("version", "print the version"),
+COMMANDS: dict[str, str] = {
+    "init": "scaffold a job repository",
+    "validate": "check job files: every problem of every file at once",
+    "plan": "show what would change, and when jobs would fire",
+    "apply": "carry the plan out, or exactly the plan DIGEST",
+    "approve": "lift the refusal of exactly one plan, or accept a rewritten history",
+    "serve": "run the service in the foreground",
+    "jobs": "list jobs, worst first",
+    "runs": "list runs and slots of a job",
+    "show": "one run in full",
+    "logs": "print a run's output",
+    "run": "start a job by hand",
+    "stop": "end a run",
+    "pause": "stop firing a job, or all",
+    "resume": "fire again",
+    "next": "when a job or a cron line fires next",
+    "check": "one line and 0/1/2, as monitoring plugins do",
+    "schema": "print a JSON Schema for editors",
+    "doctor": "examine this machine and the state directory",
+    "takeover": "adopt an instance whose state was lost",
+    "version": "print the version",
 }
 
-EXIT_ERROR, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPT = 1, 2, 3, 130
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPT = 1, 2, 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    width = max(len(name) for name in COMMANDS) + 2
-    listing = "\n".join(f"  {name:<{width}}{about}" for name, (_, about) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """argparse, except that a wrong command line is an error like any other: one line, a code, a hint."""
+
+    def error(self, message: str) -> NoReturn:
+        from ..model.errors import UsageError
+
+        raise UsageError(f"cannot read the command line: {message}", hint=f"{self.prog} --help")
+
+
+def overview() -> argparse.ArgumentParser:
+    """What `reconciler --help` prints."""
+    width = max(map(len, COMMANDS)) + 2
+    listing = "\n".join(f"  {name:<{width}}{about}" for name, about in COMMANDS.items())
+    parser = Parser(
         prog="reconciler",
         description="A git push becomes scheduled containers.",
         epilog=f"commands:\n{listing}\n\n'reconciler COMMAND --help' tells more of one.",
@@ -60,51 +72,79 @@ def common_options() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; never a traceback for what a person can mend."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0].startswith("-"):
-        _parser().parse_args(args)
-        _parser().print_help()
-        return EXIT_USAGE if not args else 0
-    name = args[0]
-    if name == "help":
-        return main([*args[1:2], "--help"])
-    if name not in COMMANDS:
-        return _unknown(name)
-    module = importlib.import_module(f"{__package__}.{COMMANDS[name][0]}")
-    parser = argparse.ArgumentParser(
+def command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
+    """The command's module and its parser."""
+    module = importlib.import_module(f"{__package__}.{name}")
+    parser = Parser(
         prog=f"reconciler {name}", description=module.__doc__, parents=[common_options()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     module.add_arguments(parser)
-    return _guarded(module.run, parser.parse_args(args[1:]))
+    return module, parser
 
 
-def _unknown(name: str) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; never a traceback for what a person can mend."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names and logs hold what this terminal may not know
+    if args[:1] == ["help"]:
+        args = [*args[1:2], "--help"]
+    return _guarded(args)
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0].startswith("-"):
+        overview().parse_args(args)
+        overview().print_help()
+        return EXIT_USAGE
+    if args[0] not in COMMANDS:
+        _unknown(args[0])
+    module, parser = command(args[0])
+    code: int = module.run(parser.parse_args(args[1:]))
+    return code
+
+
+def _unknown(name: str) -> NoReturn:
     import difflib
 
+    from ..model.errors import UsageError
+
     near = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else "; 'reconciler --help' lists them"
-    print(f"reconciler: unknown command {name!r}{hint}", file=sys.stderr)
-    return EXIT_USAGE
+    hint = f"did you mean {near[0]!r}?" if near else "'reconciler --help' lists the commands"
+    raise UsageError(f"cannot run command {name!r}: there is none of this name", hint=hint)
 
 
-def _guarded(run: Callable[[argparse.Namespace], int], parsed: argparse.Namespace) -> int:
+def _guarded(args: list[str]) -> int:
     from ..model.errors import ReconcilerError, UsageError
 
     try:
-        return run(parsed)
+        code = _dispatch(args)
+        sys.stdout.flush()
     except BrokenPipeError:  # `reconciler runs | head`
         sys.stdout = None  # type: ignore[assignment]
         return 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPT
     except ReconcilerError as error:
-        print(f"reconciler: {error} [{error.code}]", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
-        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR
+        _say(str(error), error.code, error.hint)
+        if not isinstance(error, UsageError):
+            return EXIT_ERROR
+        return 3 if args[:1] == ["check"] else EXIT_USAGE  # to a monitoring system 2 would mean CRITICAL
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        _say(f"cannot do this: {what}{error.strerror or error}", "io-error", "")
+        return EXIT_ERROR
+    return code
+
+
+def _say(message: str, code: str, hint: str) -> None:
+    from .output import plain
+
+    print(f"reconciler: {plain(message)} [{code}]", file=sys.stderr)
+    if hint:
+        print(f"  {plain(hint)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

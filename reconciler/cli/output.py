@@ -1,17 +1,20 @@
-"""What the commands share: tables, colours, JSON, instants and durations in words."""
+"""What the commands share: tables, colours, progress, JSON, instants and durations in words."""
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
+
+Cell = tuple[str, str] | str  # text, or (text, rich style)
 
 STATE_COLOURS = {
     "OK": "green", "FAILING": "red", "FORBIDDEN": "red", "MISSED": "yellow", "HELD": "yellow", "RETRYING": "yellow",
     "PAUSED": "cyan", "SUSPENDED": "cyan", "NEVER RUN": "dim",
 }  # fmt: skip
+_WRAPPED = frozenset({"STATE", "RESULT"})
 
 
 def colour_wanted(stream: Any = None) -> bool:
@@ -21,20 +24,26 @@ def colour_wanted(stream: Any = None) -> bool:
     return not os.environ.get("NO_COLOR") and (stream or sys.stdout).isatty()
 
 
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal's standard error that something takes its time; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
 def plain(value: object) -> str:
     """Printable text: what comes from jobs is escaped wherever it is shown (rule S6)."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(value))
 
 
 def print_json(data: Any) -> None:
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=False, default=_json)
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
-
-
-def _json(value: object) -> object:
-    if isinstance(value, datetime):
-        return iso(value)
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
 def iso(at: datetime | None) -> str | None:
@@ -45,29 +54,42 @@ def iso(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec=spec).replace("+00:00", "Z")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[tuple[str, str] | str]]) -> None:
-    """A borderless table; a cell is text or (text, rich style). Columns never wrap into each other."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """A borderless table, on a terminal as wide as that and coloured. Columns never wrap into each other."""
+    found = [list(row) for row in rows]
+    if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
+        _print_rich(columns, found)
+        return
+    texts = [list(columns), *([plain(_text(cell)) for cell in row] for row in found)]
+    widths = [max(len(row[place]) for row in texts) for place in range(len(columns))]
+    for row in texts:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell[0]
+
+
+def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, no_color=not colour_wanted(), force_terminal=colour_wanted() or None)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=400, no_color=True)
+    console = Console(highlight=False, no_color=not colour_wanted(), force_terminal=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
-        table.add_column(name, no_wrap=name not in ("STATE", "RESULT", "REASON"), overflow="fold")
+        table.add_column(name, no_wrap=name not in _WRAPPED, overflow="fold" if name in _WRAPPED else "ellipsis")
     for row in rows:
-        table.add_row(*(
-            Text(plain(cell[0]), style=cell[1]) if isinstance(cell, tuple) else Text(plain(cell)) for cell in row
-        ))  # fmt: skip
+        table.add_row(*(Text(plain(_text(cell)), style="" if isinstance(cell, str) else cell[1]) for cell in row))
     console.print(table)
 
 
 def local(at: datetime | None, zone: str, now: datetime) -> str:
-    """An instant as a person of that zone says it: `02:30`, `Thu 02:30`, `24 Nov 02:30`."""
+    """An instant as a person of that zone says it: `02:30`, `Thu 02:30`, `24 Nov 2026 02:30`."""
     if at is None:
         return "-"
+    from zoneinfo import ZoneInfo
+
     here, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
     clock = here.strftime("%H:%M:%S" if here.second else "%H:%M")
     days = (here.date() - today.date()).days
@@ -80,9 +102,9 @@ def took(seconds: float | None) -> str:
     """`0.4s`, `12s`, `4m02s`, `2h40m`, `3d4h`."""
     if seconds is None:
         return "-"
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f}s"
-    whole = int(seconds)
+    whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
@@ -98,7 +120,12 @@ def size(count: int | None) -> str:
         return "-"
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 9.95 else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,24 +1,29 @@
 """Start a job by hand: the same path as a scheduled run. Needs the running service.
 
-With --wait or --follow the exit code is the run's own (1 if it has none).
+With --wait or --follow the exit code is the run's own, of its last attempt if it is retried (1 if it has none).
+Ctrl-C ends the waiting, not the run.
 """
 
 import argparse
 import sys
 import time
-from typing import Any
+
+from ..model.errors import StateError
+from ..model.run import Phase, RunRecord
+from ..model.service import ServiceConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job")
     parser.add_argument("--wait", action="store_true", help="wait for its end")
     parser.add_argument("--follow", action="store_true", help="wait, and print its output")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
     from .context import ask, settings
     from .output import print_json
+    from .records import record_data
 
     config = settings(args)
     answer = ask(config, "POST", "/v1/jobs/run", {"job": args.job})
@@ -26,43 +31,48 @@ def run(args: argparse.Namespace) -> int:
     if not (args.wait or args.follow):
         print_json(answer) if args.output == "json" else print(f"{run_id}\n  reconciler logs {run_id} -f")
         return 0
-    if args.follow:
-        from .logs import follow_run
-
-        follow_run(config, run_id)
-    final = _wait(config, run_id)
+    try:
+        final = _last_attempt(config, run_id, follow=args.follow)
+    except KeyboardInterrupt:
+        print(f"\n{run_id} goes on: reconciler logs {run_id} -f", file=sys.stderr)
+        raise
     if args.output == "json":
-        print_json(final)
-    else:
-        print(f"{run_id}: {final['phase']}{_why(final)}", file=sys.stderr)
+        print_json(record_data(final))
     return exit_code(final)
 
 
-def exit_code(record: dict[str, Any]) -> int:
+def exit_code(record: RunRecord) -> int:
     """The run's own code; 1 where it has none and did not succeed."""
-    if record["phase"] == "succeeded":
-        return 0
-    return int(record["exit_code"]) if record.get("exit_code") else 1
+    return 0 if record.phase is Phase.SUCCEEDED else record.exit_code or 1
 
 
-def _why(record: dict[str, Any]) -> str:
-    from .output import plain
-
-    code = f", exit {record['exit_code']}" if record.get("exit_code") is not None else ""
-    reason = f": {plain(record['reason'])}" if record.get("reason") else ""
-    return code + reason
-
-
-def _wait(config: Any, run_id: str) -> dict[str, Any]:
-    """Poll the ledger until this run, or the last of its retries, has ended."""
-    from .context import ledger
-    from .runs import record_data
+def _last_attempt(config: ServiceConfig, run_id: str, *, follow: bool) -> RunRecord:
+    """Wait for this run and its retries, telling on standard error how each ended; the last one."""
+    from .logs import follow_run
+    from .output import plain, working
+    from .records import result
 
     while True:
-        with ledger(config) as history:
-            record = history.run(run_id)
-            while record is not None and record.superseded_by:
-                record = history.run(record.superseded_by)
-            if record is not None and not record.active:
-                return record_data(record)
-        time.sleep(0.2)
+        if follow:
+            record = follow_run(config, run_id)
+        else:
+            with working(f"{run_id} runs"):
+                record = _ended(config, run_id)
+        if record is None:
+            raise StateError(f"cannot tell how {run_id} ended: history has dropped it", code="run-unknown")
+        print(f"{run_id}: {plain(result(record)[0])}", file=sys.stderr)
+        if not record.superseded_by:
+            return record
+        run_id = record.superseded_by
+
+
+def _ended(config: ServiceConfig, run_id: str) -> RunRecord | None:
+    from .context import Presence, ledger
+    from .logs import PAUSE
+
+    presence = Presence(config)
+    with ledger(config) as history:
+        while (record := history.run(run_id)) is not None and record.active:
+            presence.check()
+            time.sleep(PAUSE)
+    return record

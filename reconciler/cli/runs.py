@@ -1,112 +1,145 @@
-"""List runs and slots: every slot of a job with how it ended and why, or the latest runs of all jobs."""
+"""List runs and slots: every slot of a job with how it ended and why, or the latest runs of all jobs.
+
+Times are in the job's zone. LATE is from the slot to the start of the first attempt.
+"""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime, timedelta
 
-from ..model.run import Disposition, Phase, RunRecord, SlotRecord
-from .output import iso, local, print_json, print_table, size, took
+from ..history.base import History
+from ..model.live import StandingJob
+from ..model.run import Disposition, RunRecord, SlotRecord
+from .output import Cell, local, plain, print_json, print_table, size, took
+from .records import asker, duration, lateness, record_data, result, slot_data
+
+DAY = timedelta(days=1)
+SAMPLE = 200  # ended runs that the figures in the header are made of
+MOST = 5000  # slots of a day that are counted
+_RAN = (Disposition.RAN, Disposition.LOST)
+_BAD = (Disposition.MISSED, Disposition.UNAVAILABLE, Disposition.FORBIDDEN, Disposition.LOST)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from .context import positive
+
     parser.add_argument("job", nargs="?", help="a job (default: all)")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
     parser.add_argument("--failed", action="store_true", help="only what went wrong")
-    parser.add_argument("--before", metavar="T", help="older than this ISO 8601 instant")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--before", metavar="T", help="older than this: ISO 8601, in the job's zone unless it says its own")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import known_job, ledger, now, settings
+    from .context import instant, ledger, now, settings
+    from .find import known_job, zone_of
 
-    config = settings(args)
-    before = datetime.fromisoformat(args.before) if args.before else None
-    before = before.replace(tzinfo=UTC) if before is not None and before.tzinfo is None else before
-    limit = max(1, min(args.limit, 10_000))
+    config, at = settings(args), now()
     with ledger(config) as history:
-        job = known_job(history, args.job) if args.job else None
-        records = history.runs(job, limit=limit, before=before, failed=args.failed)
-        slots = history.slots(job, limit=limit, before=before) if job else ()
-        standing = history.standing().get(job) if job else None
-    zone = standing.spec.schedule.timezone if standing else config.timezone
-    others = [s for s in slots if s.disposition not in (Disposition.RAN, Disposition.LOST) and not _has_run(s, records)]
-    if args.output == "json":
-        print_json({"runs": [record_data(r) for r in records], "slots": [slot_data(s) for s in others]})
-    else:
-        _table(records, others, zone, now(), named=job is not None, limit=limit)
+        job = known_job(history, args.job) if args.job is not None else None
+        zone = zone_of(history, job, config) if job is not None else config.timezone
+        before = instant(args.before, zone) if args.before else None
+        records = history.runs(job, limit=args.limit, before=before, failed=args.failed)
+        slots = others(history, job, records, args.limit, before, failed=args.failed) if job is not None else []
+        if args.output == "json":
+            print_json({"runs": [record_data(r) for r in records], "slots": [slot_data(s) for s in slots]})
+            return 0
+        if job is not None:
+            for line in header(history, job, at, zone):
+                print(plain(line))
+    _table(records, slots, zone, at, named=job is not None, limit=args.limit)
+    if job is not None and len(records) + len(slots) >= args.limit and records:
+        print(f"\nolder: --before {records[-1].slot:%Y-%m-%dT%H:%M:%SZ}      only bad: --failed      "
+              f"one run in full: reconciler show {records[0].run_id}")  # fmt: skip
     return 0
 
 
-def _has_run(slot: SlotRecord, records: Sequence[RunRecord]) -> bool:
-    return slot.count == 1 and any(r.slot == slot.first and r.job == slot.job for r in records)
+def others(
+    history: History, job: str, records: Sequence[RunRecord], limit: int, before: datetime | None, *, failed: bool
+) -> list[SlotRecord]:
+    """The slots that no run of the listing speaks for."""
+    runs = {run.slot for run in records}
+    oldest = records[-1].slot if len(records) >= limit else None
+    return [
+        slot for slot in history.slots(job, limit=limit, before=before)
+        if slot.disposition not in _RAN and not (slot.count == 1 and slot.first in runs)
+        and not (failed and slot.disposition not in _BAD) and (oldest is None or slot.last >= oldest)
+    ]  # fmt: skip
 
 
-def record_data(run: RunRecord) -> dict[str, Any]:
-    """A run as JSON: stable keys, instants in UTC, durations in seconds, sizes in bytes."""
-    return {
-        "run_id": run.run_id, "job": run.job, "slot": iso(run.slot), "attempt": run.attempt,
-        "trigger": run.trigger.value, "actor": run.actor, "phase": run.phase.value, "exit_code": run.exit_code,
-        "failure": run.failure.value, "reason": run.reason, "digest": run.digest, "revision": run.revision,
-        "image_id": run.image_id, "image_digest": run.image_digest, "claimed_at": iso(run.claimed_at),
-        "prepared_at": iso(run.prepared_at), "start_requested_at": iso(run.start_requested_at),
-        "started_at": iso(run.started_at), "finished_at": iso(run.finished_at), "duration": duration(run),
-        "late": lateness(run), "retry_at": iso(run.retry_at), "stop_reason": run.stop_reason,
-        "peak_memory": run.peak_memory, "cpu_seconds": run.cpu_seconds, "log": run.log, "log_bytes": run.log_bytes,
-        "next_attempt": run.superseded_by,
-    }  # fmt: skip
+def header(history: History, job: str, now: datetime, zone: str) -> list[str]:
+    """The last day in numbers, then how long and how late the runs that history keeps were."""
+    standing = history.standing().get(job)
+    schedule = (standing.spec.schedule.expression or standing.spec.schedule.kind.value) if standing else "retired"
+    lines = [f"{job}   {schedule}   {zone}   last 24 h: {_day(history, job, standing, now)}"]
+    ended = [run for run in history.runs(job, limit=SAMPLE) if run.started_at is not None and run.finished_at is not None]
+    if len(ended) > 1:
+        spans, late = (sorted(v for v in map(f, ended) if v is not None) for f in (duration, lateness))
+        peaks = [run.peak_memory for run in ended if run.peak_memory is not None]
+        said = [f"last {len(ended)} runs: took p50 {took(centile(spans, 50))}, p95 {took(centile(spans, 95))}"]
+        said += [f"started late p95 {took(centile(late, 95))}"] if late else []
+        limit = standing.spec.resources.memory if standing else None
+        said += [f"peak memory {size(max(peaks))}{f' of {size(limit)}' if limit else ''}"] if peaks else []
+        lines.append("   ".join(said))
+    return [*lines, ""]
 
 
-def slot_data(slot: SlotRecord) -> dict[str, Any]:
-    return {
-        "job": slot.job, "first": iso(slot.first), "last": iso(slot.last), "count": slot.count,
-        "disposition": slot.disposition.value, "reason": slot.reason, "run_id": slot.run_id,
-    }  # fmt: skip
+def _day(history: History, job: str, standing: StandingJob | None, now: datetime) -> str:
+    """`96 slots = 91 ran (2 failed) + 1 skipped + 4 missed`; runs by hand have slots of their own."""
+    since = now - DAY
+    counts: Counter[str] = Counter()
+    for slot in history.slots(job, limit=MOST):
+        if slot.last > since:
+            counts[slot.disposition.value] += slot.count if slot.first > since else _inside(slot, standing, since)
+    bad = {run.slot for run in history.runs(job, limit=MOST, failed=True)
+           if run.slot > since and not run.superseded_by}  # fmt: skip
+    if not counts:
+        return "no slots"
+    parts = [f"{number} {word}{f' ({len(bad)} bad)' if word == 'ran' and bad else ''}" for word, number in counts.items()]
+    return f"{counts.total()} slots = {' + '.join(parts)}"
 
 
-def duration(run: RunRecord) -> float | None:
-    """Seconds from start to end, None if it never started or still runs."""
-    if run.started_at is None or run.finished_at is None:
-        return None
-    return round((run.finished_at - run.started_at).total_seconds(), 3)
+def _inside(slot: SlotRecord, standing: StandingJob | None, since: datetime) -> int:
+    """How many slots of a range that began earlier are later than `since`."""
+    from ..schedule.cron import fires
+
+    if standing is None:
+        return 1
+    return min(slot.count, len(fires(standing.spec.schedule, since, slot.last, standing.anchor, MOST)))
 
 
-def lateness(run: RunRecord) -> float | None:
-    """Seconds from the slot to the start; first attempts only."""
-    if run.started_at is None or run.attempt != 1:
-        return None
-    return round((run.started_at - run.slot).total_seconds(), 3)
-
-
-def result(run: RunRecord) -> tuple[str, str]:
-    """How it ended in words, and the style to show it in."""
-    if run.active:
-        word = f"retry at {run.retry_at:%H:%M:%S} UTC" if run.retry_at and run.phase is Phase.PENDING else run.phase.value
-        return (f"{word}{f': {run.reason}' if run.reason else ''}", "cyan")
-    if run.phase is Phase.SUCCEEDED:
-        return ("ok", "green")
-    text = run.phase.value.replace("_", " ")
-    text += f", exit {run.exit_code}" if run.exit_code is not None and run.phase is Phase.FAILED else ""
-    text += f": {run.reason}" if run.reason else ""
-    text += "; retried" if run.superseded_by else ""
-    return (text, "yellow" if run.phase is Phase.CANCELLED else "red")
+def centile(ordered: Sequence[float], percent: int) -> float | None:
+    """Nearest rank of ascending values; None of none."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
 
 def _table(
     records: Sequence[RunRecord], slots: Sequence[SlotRecord], zone: str, now: datetime, *, named: bool, limit: int
 ) -> None:
-    rows: list[tuple[datetime, list[Any]]] = []
+    rows: list[tuple[datetime, list[Cell]]] = []
+    shown: set[tuple[str, datetime]] = set()
     for run in records:
         span = duration(run) if not run.active else (now - run.started_at).total_seconds() if run.started_at else None
-        cells = [local(run.slot, zone, now), run.trigger.value if run.trigger.value != "manual" else run.actor,
-                 str(run.attempt), result(run), took(lateness(run)), took(span), size(run.peak_memory)]  # fmt: skip
+        first = (run.job, run.slot) not in shown
+        shown.add((run.job, run.slot))
+        cells: list[Cell] = [
+            local(run.slot, zone, now) if first or not named else "", asker(run), str(run.attempt), result(run),
+            took(lateness(run)), took(span), size(run.peak_memory), image(run),
+        ]  # fmt: skip
         rows.append((run.slot, cells if named else [run.job, *cells]))
     for slot in slots:
-        many = f", {slot.count} slots since {local(slot.first, zone, now)}" if slot.count > 1 else ""
-        rows.append((slot.last, [local(slot.last, zone, now), "-", "-",
-                                 (f"{slot.disposition.value}{many}: {slot.reason}", "yellow"), "-", "-", "-"]))  # fmt: skip
+        many = f", with {slot.count - 1} more since {local(slot.first, zone, now)}" if slot.count > 1 else ""
+        said = (f"{slot.disposition.value}{many}: {slot.reason}", "yellow")
+        rows.append((slot.last, [local(slot.last, zone, now), "-", "-", said, "-", "-", "-", "-"]))
     rows.sort(key=lambda row: row[0], reverse=True)
-    head = ["SLOT", "TRIGGER", "ATT", "RESULT", "LATE", "RAN", "PEAK"]
-    print_table(head if named else ["JOB", *head], [cells for _, cells in rows[:limit]])
     if not rows:
-        print("no runs yet")
+        print("nothing to show")
+        return
+    head = ["SLOT", "TRIGGER", "ATT", "RESULT", "LATE", "RAN", "PEAK", "IMAGE"]
+    print_table(head if named else ["JOB", *head], [cells for _, cells in rows[:limit]])
+
+
+def image(run: RunRecord) -> str:
+    """`8a1f03c2`: enough of the image's id to see that it has changed."""
+    return run.image_id.removeprefix("sha256:")[:8] or "-"

@@ -4,10 +4,14 @@ Ctrl-C stops the service and leaves runs alone; the next start adopts them.
 """
 
 import argparse
+import os
+import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--show-plan", action="store_true", help="print each plan that changes something, as it is applied")
+    parser.add_argument(
+        "--show-plan", action="store_true", help="print each plan that changes something, as it is applied"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is of interest to us only")
 
 
@@ -33,7 +37,12 @@ def run(args: argparse.Namespace) -> int:
     def show(plan: Plan) -> None:
         print(render_text.render(plan, colour=colour_wanted(), instance=config.instance), flush=True)
 
-    return serve(
+    code = serve(
         config, reload=again, verbose=args.verbose, show_plan=show if args.show_plan else None,
         say=lambda line: print(line, flush=True),
     )  # fmt: skip
+    # The interpreter would wait for worker threads, and one may wait for an engine that hangs. All that matters is on
+    # disk by now, and what was in flight is looked at by the next start.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

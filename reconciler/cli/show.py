@@ -1,54 +1,71 @@
-"""One run in full: what was asked, how far it got, how it ended. RUN is a run id, JOB or JOB@02:30."""
+"""One run in full: what was asked, how far it got, how it ended. RUN is a run id, JOB (its latest run) or JOB@02:30."""
 
 import argparse
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
+from ..model.job import JobSpec
 from ..model.run import RunRecord
-from .output import iso, plain, print_json, size, took
+from .output import iso, local, plain, print_json, size, took
+from .records import asker, duration, lateness, record_data, result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import find_run, ledger, settings
-    from .runs import record_data
+    from .context import ledger, now, settings
+    from .find import find_run, zone_of
 
-    config = settings(args)
+    config, at = settings(args), now()
     with ledger(config) as history:
-        record = find_run(history, config, args.run)
-        spec = history.spec(record.digest)
+        record = find_run(history, config, args.run, at)
+        spec, zone = history.spec(record.digest), zone_of(history, record.job, config)
         events = history.events(run=record.run_id, limit=50)
-        siblings = [r for r in history.runs(record.job, limit=200) if r.slot == record.slot]
+        attempts = sorted((r for r in history.runs(record.job, limit=500) if r.slot == record.slot),
+                          key=lambda r: r.attempt)  # fmt: skip
     if args.output == "json":
-        attempts = [r.run_id for r in sorted(siblings, key=lambda r: r.attempt)]
         said = [{"at": iso(e.at), "event": e.name.value, **e.fields} for e in events]
-        print_json(record_data(record) | {"attempts": attempts, "events": said})
+        print_json(record_data(record) | {"attempts": [r.run_id for r in attempts], "events": said})
         return 0
-    for key, value in _lines(record, spec.image if spec else ""):
-        print(f"{key:<12} {plain(value)}")
+    for key, value in lines(record, spec, attempts, zone, at):
+        print(f"{key:<10} {plain(value)}")
     for event in reversed(events):
         fields = " ".join(f"{k}={plain(v)}" for k, v in event.fields.items() if v not in (None, ""))
-        print(f"  {iso(event.at)}  {event.name.value:<20} {fields}")
+        print(f"  {_clock(event.at, zone)}  {event.name.value:<20} {fields}".rstrip())
+    if record.log:
+        print(f"\nLog:  reconciler logs {record.run_id}")
     return 0
 
 
-def _lines(run: RunRecord, image: str) -> list[tuple[str, str]]:
-    from .runs import duration, lateness, result
+def lines(
+    run: RunRecord, spec: JobSpec | None, attempts: list[RunRecord], zone: str, now: datetime
+) -> list[tuple[str, str]]:
+    """Label and text, in reading order; what was not reached is left out."""
+    last = max((r.attempt for r in attempts), default=run.attempt)
+    found = [
+        ("run", run.run_id),
+        ("slot", f"{local(run.slot, zone, now)} {zone}   {iso(run.slot)}"),
+        ("result", result(run)[0] + (f"   attempt {run.attempt} of {last}" if last > 1 else "")),
+        ("asked by", asker(run)),
+    ]
+    steps = (("claimed", run.claimed_at, ""), ("prepared", run.prepared_at, ""),
+             ("started", run.started_at, f"late by {took(lateness(run))}" if lateness(run) is not None else ""),
+             ("stopped", run.stop_requested_at, run.stop_reason),
+             ("finished", run.finished_at, f"ran {took(duration(run))}" if run.started_at else "never started"),
+             )  # fmt: skip
+    found += [(word, f"{_clock(at, zone)}   {note}".rstrip()) for word, at, note in steps if at is not None]
+    image = [part for part in (spec.image if spec else "", run.image_digest or run.image_id[:19]) if part]
+    used = [f"{size(run.peak_memory)} of memory at most"] if run.peak_memory is not None else []
+    used += [f"{took(run.cpu_seconds)} of processor time"] if run.cpu_seconds is not None else []
+    found += [("used", ", ".join(used))] if used else []
+    found += [("spec", f"{run.digest[:12]} of commit {run.revision[:12]}")]
+    found += [("image", " ".join(image))] if image else []
+    others = [r.run_id for r in attempts if r.run_id != run.run_id]
+    return found + ([("attempts", "also " + ", ".join(others))] if others else [])
 
-    lines = [
-        ("run", run.run_id), ("job", run.job), ("slot", f"{iso(run.slot)}   attempt {run.attempt}"),
-        ("result", result(run)[0]),
-        ("asked by", f"{run.trigger.value}, {run.actor}"),
-        ("claimed", iso(run.claimed_at) or "-"), ("prepared", iso(run.prepared_at) or "-"),
-        ("started", f"{iso(run.started_at) or '-'}   late by {took(lateness(run))}"),
-        ("finished", f"{iso(run.finished_at) or '-'}   ran {took(duration(run))}"),
-        ("used", f"{size(run.peak_memory)} memory at most, {took(run.cpu_seconds)} of processor time"),
-        ("spec", f"{run.digest[:12]} of {run.revision[:12]}"),
-        ("image", " ".join(part for part in (image, run.image_digest or run.image_id[:19]) if part) or "-"),
-        ("log", f"{run.log or '-'}   {size(run.log_bytes)}"),
-    ]  # fmt: skip
-    if run.stop_reason:
-        lines.insert(4, ("stopped", run.stop_reason))
-    return lines
+
+def _clock(at: datetime, zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S.%f}"[:-3]

@@ -1,4 +1,4 @@
-"""End a run: TERM, its grace period, KILL. RUN is a run id, JOB (its latest run) or JOB@02:30. Needs the service."""
+"""End a run: TERM, its grace period, KILL. RUN is a run id, JOB (its active run) or JOB@02:30. Needs the service."""
 
 import argparse
 
@@ -9,11 +9,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import ask, find_run, ledger, settings
+    from .context import ask, ledger, now, settings
+    from .find import find_run
 
     config = settings(args)
+    ask(config, "GET", "/v1/status", timeout=5.0)  # without a service nothing can be stopped: say that first
     with ledger(config) as history:
-        record = find_run(history, config, args.run)
-    answer = ask(config, "POST", "/v1/runs/stop", {"run_id": record.run_id, "reason": args.reason})
-    print(answer["message"])
+        record = find_run(history, config, args.run, now(), active=True)
+    print(ask(config, "POST", "/v1/runs/stop", {"run_id": record.run_id, "reason": args.reason})["message"])
     return 0

@@ -18,6 +18,7 @@ class LogPump:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, name=f"logs {run_id}", daemon=True)
         self._stop = threading.Event()
+        self._abandoned = False  # its stream hangs: what still comes of it is not written
 
     def start(self) -> None:
         self._thread.start()
@@ -40,6 +41,8 @@ class LogPump:
         got = False
         for chunk in self._engine.logs(self._run_id, self._ref, self._writer.cursor, follow):
             with self._lock:
+                if follow and self._abandoned:
+                    break
                 self._writer.write(chunk.data, chunk.cursor)
             got = True
             if self._stop.is_set() and follow:
@@ -47,12 +50,14 @@ class LogPump:
         return got
 
     def finish(self, timeout: float = 30.0) -> int:
-        """After the run has ended: stop following, fetch the rest once, sync to disk. Raises EngineUnavailable."""
+        """After the run has ended: stop following, fetch the rest once, sync to disk. Raises EngineUnavailable; may be
+        called again then."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        if not self._thread.is_alive():
-            self._copy(follow=False)
+        with self._lock:
+            self._abandoned = True
+        self._copy(follow=False)
         with self._lock:
             self._writer.close()
             return self._writer.size
@@ -77,7 +82,10 @@ class Pumps:
     def finish(self, run_id: str, ref: str, path: Path) -> int:
         """Complete the log of an ended run; bytes kept. Works for a run that was never followed, too."""
         with self._lock:
-            pump = self._pumps.pop(run_id, None)
-        if pump is None:
-            pump = LogPump(self._engine(), run_id, ref, path, self._limit())
-        return pump.finish()
+            pump = self._pumps.get(run_id)
+            if pump is None:
+                pump = self._pumps[run_id] = LogPump(self._engine(), run_id, ref, path, self._limit())
+        kept = pump.finish()
+        with self._lock:
+            self._pumps.pop(run_id, None)
+        return kept

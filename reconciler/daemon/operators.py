@@ -130,12 +130,12 @@ class Operators:
                 code="plan-changed", hint="look at it again: reconciler plan",
             )  # fmt: skip
         results = self._sync.look_and_wait(PASS_TIMEOUT, self._kick_sync)
-        plan = self._fleet.view.plan
-        if plan is None:
-            condition = next((c for c in self._fleet.conditions.values() if not c.ok), None)
+        plan, conditions = self._fleet.view.plan, self._fleet.conditions
+        blind = next((c for name in ("source", "engine") if (c := conditions.get(name)) is not None and not c.ok), None)
+        if plan is None or blind is not None:
             raise Transient(
-                f"cannot plan: {condition.message if condition else 'nothing is known yet'}",
-                code=condition.code if condition else "service-busy", hint=condition.hint if condition else "",
+                f"cannot plan: {blind.message if blind else 'nothing is known yet'}",
+                code=blind.code if blind else "service-busy", hint=blind.hint if blind else "try again",
             )  # fmt: skip
         return AppliedNow(plan.revision, plan.unchanged, results, plan.refusals)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from ..model.errors import ReconcilerError
 from .clock import Clock
 from .loop import Loop
 from .systemd import Notifier
@@ -45,7 +46,8 @@ class Background:
 
 
 class Service:
-    """Runs until SIGTERM or SIGINT. The exit code is 0, or 3 after a fault of ours."""
+    """Runs until SIGTERM or SIGINT. The exit code is 0, 1 when it cannot go on (`unfit` says why), 3 after a fault of
+    ours."""
 
     def __init__(
         self,
@@ -56,16 +58,18 @@ class Service:
         clock: Clock,
         status: Callable[[], str],
         reload: Callable[[], None],
+        unfit: Callable[[], ReconcilerError | None],
         notifier: Notifier | None = None,
     ) -> None:
         self._runs, self._sync, self._parts, self._clock = runs, sync, parts, clock
-        self._status, self._reload = status, reload
+        self._status, self._reload, self._unfit = status, reload, unfit
         self._notifier = notifier or Notifier()
         # A pipe, not an Event: a signal handler may interrupt this very thread while it holds an Event's lock.
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = False
         self._hangups = 0
         self._fault: BaseException | None = None
+        self._ended = False
 
     def fatal(self, error: BaseException) -> None:
         """Called by a loop that met a fault of ours: end the process, so that it is restarted clean."""
@@ -89,7 +93,7 @@ class Service:
         finally:
             self._notifier.stopping()
             self._stop(started)
-        return 3 if self._fault else 0
+        return 3 if self._fault else 1 if self._ended else 0
 
     def _await_first_tick(self) -> None:
         until = self._clock.boot() + 30.0
@@ -102,6 +106,10 @@ class Service:
         last = ""
         while not self._stopping and self._fault is None:
             self._sleep(interval)
+            if (why := self._unfit()) is not None:
+                log.error("service.unfit", code=why.code, error=str(why), hint=why.hint)
+                self._ended = True
+                return
             if self._hangups:
                 self._hangups = 0
                 self._notifier.reloading(int(time.monotonic() * 1e6))

@@ -15,7 +15,7 @@ from ..engine.base import Engine, StandingOrder
 from ..history.base import History
 from ..model.desired import DesiredState, HeldJob
 from ..model.errors import EngineUnavailable, ReconcilerError, StateError, Transient
-from ..model.event import EventName
+from ..model.event import Event, EventName
 from ..model.job import JobSpec
 from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
@@ -254,7 +254,8 @@ class SyncLoop:
             self._show_plan(plan)
         applied = apply_plan(
             replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
-            workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(), report=self._emit,
+            workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
+            report=self._done_one,
         )  # fmt: skip
         self._judge(applied)
         with self._settled:
@@ -267,6 +268,12 @@ class SyncLoop:
         self._emit.emit(EventName.SYNC_FINISHED, revision=plan.revision[:12], plan=plan.digest, applied=done,
                         failed=len(applied.results) - done, unchanged=plan.unchanged, took=took)  # fmt: skip
         return done > 0
+
+    def _done_one(self, event: Event) -> None:
+        """One action is done, the others go on: its job may fire."""
+        self._emit(event)
+        self._fleet.draft()
+        self._kick_runs()
 
     def _judge(self, applied: Applied) -> None:
         """Back off from what failed; count what was applied again and again (rule P1)."""

@@ -1,6 +1,7 @@
 """The Protocol of the ledger. Writers belong to the service; readers may be other processes (read-only)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +14,10 @@ from ..model.run import Pause, RunRecord, SlotRecord
 class History(Protocol):
     """Every method is one transaction, durable when it returns. Raises StateError (codes `disk-full`,
     `state-corrupt`, `state-busy`, `state-error`)."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Writes of this thread inside the block are one transaction, durable when the block has ended; reads see what
+        was before. Other writers wait meanwhile: nothing slow belongs in it."""
 
     # -- meta: engine choice, applied revision, schema version ------------------------------------------------
     def get_meta(self, key: str) -> str | None: ...

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -53,6 +54,15 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+@dataclass(slots=True)
+class _Joint:
+    """A transaction that several writes of one thread share. `broken`: SQLite gave all of it up within a part."""
+
+    thread: int
+    committed: list[Callable[[], None]] = field(default_factory=list)
+    broken: BaseException | None = None
+
+
 class Database:
     """Threads may share it. `read_only` never creates or changes a file in the directory of a stopped service."""
 
@@ -62,6 +72,7 @@ class Database:
         self._write_lock = threading.Lock()
         self._pool_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
+        self._joint: _Joint | None = None
         self._readers: deque[sqlite3.Connection] = deque()
         self._closed = False
 
@@ -71,6 +82,13 @@ class Database:
         commit and before any later one. Raises StateError."""
         if self.read_only:
             raise StateError("cannot write the ledger: it was opened for reading", code="state-read-only")
+        joint = self._joint
+        if joint is not None and joint.thread == threading.get_ident():
+            with self._part_of(joint) as connection:
+                yield connection
+            if committed is not None:
+                joint.committed.append(committed)
+            return
         with self._write_turn():
             with translated(self.path):
                 connection = self._open_writer()
@@ -83,6 +101,42 @@ class Database:
                     raise
             if committed is not None:
                 committed()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """This thread's writes inside the block are one transaction: one flush of the disk, all of them or none.
+        Other writers wait meanwhile, so nothing slow belongs in here. Raises StateError."""
+        joint = _Joint(threading.get_ident())
+
+        def committed() -> None:
+            for part in joint.committed:
+                part()
+
+        with self.write(committed):
+            self._joint = joint
+            try:
+                yield
+            finally:
+                self._joint = None
+            if joint.broken is not None:  # somebody went on after a fault that has undone what was before it
+                raise joint.broken
+
+    @contextmanager
+    def _part_of(self, joint: _Joint) -> Iterator[sqlite3.Connection]:
+        """One write of a joint transaction; if it fails, it alone is undone."""
+        with translated(self.path):
+            connection = self._open_writer()
+            connection.execute("SAVEPOINT part")
+            try:
+                yield connection
+                connection.execute("RELEASE part")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK TO part")
+                    connection.execute("RELEASE part")
+                else:
+                    joint.broken = joint.broken or error
+                raise
 
     @contextmanager
     def _write_turn(self) -> Iterator[None]:

@@ -54,6 +54,9 @@ class SqliteHistory:
         self._pruned_up_to = ""
         self._handed_out: list[str] = []  # runs returned by the last prune()
 
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return self._database.together()
+
     # -- meta -------------------------------------------------------------------------------------------------
     def get_meta(self, key: str) -> str | None:
         found = self._database.rows("SELECT value FROM meta WHERE key = ?", (key,))

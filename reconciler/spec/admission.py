@@ -14,7 +14,7 @@ from .images import image_allowed
 # What would hand the host or the service itself to a job, whatever a policy says. Also refused: what contains them.
 _ENGINE_PATHS = (
     "/var/run/docker.sock", "/run/docker.sock", "/var/run/containerd", "/run/containerd", "/var/run/podman",
-    "/run/podman", "/var/lib/docker", "/var/lib/containerd", "/etc/docker", "/etc/reconciler", "/proc", "/sys", "/dev",
+    "/run/podman", "/var/lib/docker", "/var/lib/containerd", "/proc", "/sys", "/dev",
 )  # fmt: skip
 
 

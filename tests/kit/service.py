@@ -74,7 +74,12 @@ class ServiceChild:
         environment = {**os.environ, "NOTIFY_SOCKET": self._listen()}
         with self.log_path.open("ab") as log:
             self.child = subprocess.Popen(
-                self.argv("serve", *options), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT
+                self.argv("serve", *options),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
             )
 
     def start(self, *options: str) -> "ServiceChild":
@@ -270,7 +275,9 @@ def scheduled(slots: Sequence[SlotRecord]) -> list[SlotRecord]:
     return [slot for slot in slots if not slot.first.microsecond]
 
 
-def assert_every_slot_accounted(job: StandingJob, slots: Sequence[SlotRecord], since: datetime, until: datetime) -> None:
+def assert_every_slot_accounted(
+    job: StandingJob, slots: Sequence[SlotRecord], since: datetime, until: datetime
+) -> None:
     """Rule T5: each instant of the schedule in (since, until] is in exactly one row."""
     due = fires(job.spec.schedule, since, until, job.anchor, 100_000)
     rows = scheduled(slots)

@@ -62,9 +62,7 @@ def problems(text: str, config: ServiceConfig | None = None, **others: str) -> l
     return list(desired(text, config, **others).problems)
 
 
-def desired(
-    text: str, config: ServiceConfig | None = None, *, path: str = "a.yaml", **others: str
-) -> DesiredState:
+def desired(text: str, config: ServiceConfig | None = None, *, path: str = "a.yaml", **others: str) -> DesiredState:
     """`others`: further files, `__` for a slash and `_yaml` at the end for the suffix."""
     missing = [line for line in JOB.splitlines() if f"{line.split(':')[0]}:" not in text]
     files: dict[str, str | bytes] = {path: text + ("" if text.endswith("\n") else "\n") + "\n".join(missing) + "\n"}

@@ -57,7 +57,10 @@ PARTS = {
     "source": (set(SERVICE["source"]["properties"]), fields_of(SourceConfig)),
     "git": (set(SERVICE["git"]["properties"]), fields_of(GitConfig)),
     "deploy keys": (set(SERVICE["git"]["properties"]["deploy_keys"]["items"]["properties"]), {"url", "key_file"}),
-    "tokens": (set(SERVICE["git"]["properties"]["tokens"]["items"]["properties"]), fields_of(Credential) - {"key_file"}),
+    "tokens": (
+        set(SERVICE["git"]["properties"]["tokens"]["items"]["properties"]),
+        fields_of(Credential) - {"key_file"},
+    ),
     "registries": (set(SERVICE["registries"]["additionalProperties"]["properties"]), fields_of(RegistryLogin)),
     "limits": (set(SERVICE["limits"]["properties"]), fields_of(Limits)),
     "policy": (set(schema("service")["$defs"]["policy"]["properties"]), fields_of(Policy)),

@@ -79,7 +79,8 @@ HOSTILE = {
     "an endless quoted text": b'a: "' + b"\\x" * 120_000,
     "many anchors": b"a: [" + b"&a 1, " * 40_000 + b"]",
     "many tags": b"a: [" + b"!a 1, " * 40_000 + b"]",
-    "a billion laughs": b"a: &a [x,x]\n" + b"".join(b"%c: &%c [*%c,*%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 120)),
+    "a billion laughs": b"a: &a [x,x]\n"
+    + b"".join(b"%c: &%c [*%c,*%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 120)),
     "many simple keys in one flow line": b"{" + b"a, " * 80_000,
     "indents that grow": b"".join(b" " * i + b"a:\n" for i in range(700)),
     "a folded text of blank lines": b"a: >\n" + b" \n" * 120_000,

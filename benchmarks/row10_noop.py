@@ -1,0 +1,36 @@
+"""Row 10: a pass over a fleet that stands: observe, read the ledger, compare. Nothing is to be done."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+
+from .docker_lab import lab
+from .measure import Budget, Case, Other, timed
+from .world import World, desired_of
+
+TITLE = "no-op pass"
+
+
+def cases(budget: Budget, folder: Path) -> Iterator[Case]:
+    with lab() as engine:
+        for count in (8,) if budget.quick else (50, 1000):
+            world = World(engine, folder / f"noop-{count}", f"bench10-{count}", desired_of(count))
+            world.apply(world.plan())
+
+            def ours(world=world, count=count) -> None:
+                plan = world.plan()
+                assert plan.unchanged == count, plan.actions[:2]
+
+            def docker_py(world=world, count=count) -> None:
+                client = docker.DockerClient(base_url=engine.docker_host, version="1.41")
+                wanted = {"label": f"io.reconciler.instance={world.instance}"}
+                assert len(client.containers.list(all=True, filters=wanted)) == count
+                client.close()
+
+            others = [Other("one bare listing", timed(lambda w=world: engine.bare[0].listing(w.instance)), 1.5)]
+            if count <= 1000:
+                others.append(Other("docker-py containers.list()", timed(docker_py), 0.1))
+            yield Case(10, f"{count:,} unchanged jobs", timed(ours), tuple(others), least=7, most=60)
+            world.fresh()
+            world.close()
