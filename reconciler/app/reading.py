@@ -9,7 +9,6 @@ from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from ..source.base import Source
 from ..source.directory import Directory
-from ..source.open import open_source
 from ..spec.desire import desire
 
 
@@ -24,6 +23,8 @@ class Reading:
 
 def open_repository(config: ServiceConfig) -> Source:
     """The configured source; remote objects are cached in the state directory."""
+    from ..source.open import open_source  # a plain file needs none of what git needs
+
     return open_source(config.source, config.git, str(Path(config.state_dir) / "git"))
 
 

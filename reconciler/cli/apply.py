@@ -2,26 +2,29 @@
 
 While the service runs it does the work (it applies every new commit by itself; this says "now"). Without it, the
 command takes the state directory's lock and works itself; jobs fire only while the service runs.
+Exit code 0: everything is applied; 1: something failed, or the plan is refused.
 """
 
 import argparse
 import sys
+from typing import Any
+
+PASS = 1800.0  # seconds: images may have to be pulled
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("digest", nargs="?", help="the digest that 'reconciler plan' printed")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import service_runs, settings
-    from .output import print_json
+    from .context import ask, service_runs, settings
+    from .output import print_json, working
 
     config = settings(args)
     if service_runs(config):
-        from .context import ask
-
-        answer = ask(config, "POST", "/v1/apply", {"digest": args.digest or ""}, timeout=1800.0)
+        with working("the service applies"):
+            answer = ask(config, "POST", "/v1/apply", {"digest": args.digest or ""}, timeout=PASS)
     else:
         from ..app.oneshot import apply_once
         from ..app.routes import applied_data
@@ -35,18 +38,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress(line: str) -> None:
-    print(line, file=sys.stderr)
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr)
 
 
-def _say(answer: dict[str, object]) -> None:
+def _say(answer: dict[str, Any]) -> None:
     from .output import plain
 
-    for result in answer["results"]:  # type: ignore[attr-defined]
+    for result in answer["results"]:
         mark = "done  " if result["ok"] else "FAILED"
-        print(f"  {mark} {result['kind']:<8} {plain(result['name'])}  {plain(result.get('error', ''))}".rstrip())
-    for refusal in answer["refusals"]:  # type: ignore[attr-defined]
-        print(f"REFUSED: {plain(refusal['message'])}\n  {plain(refusal['hint'])}")
-    print(
-        f"{answer['applied']} applied, {answer['failed']} failed, {answer['unchanged']} unchanged: "
-        f"in step with {plain(answer['revision'])[:12]}" if not answer["refused"] else "Nothing has changed."
-    )  # fmt: skip
+        error = f"{plain(result['error'])} [{result['error_code']}]" if result["error"] else ""
+        print(f"  {mark} {result['kind']:<8} {plain(result['name'])}  {error}".rstrip())
+    for refusal in answer["refusals"]:
+        print(f"REFUSED  {plain(refusal['message'])} [{refusal['code']}]\n         {plain(refusal['hint'])}")
+    if answer["refused"]:
+        print("Nothing has changed.")
+        return
+    numbers = f"{answer['applied']} applied, {answer['failed']} failed, {answer['unchanged']} unchanged"
+    revision = plain(answer["revision"])[:12]
+    print(f"{numbers}: {'in step with' if not answer['failed'] else 'not yet in step with'} {revision}")

@@ -14,69 +14,80 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model.errors import ReconcilerError
+from .output import count
 
 if TYPE_CHECKING:
     from ..model.service import ServiceConfig
 
 OK, WARN, FAULT = "ok", "warning", "fault"
 MIN_FREE = 200 * 1024 * 1024  # bytes
+TESTED_GIT, NEEDED_GIT = (2, 39), (2, 31)
 Finding = tuple[str, str, str, str]  # level, what, how it is, hint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import settings
-    from .output import plain, print_json
+    from .context import settings, stated
+    from .output import plain, print_json, working
 
-    findings = list(examine(settings(args)))
+    config = settings(args)
+    stated_source = stated(args).source is not None or config.source.url != str(Path.cwd())
+    with working("examining"):
+        findings = list(examine(config, stated_source=stated_source))
     if args.output == "json":
         print_json([dict(zip(("level", "what", "found", "hint"), row, strict=True)) for row in findings])
     else:
         for level, what, found, hint in findings:
-            print(f"{level:<8}{what:<12}{plain(found)}" + (f"\n{'':20}{plain(hint)}" if hint and level != OK else ""))
+            print(f"{level:<9}{what:<10}{plain(found)}" + (f"\n{'':19}{plain(hint)}" if hint and level != OK else ""))
     return 1 if any(row[0] == FAULT for row in findings) else 0
 
 
-def examine(config: "ServiceConfig") -> Iterator[Finding]:
-    yield _python()
+def examine(config: "ServiceConfig", *, stated_source: bool) -> Iterator[Finding]:
+    """`stated_source`: somebody has said where the jobs come from; if not, this directory need not be a repository."""
+    yield (OK, "python", sys.version.split()[0], "")
     yield _git()
-    yield _sqlite()
+    fine = sqlite3.sqlite_version_info >= (3, 37)
+    yield (OK if fine else FAULT, "sqlite", sqlite3.sqlite_version, "3.37 or later is needed (STRICT tables)")
     yield from _state(config)
-    yield _guarded("source", lambda: _source(config))
+    if stated_source or (Path(config.source.url) / ".git").exists():
+        yield _guarded("source", lambda: _source(config))
+    else:
+        yield (WARN, "source", "none is named here", "to look at one: --source, RECONCILER_SOURCE or a service file")
     yield _guarded("engine", lambda: _engine(config))
     yield _service(config)
 
 
-def _python() -> Finding:
-    return (OK, "python", sys.version.split()[0], "")
-
-
 def _git() -> Finding:
     try:
-        said = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+        done = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return (FAULT, "git", "there is no git on PATH", "apt install git")
-    parts = tuple(int(p) for p in said.split()[2].split(".")[:2] if p.isdigit()) if len(said.split()) > 2 else ()
-    level = OK if parts >= (2, 39) else WARN
-    return (level, "git", said, "2.39 or later is what is tested")
-
-
-def _sqlite() -> Finding:
-    fine = sqlite3.sqlite_version_info >= (3, 37)
-    return (OK if fine else FAULT, "sqlite", sqlite3.sqlite_version, "3.37 or later is needed (STRICT tables)")
+    words = done.stdout.split()
+    parts = tuple(int(p) for p in words[2].split(".")[:2] if p.isdigit()) if len(words) > 2 else ()
+    level = FAULT if parts < NEEDED_GIT else WARN if parts < TESTED_GIT else OK
+    return (level, "git", " ".join(words[2:3]) or "no answer", "2.31 or later is needed, 2.39 or later is tested")
 
 
 def _state(config: "ServiceConfig") -> Iterator[Finding]:
     path = Path(config.state_dir)
-    if not path.is_dir():
+    try:
+        free = shutil.disk_usage(path).free
+    except FileNotFoundError:
         yield (WARN, "state", f"{path} does not exist yet", "the first start makes it")
         return
-    free = shutil.disk_usage(path).free
+    except OSError as error:
+        yield (WARN, "state", f"cannot look at {path}: {error.strerror}", "join the group 'reconciler', or ask root")
+        return
     level = OK if free > MIN_FREE else FAULT
-    yield (level, "disk", f"{free / 1e6:.0f} MB free at {path}", "runs are not started when their start cannot be recorded")
+    yield (
+        level,
+        "disk",
+        f"{free / 1e6:.0f} MB free at {path}",
+        "runs are not started when their start cannot be recorded",
+    )
     if not os.access(path, os.R_OK | os.X_OK):
         yield (WARN, "state", f"{path} is not readable for this user", "join the group 'reconciler', or ask root")
         return
@@ -87,16 +98,18 @@ def _ledger(config: "ServiceConfig") -> Finding:
     from .context import ledger
 
     with ledger(config) as history:
-        return (OK, "ledger", f"{len(history.standing())} jobs, {len(history.active_runs())} open runs", "")
+        jobs, runs = len(history.standing()), len(history.active_runs())
+    return (OK, "ledger", f"{count(jobs, 'job')}, {count(runs, 'open run')}", "")
 
 
 def _source(config: "ServiceConfig") -> Finding:
-    from ..app.oneshot import desired_once
+    from ..app.reading import desired_once
 
-    desired, _ = desired_once(config)
+    desired = desired_once(config)
     level = WARN if desired.errors or desired.missing_paths else OK
-    return (level, "source", f"{config.source.url} at {desired.commit.short}: {len(desired.jobs)} jobs, "
-            f"{len(desired.errors)} problems", "reconciler validate")  # fmt: skip
+    found = f"{count(len(desired.jobs), 'job')}, {count(len(desired.errors), 'problem')}"
+    found += f", no jobs directory {desired.missing_paths[0] or '.'}" if desired.missing_paths else ""
+    return (level, "source", f"{config.source.url} at {desired.commit.short}: {found}", "reconciler validate")
 
 
 def _engine(config: "ServiceConfig") -> Finding:
@@ -106,19 +119,20 @@ def _engine(config: "ServiceConfig") -> Finding:
 
 
 def _service(config: "ServiceConfig") -> Finding:
-    from .context import ask
+    from .context import service_status
 
-    try:
-        said = ask(config, "GET", "/v1/status", timeout=5.0)
-    except ReconcilerError as error:
-        return (WARN, "service", str(error), error.hint)
-    if said["degraded"]:
-        return (FAULT, "service", "; ".join(said["degraded"]), "docs/operate.md tells what each code means")
-    return (OK, "service", f"pid {said['pid']}, version {said['version']}, {said['jobs']} jobs", "")
+    said, degraded = service_status(config)
+    if not said:
+        return (WARN, "service", degraded[0], "start it: systemctl start reconciler, or reconciler serve")
+    if degraded:
+        return (FAULT, "service", "; ".join(degraded), "docs/operate.md tells what each code means")
+    return (OK, "service", f"pid {said['pid']}, version {said['version']}, {count(said['jobs'], 'job')}", "")
 
 
 def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except ReconcilerError as error:
+        if error.code == "state-absent":
+            return (WARN, what, "there is none yet", "the first start makes it")
         return (FAULT, what, f"{error} [{error.code}]", error.hint)

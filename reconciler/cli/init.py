@@ -1,6 +1,7 @@
 """Scaffold a job repository: a first job, defaults, a README, and the schema for editors. Never overwrites a file."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 HELLO = """\
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     root = Path(args.directory)
     files = {
         "jobs.d/hello.yaml": HELLO, "jobs.d/_defaults.yaml": DEFAULTS, "README.md": README,
-        "job.schema.json": schema_text("job"),
+        "job.schema.json": schema_text("job"), ".gitignore": "/.state/\n",
     }  # fmt: skip
     if args.github:
         files[".github/workflows/jobs.yml"] = WORKFLOW
@@ -65,5 +66,13 @@ def run(args: argparse.Namespace) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(f"created  {path}")
-    print(f"\nNext:  cd {root} && git init && git add . && git commit -m 'First job'\n       reconciler serve --source .")
+    print(f"\nNext:\n{following(root)}")
     return 0
+
+
+def following(root: Path) -> str:
+    """The commands that lead from these files to a first run."""
+    steps = [] if root.resolve() == Path.cwd() else [f"cd {shlex.quote(str(root))}"]
+    steps += [] if (root / ".git").exists() else ["git init"]
+    steps += ["git add .", "git commit -m 'First job'", "reconciler serve --source . --engine auto --state-dir .state"]
+    return "\n".join(f"  {step}" for step in steps)

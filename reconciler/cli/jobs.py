@@ -50,7 +50,9 @@ def header(
     """Where this instance stands, what is wrong with its parts, and the jobs in numbers."""
     from zoneinfo import ZoneInfo
 
-    words = [f"in step with {revision[:7]}" if revision and not degraded else f"applied {revision[:7] or 'nothing yet'}"]
+    words = [
+        f"in step with {revision[:7]}" if revision and not degraded else f"applied {revision[:7] or 'nothing yet'}"
+    ]
     if service.get("synced_at"):
         seen = datetime.fromisoformat(service["synced_at"])
         words[0] += f" ({service['ref']}, read {took(max(0.0, (at - seen).total_seconds()))} ago)"

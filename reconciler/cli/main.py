@@ -123,7 +123,7 @@ def _guarded(args: list[str]) -> int:
         code = _dispatch(args)
         sys.stdout.flush()
     except BrokenPipeError:  # `reconciler runs | head`
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPT

@@ -1,59 +1,86 @@
 """When a job, or a cron line, fires next: in its own zone and in UTC, by the rules the service itself uses."""
 
 import argparse
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ..model.errors import UsageError
-from ..model.job import Schedule, ScheduleKind
-from ..schedule.cron import next_fire, normalise, validate
-from .output import iso, print_json
+from .output import iso, plain, print_json
+
+if TYPE_CHECKING:
+    from ..model.job import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to look up. `anchor` (None = the start): where `@every` counts from. `but`: why it does not fire now."""
+
+    schedule: "Schedule"
+    anchor: datetime | None = None
+    but: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from .context import positive
+
     parser.add_argument("job", nargs="?", help="a job that is applied")
     parser.add_argument("--cron", metavar="EXPR", help="a cron line instead of a job")
     parser.add_argument("--timezone", metavar="Z", help="its IANA zone (default: the service's, else UTC)")
-    parser.add_argument("--from", dest="start", metavar="T", help="ISO 8601 instant to search from (default: now)")
-    parser.add_argument("--count", type=int, default=5, metavar="N", help="how many (default 5, at most 1000)")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.add_argument("--from", dest="start", metavar="T", help="ISO 8601, in that zone (default: now)")
+    parser.add_argument("--count", type=positive, default=5, metavar="N", help="how many (default 5)")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from .context import instant, now
+
     if (args.job is None) == (args.cron is None):
         raise UsageError("cannot tell what to look up: name a job, or a line with --cron")
-    start = _instant(args.start)
-    schedule, anchor = _from_line(args) if args.cron is not None else _from_job(args)
-    fires, after = [], start
-    for _ in range(max(1, min(args.count, 1000))):
-        found = next_fire(schedule, after, anchor or start)
-        if found is None:
-            break
-        fires.append(found)
-        after = found
+    if args.job is not None and args.timezone is not None:
+        raise UsageError("cannot look up a job in another zone: its own file says its zone", hint="drop --timezone")
+    asked = _line(args) if args.cron is not None else _job(args)
+    start = instant(args.start, asked.schedule.timezone) if args.start else now()
+    found = fires(asked, start, args.count)
+    if asked.but:
+        print(f"! {plain(asked.but)}", file=sys.stderr)
     if args.output == "json":
-        zone = ZoneInfo(schedule.timezone)
-        print_json([{"utc": iso(at), "local": at.astimezone(zone).isoformat(timespec="seconds")} for at in fires])
-    elif not fires:
-        print("by hand only" if schedule.kind is ScheduleKind.MANUAL else "never")
+        print_json([{"utc": iso(at), "local": _in_zone(asked)(at).isoformat(timespec="seconds")} for at in found])
+    elif not found:
+        print("by hand only" if asked.schedule.kind.value == "manual" else "never")
     else:
-        for at in fires:
-            here = at.astimezone(ZoneInfo(schedule.timezone))
-            print(f"{here:%a %Y-%m-%d %H:%M:%S %Z}  {schedule.timezone}   {iso(at)}")
+        for at in found:
+            here = f"{_in_zone(asked)(at):%a %Y-%m-%d %H:%M:%S %Z}"
+            print(here if asked.schedule.timezone == "UTC" else f"{here:<29} {asked.schedule.timezone}   {iso(at)}")
     return 0
 
 
-def _instant(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"cannot read --from {text!r}: not ISO 8601", hint="for example 2026-11-24T02:30:00Z") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+def fires(asked: Asked, start: datetime, most: int) -> list[datetime]:
+    """The next `most` instants after `start`."""
+    from ..schedule.cron import next_fire
+
+    found: list[datetime] = []
+    while len(found) < most:
+        at = next_fire(asked.schedule, found[-1] if found else start, asked.anchor or start)
+        if at is None:
+            break
+        found.append(at)
+    return found
 
 
-def _from_line(args: argparse.Namespace) -> tuple[Schedule, datetime | None]:
+def _in_zone(asked: Asked) -> Callable[[datetime], datetime]:
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo(asked.schedule.timezone)
+    return lambda at: at.astimezone(zone)
+
+
+def _line(args: argparse.Namespace) -> Asked:
+    from ..model.job import Schedule
+    from ..schedule.cron import normalise, validate
+
     zone = args.timezone
     if zone is None:
         from .context import settings
@@ -61,18 +88,26 @@ def _from_line(args: argparse.Namespace) -> tuple[Schedule, datetime | None]:
         zone = settings(args).timezone
     kind, text, every = normalise(args.cron)
     schedule = Schedule(kind, text, zone, every=every)
-    errors, _ = validate(schedule)
+    errors, warnings = validate(schedule)
     if errors:
         code, message, hint = errors[0]
         raise UsageError(f"cannot use {args.cron!r}: {message}", code=code, hint=hint)
-    return schedule, None
+    return Asked(schedule, but="; ".join(f"{message}. {hint}".strip() for _, message, hint in warnings))
 
 
-def _from_job(args: argparse.Namespace) -> tuple[Schedule, datetime | None]:
-    from .context import known_job, ledger, settings
+def _job(args: argparse.Namespace) -> Asked:
+    from .context import ledger, now, settings
+    from .find import known_job
 
     with ledger(settings(args)) as history:
-        standing = history.standing().get(known_job(history, args.job))
+        name = known_job(history, args.job)
+        standing, pauses = history.standing().get(name), history.pauses()
     if standing is None:
-        raise UsageError(f"cannot tell when {args.job} fires: it is not applied any more", code="job-retired")
-    return standing.spec.schedule, standing.anchor
+        raise UsageError(f"cannot tell when {name} fires: it is not applied", code="job-retired",
+                         hint="it was retired, or its file is broken: reconciler jobs --all")  # fmt: skip
+    pause = next((p for p in pauses if p.covers(name, now())), None)
+    but = f"it is forbidden: {standing.forbidden}" if standing.forbidden else ""
+    but = but or ("it is suspended in its file: these are not fired" if standing.spec.suspend else "")
+    if pause is not None and not but:
+        but = f"it is paused by {pause.actor} until {iso(pause.until) or 'resumed'}: nothing is fired before that"
+    return Asked(standing.spec.schedule, standing.anchor, but)

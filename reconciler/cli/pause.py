@@ -2,7 +2,6 @@
 
 import argparse
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from ..model.errors import UsageError
 
@@ -10,16 +9,16 @@ from ..model.errors import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", help="which job")
     parser.add_argument("--all", action="store_true", help="every job")
-    parser.add_argument("--until", metavar="T", help="ISO 8601 instant, HH:MM, or a duration such as 2h")
+    parser.add_argument("--until", metavar="T", help="a duration such as 2h, HH:MM or ISO 8601 in the service's zone")
     parser.add_argument("--reason", default="", help="why, for whoever wonders")
 
 
 def run(args: argparse.Namespace) -> int:
     from .context import ask, now, settings
 
-    config = settings(args)
+    job, config = target(args), settings(args)
     until = parse_until(args.until, now(), config.timezone) if args.until else None
-    body = {"job": target(args), "until": until.isoformat() if until else "", "reason": args.reason}
+    body = {"job": job, "until": until.isoformat() if until else "", "reason": args.reason}
     print(ask(config, "POST", "/v1/pause", body)["message"])
     return 0
 
@@ -32,25 +31,33 @@ def target(args: argparse.Namespace) -> str:
 
 
 def parse_until(text: str, now: datetime, zone: str) -> datetime:
-    """An aware instant after `now`: a duration from now, a time of day in `zone` (the next one), or ISO 8601."""
+    """An aware UTC instant after `now`: a duration from now, a time of day in `zone` (the next one), or ISO 8601.
+
+    Raises UsageError.
+    """
     from ..spec.durations import parse_duration
 
     try:
-        return now + timedelta(seconds=parse_duration(text))
+        at = now + timedelta(seconds=parse_duration(text))
     except ValueError:
-        pass
+        at = _instant(text, now, zone)
+    except OverflowError:
+        raise UsageError(f"cannot pause for {text}: that is beyond the calendar") from None
+    if at <= now:
+        raise UsageError(f"cannot pause until {text}: that is past")
+    return at.astimezone(UTC)
+
+
+def _instant(text: str, now: datetime, zone: str) -> datetime:
+    from zoneinfo import ZoneInfo
+
     try:
         if len(text) == 5 and text[2] == ":":
             here = now.astimezone(ZoneInfo(zone))
             at = here.replace(hour=int(text[:2]), minute=int(text[3:]), second=0, microsecond=0)
-            at = at if at > here else at + timedelta(days=1)
-        else:
-            at = datetime.fromisoformat(text)
-            at = at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))
-    except ValueError:
-        raise UsageError(
-            f"cannot read --until {text!r}", hint="for example 2h, 14:30 or 2026-11-26T12:00"
-        ) from None
-    if at <= now:
-        raise UsageError(f"cannot pause until {text}: that is past")
-    return at.astimezone(UTC)
+            return at if at > here else at + timedelta(days=1)
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except (ValueError, OverflowError):
+        hint = "for example 2h, 14:30 or 2026-11-26T12:00"
+        raise UsageError(f"cannot read --until {text!r}", hint=hint) from None

@@ -1,6 +1,7 @@
-"""Show what would change, why, and when jobs would fire. Changes nothing.
+"""Show what would change, why, and when jobs would fire. Changes nothing, in any state directory.
 
 Exit code 0: nothing to do; 2: changes; 1: an error or a refused plan.
+With --source, --ref, --path or --engine it is made here against the state directory, else the service is asked.
 """
 
 import argparse
@@ -8,21 +9,23 @@ import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="text")
+    parser.add_argument("-o", "--output", choices=("text", "json", "markdown"), default="text", help="(default text)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from .context import ask, now, service_runs, settings
-    from .output import colour_wanted
+    from .context import ask, now, service_runs, settings, stated
+    from .output import colour_wanted, working
 
-    config = settings(args)
-    if service_runs(config) and not (args.source or args.ref or args.path or args.engine):
+    config, said = settings(args), stated(args)
+    own = any((said.source, said.ref, said.paths, said.engine))
+    if not own and service_runs(config):
         found = ask(config, "GET", f"/v1/plan?form={args.output}&colour={int(colour_wanted())}")
     else:
         from ..app.oneshot import plan_once
         from ..app.routes import rendered
 
-        plan, standing = plan_once(config)
+        with working(f"reading {config.source.url}"):
+            plan, standing = plan_once(config)
         found = rendered(
             plan, standing, now(), form=args.output, colour=colour_wanted(), instance=config.instance
         )  # fmt: skip

@@ -13,5 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .context import ask, settings
 
-    print(ask(settings(args), "POST", "/v1/resume", {"job": target(args)})["message"])
+    job = target(args)
+    print(ask(settings(args), "POST", "/v1/resume", {"job": job})["message"])
     return 0

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", help="a job (default: all)")
     parser.add_argument("--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
     parser.add_argument("--failed", action="store_true", help="only what went wrong")
-    parser.add_argument("--before", metavar="T", help="older than this: ISO 8601, in the job's zone unless it says its own")
+    parser.add_argument(
+        "--before", metavar="T", help="older than this: ISO 8601, in the job's zone unless it says its own"
+    )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
@@ -73,7 +75,9 @@ def header(history: History, job: str, now: datetime, zone: str) -> list[str]:
     standing = history.standing().get(job)
     schedule = (standing.spec.schedule.expression or standing.spec.schedule.kind.value) if standing else "retired"
     lines = [f"{job}   {schedule}   {zone}   last 24 h: {_day(history, job, standing, now)}"]
-    ended = [run for run in history.runs(job, limit=SAMPLE) if run.started_at is not None and run.finished_at is not None]
+    ended = [
+        run for run in history.runs(job, limit=SAMPLE) if run.started_at is not None and run.finished_at is not None
+    ]
     if len(ended) > 1:
         spans, late = (sorted(v for v in map(f, ended) if v is not None) for f in (duration, lateness))
         peaks = [run.peak_memory for run in ended if run.peak_memory is not None]
@@ -96,7 +100,9 @@ def _day(history: History, job: str, standing: StandingJob | None, now: datetime
            if run.slot > since and not run.superseded_by}  # fmt: skip
     if not counts:
         return "no slots"
-    parts = [f"{number} {word}{f' ({len(bad)} bad)' if word == 'ran' and bad else ''}" for word, number in counts.items()]
+    parts = [
+        f"{number} {word}{f' ({len(bad)} bad)' if word == 'ran' and bad else ''}" for word, number in counts.items()
+    ]
     return f"{counts.total()} slots = {' + '.join(parts)}"
 
 

@@ -1,6 +1,6 @@
 """Print a JSON Schema, for editors: the first line of a job file can name it.
 
-  # yaml-language-server: $schema=./job.schema.json
+# yaml-language-server: $schema=./job.schema.json
 """
 
 import argparse

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from ..model.plan import Plan
     from ..model.service import ServiceConfig
     from ..plan import render_text
-    from .context import overrides, settings
+    from .context import now, overrides, settings
     from .output import colour_wanted
 
     config = settings(args)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         return fresh
 
     def show(plan: Plan) -> None:
-        print(render_text.render(plan, colour=colour_wanted(), instance=config.instance), flush=True)
+        print(render_text.render(plan, colour=colour_wanted(), instance=config.instance, now=now()), flush=True)
 
     code = serve(
         config, reload=again, verbose=args.verbose, show_plan=show if args.show_plan else None,

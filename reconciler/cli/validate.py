@@ -1,56 +1,90 @@
-"""Check job files: every problem of every file at once. Works on a plain directory and on a git repository.
+"""Check job files: every problem of every file at once.
 
+A directory is checked as its files are now; a git repository as its commit is (--ref, default HEAD). Without TARGET:
+the source that was named, else the configured paths below this directory, else the repository it is.
 Exit code 0: no errors (warnings are shown); 1: errors.
 """
 
 import argparse
+import os
 import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..model.service import ServiceConfig
+from ..model.errors import UsageError
+from ..model.problem import SpecProblem
+from .output import count
+
+if TYPE_CHECKING:
+    from ..app.reading import Reading
+    from ..model.service import ServiceConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "target", nargs="?", help="a jobs directory, a job file, or a repository (default: --source, else ./jobs.d)"
-    )
-    parser.add_argument("-o", "--output", choices=("text", "json", "github"), default="text")
+    parser.add_argument("target", nargs="?", help="a jobs directory, a job file, or a git repository")
+    parser.add_argument("-o", "--output", choices=("text", "json", "github"), default="text", help="(default text)")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..app.oneshot import desired_once
     from ..spec.render import render_problems
-    from .context import settings
+    from .context import settings, stated
+    from .output import working
 
-    config = _target(settings(args), args)
-    desired, sources = desired_once(config)
-    problems = tuple(sorted(desired.problems))
-    bad = [p for p in problems if p.is_error or args.strict]
-    text = render_problems(problems, args.output, sources)
+    config = settings(args)
+    with working("reading job files"):
+        reading, prefix = read(config, args.target, named=stated(args).source is not None)
+    problems = sorted((*reading.problems, *_missing(reading)))
+    text = render_problems(problems, args.output, reading.sources, prefix=prefix)
     if text:
         print(text)
+    bad = [problem for problem in problems if problem.is_error or args.strict]
     if args.output == "text":
-        _summary(len(desired.jobs), len(desired.held), len(bad), len(problems) - len(bad), desired.missing_paths)
-    return 1 if bad or desired.missing_paths else 0
+        print(summary(reading, len(bad), len(problems) - len(bad)), file=sys.stderr)
+    return 1 if bad else 0
 
 
-def _target(config: ServiceConfig, args: argparse.Namespace) -> ServiceConfig:
-    """What is meant: an explicit source as configured, else the directory named or ./jobs.d as plain files."""
-    from dataclasses import replace
-    from pathlib import Path
+def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[Reading, str]":
+    """What is meant, read; and what leads from here to the paths of its problems ("" for those of a commit)."""
+    from ..app.reading import jobs_directory, read_file, read_once
 
-    if args.target is None and (args.source is not None or not Path("jobs.d").is_dir()):
-        return config
-    target = Path(args.target or "jobs.d")
-    if (target / ".git").exists() or (target / "HEAD").is_file():
-        return replace(config, source=replace(config.source, url=str(target.absolute())))
-    return replace(config, source=replace(config.source, url=f"dir:{target.absolute()}", paths=("",)))
+    if target is None and named:
+        return read_once(config), ""
+    path = Path(target or ".")
+    if path.is_file():
+        root = jobs_directory(config, path.absolute())
+        return read_file(config, path), _prefix(root)
+    if not path.is_dir():
+        raise UsageError(f"cannot validate {target}: no such file or directory", code="source-not-found")
+    below = tuple(one for one in config.source.paths if (path / one).is_dir())
+    if target is None and not below:
+        return read_once(config), ""
+    if target is not None and ((path / ".git").exists() or (path / "HEAD").is_file()):
+        return read_once(_at(config, str(path.absolute()))), ""
+    return read_once(_at(config, f"dir:{path.absolute()}", below or ("",))), _prefix(path.absolute())
 
 
-def _summary(good: int, held: int, errors: int, warnings: int, missing: tuple[str, ...]) -> None:
-    for path in missing:
-        print(f"{path or '.'}: there is no such jobs directory", file=sys.stderr)
-    said = f"{good + held} job files: {good} fine"
-    said += f", {held} broken ({errors} problems)" if held or errors else ""
-    said += f", {warnings} warnings" if warnings else ""
-    print(said, file=sys.stderr)
+def _at(config: "ServiceConfig", url: str, paths: tuple[str, ...] | None = None) -> "ServiceConfig":
+    return replace(config, source=replace(config.source, url=url, paths=paths or config.source.paths))
+
+
+def _prefix(directory: Path) -> str:
+    """From here, or absolute if it lies outside: so that an editor or GitHub finds the file."""
+    here = os.path.relpath(directory)
+    return "" if here == "." else f"{directory}/" if here.startswith("..") else f"{here}/"
+
+
+def _missing(reading: "Reading") -> list[SpecProblem]:
+    said = "there is no job file below this jobs directory"
+    return [SpecProblem(path or ".", 1, 1, "jobs-directory-missing", said) for path in reading.desired.missing_paths]
+
+
+def summary(reading: "Reading", errors: int, warnings: int) -> str:
+    """`3 job files at 41d7a90: 2 fine, 1 broken (2 problems), 1 warning`."""
+    good, held, commit = len(reading.desired.jobs), len(reading.desired.held), reading.desired.commit
+    where = "" if commit.id.startswith("dir:") else f" at {commit.short}"
+    broken = f", {held} broken ({count(errors, 'problem')})" if held or errors else ""
+    return f"{count(good + held, 'job file')}{where}: {good} fine{broken}" + (
+        f", {count(warnings, 'warning')}" if warnings else ""
+    )

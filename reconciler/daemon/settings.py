@@ -62,7 +62,8 @@ def load(said: Overrides, environ: Mapping[str, str] | None = None) -> tuple[Ser
     path = said.config or SYSTEM_FILE
     data = _read(path, required=said.config is not None)
     config, problems = parse_service(data, path)
-    return _override(config, said, environ, stated=data is not None), problems
+    installed = data is not None and path == SYSTEM_FILE
+    return _override(config, said, environ, installed=installed), problems
 
 
 def _read(path: str, *, required: bool) -> bytes | None:
@@ -80,7 +81,7 @@ def _read(path: str, *, required: bool) -> bytes | None:
     return data
 
 
-def _override(config: ServiceConfig, said: Overrides, environ: Mapping[str, str], *, stated: bool) -> ServiceConfig:
+def _override(config: ServiceConfig, said: Overrides, environ: Mapping[str, str], *, installed: bool) -> ServiceConfig:
     source = config.source
     if said.source is not None:
         source = replace(source, url=said.source)
@@ -93,7 +94,8 @@ def _override(config: ServiceConfig, said: Overrides, environ: Mapping[str, str]
             f"cannot use engine {said.engine!r}: it is none of auto, docker, process, memory", code="engine-unknown"
         )
     state_dir = said.state_dir or config.state_dir
-    if not said.state_dir and (not stated or config.state_dir == DEFAULT_STATE_DIR):
+    if not said.state_dir and not installed and config.state_dir == DEFAULT_STATE_DIR:
+        # No file has named one, and none speaks for the system's own service: then it is this user's.
         state_dir = default_state_dir(environ, os.geteuid())
     source = _absolute(source)
     return replace(

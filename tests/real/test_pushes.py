@@ -111,7 +111,7 @@ def assert_fired_throughout(service: ServiceChild, name: str, since: datetime) -
     row, slots = service.standing()[name], [slot for slot in service.slots(name) if slot.first > since]
     open_since = min((run.slot for run in service.open_runs() if run.job == name), default=row.cursor)
     assert_every_slot_accounted(row, slots, since, min(open_since - timedelta(seconds=1), row.cursor))
-    assert {slot.disposition for slot in slots} <= {Disposition.RAN, Disposition.SKIPPED}
+    assert [slot for slot in slots if slot.disposition not in (Disposition.RAN, Disposition.SKIPPED)] == []
 
 
 def test_nine_pushes_and_what_docker_then_holds(site: Site) -> None:
@@ -128,7 +128,7 @@ def test_nine_pushes_and_what_docker_then_holds(site: Site) -> None:
     began_firing = site.ledger()["beat"].applied_at
     fires_on(service, "beat")
     service.cli("run", "data/customers", "--wait")
-    assert service.check()[0] == 0
+    assert service.check()[0] == 0, service.check()
 
     # 2: a schedule is changed. Rule T4: nothing before the edit is owed.
     before, edited_at = site.ledger(), datetime.now(UTC)
@@ -164,7 +164,7 @@ def test_nine_pushes_and_what_docker_then_holds(site: Site) -> None:
     revisions["web/report"] = site.push({"web/report": job("0 7 * * 1", "echo fixed")})
     fixed = assert_in_step(site, revisions)
     assert_only({"web/report"}, held, fixed)
-    assert service.check()[0] == 0
+    assert service.check()[0] == 0, service.check()
 
     # 6: two files move, one of them while it fires. Rule D1: history, cursor and running runs go along.
     history = {name: service.runs(name) for name in ("data/customers", "beat")}
