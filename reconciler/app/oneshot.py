@@ -22,7 +22,7 @@ from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.context import PlanContext
 from ..plan.diff import make_plan
-from .parts import DATABASE, ENGINE, build_engine, choose_engine, open_state, stager
+from .parts import DATABASE, DEFAULT_ENGINE, ENGINE, build_engine, choose_engine, open_state, stager
 from .reading import desired_once
 
 
@@ -52,7 +52,7 @@ def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
 
 def _first_plan(config: ServiceConfig) -> Plan:
     """Nothing has ever been applied here: everything is new."""
-    live = LiveState(config.engine, {}, {})
+    live = LiveState(config.engine or DEFAULT_ENGINE, {}, {})
     context = PlanContext(now=_now(), preview=_preview if config.engine == "process" else None)
     return make_plan(desired_once(config), live, {}, config, context)
 
@@ -162,7 +162,7 @@ def engine_line(config: ServiceConfig) -> str:
         return _first_engine(config)
     history = open_history(path, read_only=True)
     try:
-        engine = build_engine(history.get_meta(ENGINE) or config.engine, config, identity, history)
+        engine = build_engine(history.get_meta(ENGINE) or config.engine or DEFAULT_ENGINE, config, identity, history)
         try:
             return engine.ping()
         finally:
@@ -173,7 +173,7 @@ def engine_line(config: ServiceConfig) -> str:
 
 def _first_engine(config: ServiceConfig) -> str:
     """Before any state: does Docker answer, where it would be used?"""
-    if config.engine not in ("docker", "auto"):
+    if config.engine in ("process", "memory"):
         return f"{config.engine}; none is recorded yet"
     from ..engine.docker import DockerEngine
 
@@ -182,7 +182,7 @@ def _first_engine(config: ServiceConfig) -> str:
     try:
         return f"{engine.ping()}; none is recorded yet"
     except EngineUnavailable as error:
-        if config.engine == "docker":
+        if config.engine != "auto":
             raise
         return f"process would be taken, because Docker does not answer ({error})"
     finally:

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 DATABASE = "reconciler.db"
 ENGINE = "engine"  # meta: the engine that holds our objects
+DEFAULT_ENGINE = "docker"
 TAKEOVER_FROM = "takeover_from"
 OWNED_AGAIN = 1.0  # seconds between two readings of the ledger for containers without our mark
 
@@ -120,8 +121,8 @@ class Owned:
 def choose_engine(config: ServiceConfig, state: State, say: Callable[[str], None]) -> Engine:
     """The recorded engine, or on a first start the configured one. `auto` takes Docker if it answers.
 
-    The choice is recorded and never changes by itself; another one in the configuration is a switch, refused while
-    runs are active.
+    The choice is recorded and never changes by itself; another one that the configuration names is a switch, refused
+    while runs are active.
     """
     recorded = state.history.get_meta(ENGINE)
 
@@ -129,10 +130,10 @@ def choose_engine(config: ServiceConfig, state: State, say: Callable[[str], None
         return build_engine(name, config, state.identity, state.history)
 
     if recorded is None:
-        name = config.engine if config.engine != "auto" else _probe(build, say)
+        name = _probe(build, say) if config.engine == "auto" else config.engine or DEFAULT_ENGINE
         state.history.set_meta(ENGINE, name)
         return build(name)
-    if config.engine in ("auto", recorded):
+    if config.engine in ("", "auto", recorded):
         return build(recorded)
     _leave(build(recorded), recorded, config.engine, state.history)
     state.history.set_meta(ENGINE, config.engine)

@@ -82,18 +82,19 @@ class Alive:
                 self.path.touch()
 
 
-class _Either(threading.Event):
-    """Set when `stop` is, or when `also` says so: a watcher ends when the service does, or its source is another."""
+class _Until(threading.Event):
+    """Set when `stop` is, or when `current()` is another than `this`: a watcher ends with its source."""
 
-    def __init__(self, stop: threading.Event, also: Callable[[], bool]) -> None:
+    def __init__(self, stop: threading.Event, current: Callable[[], object], this: object) -> None:
         super().__init__()
-        self._stop, self._also = stop, also
+        self._stop, self._current, self._this = stop, current, this
 
     def is_set(self) -> bool:
-        return self._stop.is_set() or self._also()
+        return self._stop.is_set() or self._current() is not self._this
 
     def wait(self, timeout: float | None = None) -> bool:
-        return self._stop.wait(timeout) or self._also()
+        self._stop.wait(timeout)
+        return self.is_set()
 
 
 class Whole:
@@ -131,7 +132,7 @@ class Whole:
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
             boot=self.clock.boot, last_alive=alive.last(), alive=alive,
-            drop_logs=lambda runs: remove_logs(state_dir, runs),
+            drop_logs=lambda runs: remove_logs(state_dir, runs), relist=lambda: self._heard(""),
         )  # fmt: skip
 
     def run(self) -> int:
@@ -194,14 +195,12 @@ class Whole:
             self.kick_runs()
 
     def _watch(self, stop: threading.Event) -> None:
-        """The repository's kicks. A source of its own: sources belong to one thread, `watch` excepted."""
+        """The repository's kicks. Sources belong to one thread, `watch` excepted."""
         while not stop.is_set():
             source = self.fetcher.source
             if source is not None:
                 with contextlib.suppress(ReconcilerError):
-                    source.watch(
-                        _Either(stop, lambda watched=source: self.fetcher.source is not watched), self.kick_sync
-                    )
+                    source.watch(_Until(stop, lambda: self.fetcher.source, source), self.kick_sync)
             stop.wait(1.0)
 
     # -- status and reload ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ PAUSE = 0.2  # seconds between two looks
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from .context import positive
 
-    parser.add_argument("run")
+    parser.add_argument("run", help="a run id, JOB or JOB@02:30")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
     parser.add_argument("-n", "--tail", type=positive, metavar="N", help="only the last N lines")
 

@@ -14,7 +14,7 @@ from ..model.service import ServiceConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job")
+    parser.add_argument("job", help="a job that is applied")
     parser.add_argument("--wait", action="store_true", help="wait for its end")
     parser.add_argument("--follow", action="store_true", help="wait, and print its output")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show-plan", action="store_true", help="print each plan that changes something, as it is applied"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what is of interest to us only")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more: what only helps to find a fault")
 
 
 def run(args: argparse.Namespace) -> int:

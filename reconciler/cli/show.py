@@ -11,7 +11,7 @@ from .records import asker, duration, lateness, record_data, result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run")
+    parser.add_argument("run", help="a run id, JOB or JOB@02:30")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 

@@ -4,7 +4,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run")
+    parser.add_argument("run", help="a run id, JOB or JOB@02:30")
     parser.add_argument("--reason", default="", help="why, for the record")
 
 

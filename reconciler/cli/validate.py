@@ -58,9 +58,8 @@ def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[
     if not path.is_dir():
         raise UsageError(f"cannot validate {target}: no such file or directory", code="source-not-found")
     below = tuple(one for one in config.source.paths if (path / one).is_dir())
-    if target is None and not below:
-        return read_once(config), ""
-    if target is not None and ((path / ".git").exists() or (path / "HEAD").is_file()):
+    repository = (path / ".git").exists() or (path / "HEAD").is_file()
+    if repository and (target is not None or not below):
         return read_once(_at(config, str(path.absolute()))), ""
     return read_once(_at(config, f"dir:{path.absolute()}", below or ("",))), _prefix(path.absolute())
 
@@ -84,7 +83,8 @@ def summary(reading: "Reading", errors: int, warnings: int) -> str:
     """`3 job files at 41d7a90: 2 fine, 1 broken (2 problems), 1 warning`."""
     good, held, commit = len(reading.desired.jobs), len(reading.desired.held), reading.desired.commit
     where = "" if commit.id.startswith("dir:") else f" at {commit.short}"
-    broken = f", {held} broken ({count(errors, 'problem')})" if held or errors else ""
-    return f"{count(good + held, 'job file')}{where}: {good} fine{broken}" + (
-        f", {count(warnings, 'warning')}" if warnings else ""
-    )
+    parts = [f"{good} fine"]
+    parts += [f"{held} broken ({count(errors, 'problem')})"] if held or errors else []
+    parts += [count(warnings, "warning")] if warnings else []
+    parts += [f"{count(len(reading.desired.ignored), 'other file')} ignored"] if reading.desired.ignored else []
+    return f"{count(good + held, 'job file')}{where}: {', '.join(parts)}"

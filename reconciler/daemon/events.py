@@ -17,8 +17,14 @@ _ERRORS = {
 }  # fmt: skip
 _WARNINGS = {EventName.JOB_HELD, EventName.SLOT_SKIPPED, EventName.RUN_DELAYED, EventName.CLOCK_STEPPED,
              EventName.RUN_RETRIED}  # fmt: skip
-_QUIET = {EventName.RUN_CLAIMED, EventName.RUN_DISCARDED}
 _BAD_VERDICTS = {"failed", "timed_out", "lost", "oom"}
+
+
+def level_of(name: EventName, verdict: object = "") -> str:
+    """`error`, `warning` or `info`; `verdict` is how a run ended."""
+    if name in _ERRORS or verdict in _BAD_VERDICTS:
+        return "error"
+    return "warning" if name in _WARNINGS else "info"
 
 
 class EventStream:
@@ -31,16 +37,7 @@ class EventStream:
     def __call__(self, event: Event) -> None:
         said = {"job": event.job, "run": event.run, **event.fields}
         bound = log.bind(**{key: value for key, value in said.items() if value not in ("", None)})
-        if event.name in _QUIET:
-            bound.debug(event.name.value)
-        elif event.name in _ERRORS or event.fields.get("verdict") in _BAD_VERDICTS:
-            bound.error(event.name.value)
-        elif event.name in _WARNINGS:
-            bound.warning(event.name.value)
-        else:
-            bound.info(event.name.value)
-        if event.name in _QUIET:
-            return
+        getattr(bound, level_of(event.name, event.fields.get("verdict")))(event.name.value)
         try:
             self._history.add_events([event])
         except StateError as error:

@@ -1,6 +1,7 @@
 """What the run loop holds in its head: open runs, what was last seen of them, and when to look again."""
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from ..model.run import Phase, RunRecord
 LOOK_EVERY = 5.0  # seconds between two looks at a running run when no event speaks of it
 LOOK_PAUSE = timedelta(seconds=0.05)  # between two looks that events ask for
 LOOK_FAILED = 2.0  # seconds after a look that the engine did not answer
+ECHO = timedelta(seconds=10)  # after a run is done with, events still speak of its removal
+ECHOES = 2048  # runs of which that is remembered
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class Book:
     """Belongs to the run loop's thread alone."""
 
     runs: dict[str, Open] = field(default_factory=dict)
+    _done: OrderedDict[str, datetime] = field(default_factory=OrderedDict)  # run id -> when it was done with
 
     def of(self, job: str) -> list[RunRecord]:
         """Active runs of a job, waiting retries included."""
@@ -69,12 +73,22 @@ class Book:
             return not entry.known or (entry.look_at is not None and now >= entry.look_at)
         return entry.record.phase is Phase.STARTING and entry.adopted and not entry.known
 
-    def poke(self, run_id: str, now: datetime) -> None:
-        """An event spoke of this run: look at it now, whatever was seen before."""
+    def done(self, run_id: str, now: datetime) -> None:
+        """Nothing is left to do about it. What its removal stirs up is no news."""
+        self.drop(run_id)
+        self._done[run_id] = now
+        while len(self._done) > ECHOES:
+            self._done.popitem(last=False)
+
+    def poke(self, run_id: str, now: datetime) -> bool:
+        """An event spoke of this run: look at it now, whatever was seen before. False if nobody knows the run."""
         entry = self.runs.get(run_id)
-        if entry is not None:
-            entry.poked = True
-            self.after_answer(entry, now)
+        if entry is None:
+            gone = self._done.get(run_id)
+            return gone is not None and abs(now - gone) < ECHO
+        entry.poked = True
+        self.after_answer(entry, now)
+        return True
 
     def after_answer(self, entry: Open, now: datetime) -> None:
         """What was heard while a call was in flight may be newer than its answer. An engine that speaks all the time

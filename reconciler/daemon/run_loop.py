@@ -45,13 +45,13 @@ class RunLoop:
     def __init__(
         self, *, history: History, fleet: Fleet, emit: EventStream, pools: Pools, book: Book, ops: RunOps,
         boot: Callable[[], float], last_alive: datetime | None, alive: Callable[[datetime], None],
-        drop_logs: Callable[[Iterable[RunRecord]], None],
+        drop_logs: Callable[[Iterable[RunRecord]], None], relist: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._history, self._fleet, self._emit = history, fleet, emit
         self._pools, self._book = pools, book
         self._work = RunWork(ops=ops, pools=pools, book=book, history=history, emit=emit, storage=self._storage,
                              down=self.engine_down)  # fmt: skip
-        self._boot, self._alive, self._drop_logs = boot, alive, drop_logs
+        self._boot, self._alive, self._drop_logs, self._relist = boot, alive, drop_logs, relist
         self._clock = ClockWatch(last_alive)
         self._wakes = Wakes()
         self._jobs: dict[str, StandingJob] = {}
@@ -254,11 +254,13 @@ class RunLoop:
         for result in self._pools.drain():
             self._work.settle(result, now)
         while not self._pokes.empty():
-            self._book.poke(self._pokes.get(), now)
+            if not self._book.poke(self._pokes.get(), now):
+                self._relist()  # ours by its label and not open: adopted or swept by way of a listing
 
     def engine_down(self) -> None:
-        """The engine did not answer just now: ask it nothing for a moment."""
+        """The engine did not answer just now: ask it nothing for a moment. The other loop finds out how it is."""
         self._engine_up_at = self._emit.now() + ENGINE_PAUSE
+        self._relist()
 
     def _act(self, now: datetime) -> datetime | None:
         """The next step of every open run; the earliest time one of them waits for."""
@@ -284,7 +286,7 @@ class RunLoop:
             step = next_step(run, entry.live, self._spec(run), now, self._context(entry, job, config, now))
             if isinstance(step, Wait):
                 if not run.active and run.discarded and not busy:
-                    self._book.drop(run.run_id)
+                    self._book.done(run.run_id, now)
                 return self._until(entry, step.until, now)
             if isinstance(step, Discard | Collect) and entry.look_at is not None and now < entry.look_at:
                 return entry.look_at

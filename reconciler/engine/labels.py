@@ -7,8 +7,8 @@ are unique on an engine, which leaves nothing to copy to.
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ..model.ids import container_name, dotted, standing_name
 from .base import EngineContext
@@ -35,9 +35,11 @@ class Kind(StrEnum):
     VOLUME = "volume"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What one object of ours is. For a network or volume, `digest` holds its name and `job` is empty."""
+class Mark(NamedTuple):
+    """What one object of ours is. For a network or volume, `digest` holds its name and `job` is empty.
+
+    A tuple, since a listing makes one for every container.
+    """
 
     kind: Kind
     owner: str
@@ -78,12 +80,13 @@ def read(context: EngineContext, labels: Mapping[str, str] | None) -> Mark | Non
     """The mark behind `labels` if this instance signed it, else None."""
     if not labels or labels.get(INSTANCE_ID) != context.instance_id:
         return None
-    kind, owner, job, run, digest = (labels.get(key, "") for key in (KIND, OWNER, JOB, RUN, DIGEST))
+    get = labels.get
+    kind, owner, job, run, digest = get(KIND, ""), get(OWNER, ""), get(JOB, ""), get(RUN, ""), get(DIGEST, "")
     expected = _sign(context, kind, owner, job, run, digest)
     # Compared as bytes: compare_digest raises on text that is not ASCII.
-    if not hmac.compare_digest(expected.encode(), labels.get(MAC, "").encode("utf-8", "surrogatepass")):
+    if not hmac.compare_digest(expected.encode(), get(MAC, "").encode("utf-8", "surrogatepass")):
         return None
-    return Mark(Kind(kind), owner, job, run, digest, labels.get(REVISION, ""))
+    return Mark(Kind(kind), owner, job, run, digest, get(REVISION, ""))
 
 
 def names(context: EngineContext, mark: Mark) -> tuple[str, ...]:
@@ -114,5 +117,5 @@ def volume_name(instance: str, owner: str, volume: str) -> str:
 
 def _sign(context: EngineContext, *parts: str) -> str:
     """HMAC-SHA256 over length-prefixed parts, so that no two identities share a text."""
-    message = "".join(f"{len(part)}:{part}" for part in (context.instance_id, *parts))
+    message = "".join([f"{len(part)}:{part}" for part in (context.instance_id, *parts)])
     return hmac.digest(context.key, message.encode("utf-8", "surrogatepass"), "sha256").hex()

@@ -6,44 +6,85 @@ from enum import StrEnum
 
 
 class EventName(StrEnum):
-    """noun.verb-in-the-past. The reference page is generated from here; `docs` is the sentence shown."""
+    """noun.verb-in-the-past, and a sentence on it: `docs/reference/events.md` is made from here."""
 
-    SERVICE_STARTED = "service.started"
-    SERVICE_STOPPED = "service.stopped"
-    SERVICE_RELOADED = "service.reloaded"
-    SYNC_FINISHED = "sync.finished"
-    SYNC_FAILED = "sync.failed"
-    SYNC_RECOVERED = "sync.recovered"
-    PLAN_REFUSED = "plan.refused"
-    PLAN_APPROVED = "plan.approved"
-    REVISION_ACCEPTED = "revision.accepted"
-    JOB_INSTALLED = "job.installed"
-    JOB_REPLACED = "job.replaced"
-    JOB_HEALED = "job.healed"
-    JOB_MOVED = "job.moved"
-    JOB_RETIRED = "job.retired"
-    JOB_HELD = "job.held"
-    JOB_FORBIDDEN = "job.forbidden"
-    JOB_PERMITTED = "job.permitted"
-    JOB_FAILED = "job.apply-failed"
-    JOB_STALLED = "job.stalled"
-    JOB_PAUSED = "job.paused"
-    JOB_RESUMED = "job.resumed"
-    RUN_CLAIMED = "run.claimed"
-    RUN_DELAYED = "run.delayed"
-    RUN_STARTED = "run.started"
-    RUN_ADOPTED = "run.adopted"
-    RUN_STOPPED = "run.stop-requested"
-    RUN_FINISHED = "run.finished"
-    RUN_RETRIED = "run.retried"
-    RUN_DISCARDED = "run.discarded"
-    SLOT_MISSED = "slot.missed"
-    SLOT_SKIPPED = "slot.skipped"
-    ENGINE_LOST = "engine.lost"
-    ENGINE_RECOVERED = "engine.recovered"
-    CLOCK_STEPPED = "clock.stepped"
-    STORAGE_DEGRADED = "storage.degraded"
-    STORAGE_RECOVERED = "storage.recovered"
+    docs: str
+
+    def __new__(cls, value: str, docs: str = "") -> "EventName":
+        member = str.__new__(cls, value)
+        member._value_, member.docs = value, docs
+        return member
+
+    SERVICE_STARTED = (
+        "service.started",
+        "The state is open and the loops start. Fields: version, engine, pid, instance, source, ref.",
+    )
+    SERVICE_STOPPED = "service.stopped", "The service ends in order. Runs go on."
+    SERVICE_RELOADED = "service.reloaded", "SIGHUP: the service file was read anew and is in force."
+    SYNC_FINISHED = (
+        "sync.finished",
+        "A pass changed something, or tried to: applied, failed, unchanged, took (seconds).",
+    )
+    SYNC_FAILED = (
+        "sync.failed",
+        "The repository cannot be read. Nothing is retired, jobs keep firing; said once, until it recovers.",
+    )
+    SYNC_RECOVERED = "sync.recovered", "The repository can be read again."
+    PLAN_REFUSED = (
+        "plan.refused",
+        "A plan may not be applied; `hint` holds the command that approves exactly this one.",
+    )
+    PLAN_APPROVED = "plan.approved", "A person approved one plan by its digest."
+    REVISION_ACCEPTED = "revision.accepted", "A person accepted a rewritten history by its commit id."
+    JOB_INSTALLED = "job.installed", "A new job is live."
+    JOB_REPLACED = "job.replaced", "A live job has a new definition; runs under way keep the old one."
+    JOB_HEALED = (
+        "job.healed",
+        "What stood for a job was gone or altered, and was made again. Its definition is the same.",
+    )
+    JOB_MOVED = "job.moved", "A job has a new name (`moved_from`); history, cursor and runs went along."
+    JOB_RETIRED = "job.retired", "A job is gone from the repository and from the engine. Its history stays."
+    JOB_HELD = "job.held", "A file is broken: its job stays as it was last good. Said once per problem."
+    JOB_FORBIDDEN = "job.forbidden", "Today's policy no longer allows a live job: it stops firing."
+    JOB_PERMITTED = "job.permitted", "A forbidden job is allowed again. Nothing from before is owed."
+    JOB_FAILED = (
+        "job.apply-failed",
+        "One action of a plan failed; the others went ahead. It is tried again with back-off.",
+    )
+    JOB_STALLED = (
+        "job.stalled",
+        "A job was applied again and again without coming to rest; it is left alone for a while.",
+    )
+    JOB_PAUSED = "job.paused", "A person paused a job (`*`: all of them)."
+    JOB_RESUMED = "job.resumed", "A person ended a pause."
+    RUN_DELAYED = (
+        "run.delayed",
+        "A run could not be prepared or started; it is tried again until its deadline. Said once per reason.",
+    )
+    RUN_STARTED = "run.started", "The command runs. `late`: seconds from the slot."
+    RUN_ADOPTED = (
+        "run.adopted",
+        "A run that this process did not start, or not knowingly, was found and is looked after.",
+    )
+    RUN_STOPPED = "run.stop-requested", "TERM was asked for: by a person, the timeout, Replace or `on_retire: stop`."
+    RUN_FINISHED = (
+        "run.finished",
+        "An attempt ended. Fields: verdict, exit_code, reason, took, trigger, attempt. Error level if it ended badly.",
+    )
+    RUN_RETRIED = "run.retried", "A further attempt will be made, at the instant `at`."
+    SLOT_MISSED = (
+        "slot.missed",
+        "Slots for which nothing ran, and why. Fields: slot (the last of them), count, disposition, reason.",
+    )
+    SLOT_SKIPPED = (
+        "slot.skipped",
+        "Slots that were left out because a run was still active (`concurrency_policy: Forbid`).",
+    )
+    ENGINE_LOST = "engine.lost", "The engine does not answer. Said once, until it does."
+    ENGINE_RECOVERED = "engine.recovered", "The engine answers again."
+    CLOCK_STEPPED = "clock.stepped", "The wall clock jumped against the boot clock, by `seconds`."
+    STORAGE_DEGRADED = "storage.degraded", "The ledger cannot be written: no new run is started until it can."
+    STORAGE_RECOVERED = "storage.recovered", "The ledger can be written again."
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class ServiceConfig:
     instance: str = "local"
     source: SourceConfig = SourceConfig()
     git: GitConfig = GitConfig()
-    engine: str = "docker"  # docker | process | memory | auto
+    engine: str = ""  # docker | process | memory | auto; "" = not said: the recorded one, docker at first
     docker_host: str = ""  # "" = DOCKER_HOST, else the local socket
     process_user: str = "nobody"  # who jobs run as on `process` when the service is root
     timezone: str = "UTC"

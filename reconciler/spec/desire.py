@@ -16,12 +16,13 @@ from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from .admission import owner_of
 from .build import Pass
+from .canonical import digest_of
 from .document import guarded
 from .layers import NO_DEFAULTS, Base, Layer, merge_defaults
-from .onefile import Draft, draft_job, finish_job, read_layer
+from .onefile import Draft, Finished, draft_job, finish_job, read_layer
 from .tree import Folder, JobFile, TreeSorter, owner_or_default
 
-BATCH = 512  # blobs held in memory at a time
+BATCH = 256  # files that are read and parsed at a time
 
 Read = Callable[[Sequence[str]], Mapping[str, bytes]]
 
@@ -58,7 +59,7 @@ def desire(snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache) 
 
 @contextmanager
 def _no_cycle_search() -> Iterator[None]:
-    """Trees of nodes have no cycles, but looking for some would cost a fifth of the time. One batch at a time."""
+    """For the length of one batch: what parsing makes has no cycles, and looking for some costs a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -133,20 +134,18 @@ class _Work:
         return ((entry, found[entry.blob]) for entry in entries)
 
     def _parse(self, files: Sequence[JobFile]) -> None:
-        """Two rounds, since only the job files say which other files they take in. What takes in none is finished at
-        once: a tree of nodes that lives on is what the garbage collector would walk again and again."""
-        waiting: list[tuple[JobFile, Draft]] = []
+        """Two rounds of reading, since only the job files say which other files they take in.
+
+        Each step goes over all files before the next begins: what it needs stays in the processor's caches.
+        """
         contents = self._contents([file.entry for file in files])
-        for file, (_, data) in zip(files, contents, strict=True):
-            draft = self._draft(file, data)
-            if draft.sources:
-                waiting.append((file, draft))
-            else:
-                self.done[file.entry.full_path] = self._finish(file, draft, {})
-        wanted = dict.fromkeys(source.blob for _, draft in waiting for source in draft.sources if source.blob)
+        drafts = [self._draft(file, data) for file, (_, data) in zip(files, contents, strict=True)]
+        wanted = dict.fromkeys(source.blob for draft in drafts for source in draft.sources if source.blob)
         texts = self.read(list(wanted)) if wanted else {}
-        for file, draft in waiting:
-            self.done[file.entry.full_path] = self._finish(file, draft, texts)
+        finished = [self._finish(draft, texts) for draft in drafts]
+        digests = [None if one.spec is None else digest_of(one.spec) for one in finished]
+        for file, draft, one, digest in zip(files, drafts, finished, digests, strict=True):
+            self.done[file.entry.full_path] = self._parsed(file, draft, one, digest)
 
     def _draft(self, file: JobFile, data: bytes) -> Draft:
         base, broken = self._above(file.folder)
@@ -169,14 +168,18 @@ class _Work:
             known = self._bases[folder.chain] = (merge_defaults(layers) if layers else NO_DEFAULTS, broken)
         return known
 
-    def _finish(self, file: JobFile, draft: Draft, texts: Mapping[str, bytes]) -> Parsed:
+    def _finish(self, draft: Draft, texts: Mapping[str, bytes]) -> Finished:
         finished = guarded(draft.path, lambda: finish_job(draft, texts, self.shared))
-        job, problems = finished if len(finished) == 2 and isinstance(finished[1], tuple) else (None, finished)
-        held = None
-        if job is None:
+        return finished if isinstance(finished, Finished) else Finished(None, {}, finished)
+
+    def _parsed(self, file: JobFile, draft: Draft, finished: Finished, digest: str | None) -> Parsed:
+        uses = tuple((source.full_path, source.blob) for source in draft.sources)
+        problems, job, held = finished.problems, None, None
+        if finished.spec is not None and digest is not None:
+            job = DesiredJob(finished.spec, digest, draft.path, finished.lines)
+        else:
             owner = owner_or_default(self.shared.config, draft.name)
             held = HeldJob(draft.name, draft.path, owner, tuple(p for p in problems if p.is_error))
-        uses = tuple((source.full_path, source.blob) for source in draft.sources)
         return Parsed(file.entry.blob, file.folder.context, job, held, None, problems, uses)
 
     # -- the state --------------------------------------------------------------------------------------------

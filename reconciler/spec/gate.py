@@ -23,7 +23,7 @@ from yaml.events import (
     StreamStartEvent,
 )
 
-from .rules import ListRule, MapRule, Rule
+from .rules import NULLS, ListRule, MapRule, Rule, any_text
 from .yamlread import MAX_BYTES, MAX_KEY, MAX_SCALAR, PLAIN_ASCII, forbidden
 
 Lines = dict[str, int]  # from 1
@@ -105,7 +105,14 @@ class _Gate:
             if of.text is not None and type(event) is ScalarEvent:
                 if careful:
                     self._check(event)
-                values[key] = of.text(event, faults)
+                fits = of.fits
+                if fits is None:
+                    values[key] = of.text(event, faults)
+                    continue
+                value = event.value
+                if (value in NULLS and not event.style) or (fits is not any_text and not fits(value)):
+                    raise _Unusual
+                values[key] = value
             else:
                 inner: Lines | None = None
                 if below is not None and type(event) is MappingStartEvent:

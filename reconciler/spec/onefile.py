@@ -1,13 +1,12 @@
-"""In: the bytes of one file and the defaults above it. Out: a desired job, or every reason why there is none."""
+"""In: the bytes of one file and the defaults above it. Out: a spec, or every reason why there is none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from posixpath import normpath
 
-from ..model.job import DesiredJob
+from ..model.job import JobSpec, Location
 from ..model.problem import SpecProblem
 from .build import Pass, build_spec
-from .canonical import digest_of
 from .document import Document, read_document
 from .layers import Base, Layer, Merged, make_layer, merge
 
@@ -30,6 +29,15 @@ class Draft:
     path: str
     merged: Merged | None
     sources: tuple[Source, ...]
+    problems: tuple[SpecProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a draft came to: the spec and the place of each of its fields, or None and at least one error."""
+
+    spec: JobSpec | None
+    lines: Mapping[str, Location]
     problems: tuple[SpecProblem, ...]
 
 
@@ -79,14 +87,12 @@ def _sources(merged: Merged, blobs: Mapping[str, str], problems: list[SpecProble
     return found
 
 
-def finish_job(
-    draft: Draft, contents: Mapping[str, bytes], shared: Pass
-) -> tuple[DesiredJob | None, tuple[SpecProblem, ...]]:
+def finish_job(draft: Draft, contents: Mapping[str, bytes], shared: Pass) -> Finished:
     """`contents` has, by blob, the bytes of every source that exists."""
     problems = list(draft.problems)
     merged = draft.merged
     if merged is None:
-        return None, tuple(problems)
+        return Finished(None, {}, draft.problems)
     texts = {}
     for source in draft.sources:
         if source.blob:
@@ -98,6 +104,6 @@ def finish_job(
                 problems.append(merged.problem(tokens, "from-not-text", f"{source.full_path} is not UTF-8 text", hint))
     spec, found = build_spec(draft.name, draft.owner, merged, texts, shared)
     problems += found
-    if spec is None or any(problem.is_error for problem in problems):
-        return None, tuple(problems)
-    return DesiredJob(spec, digest_of(spec), draft.path, merged.lines()), tuple(problems)
+    if any(problem.is_error for problem in problems):
+        return Finished(None, {}, tuple(problems))
+    return Finished(spec, merged.lines(), tuple(problems))

@@ -13,6 +13,7 @@ from .nodes import Mapping, Node, Scalar, Sequence
 
 Faults = list[Node]  # where the walk met something invalid
 TextRule = Callable[[Scalar, Faults], object]
+TextCheck = Callable[[str], object]
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -86,12 +87,17 @@ class ListRule:
 
 
 class Rule:
-    """At most one way to read each kind of node; None = that kind does not belong here."""
+    """At most one way to read each kind of node; None = that kind does not belong here.
 
-    __slots__ = ("list", "map", "text")
+    `fits`: where any scalar but nothing at all is text, the check of that text; `text` does the same and more.
+    """
 
-    def __init__(self, text: TextRule | None, map_: MapRule | None, list_: ListRule | None) -> None:
-        self.text, self.map, self.list = text, map_, list_
+    __slots__ = ("fits", "list", "map", "text")
+
+    def __init__(
+        self, text: TextRule | None, map_: MapRule | None, list_: ListRule | None, fits: TextCheck | None = None
+    ) -> None:
+        self.text, self.map, self.list, self.fits = text, map_, list_, fits
 
     def read(self, node: Node, faults: Faults) -> object:
         """The typed value. Where the kind is wrong, a value of that wrong kind, and a fault."""
@@ -131,7 +137,8 @@ def compile_rule(schema: dict[str, Any], root: dict[str, Any]) -> Rule:
     if types == {"array"}:
         return Rule(None, None, ListRule(schema, root))
     if "string" in types:
-        return Rule(_text_rule(schema), None, None)
+        fits = _text_check(schema)
+        return Rule(_text_rule(fits), None, None, fits)
     (only,) = types
     return Rule({"boolean": _boolean_rule, "integer": _integer_rule, "number": _number_rule}[only](schema), None, None)
 
@@ -143,36 +150,34 @@ def _merged(options: list[Rule]) -> Rule:
     lists = [option.list for option in options if option.list is not None]
     if max(len(texts), len(maps), len(lists)) > 1:
         raise ValueError("anyOf holds two options for one kind of value")
-    return Rule(texts[0] if texts else None, maps[0] if maps else None, lists[0] if lists else None)
+    fits = next((option.fits for option in options if option.fits is not None), None)
+    return Rule(texts[0] if texts else None, maps[0] if maps else None, lists[0] if lists else None, fits)
 
 
-def _text_check(schema: dict[str, Any]) -> Callable[[str], bool]:
-    """`enum`, `pattern` and lengths of a text."""
-    fits = re.compile(schema["pattern"]).search if "pattern" in schema else None
+def any_text(text: str) -> bool:  # noqa: ARG001
+    """The check of a text without bounds; known by identity, so that it need not be called."""
+    return True
+
+
+def _text_check(schema: dict[str, Any]) -> TextCheck:
+    """`enum`, `pattern` and lengths of a text, with as few calls as they need."""
+    keywords = schema.keys() & {"enum", "pattern", "minLength", "maxLength"}
+    fits = re.compile(schema["pattern"]).search if "pattern" in schema else any_text
+    if keywords <= {"pattern"}:
+        return fits
+    if keywords == {"enum"}:
+        return frozenset(schema["enum"]).__contains__
     allowed = frozenset(schema["enum"]) if "enum" in schema else None
     low, high = schema.get("minLength", 0), schema.get("maxLength", 1 << 30)
 
-    if allowed is not None and schema.keys().isdisjoint({"pattern", "minLength", "maxLength"}):
-        return allowed.__contains__
-
     def check(text: str) -> bool:
-        return (
-            low <= len(text) <= high
-            and (fits is None or fits(text) is not None)
-            and (allowed is None or text in allowed)
-        )
+        return low <= len(text) <= high and fits(text) is not None and (allowed is None or text in allowed)
 
     return check
 
 
-def _text_rule(schema: dict[str, Any]) -> TextRule:
+def _text_rule(fits: TextCheck) -> TextRule:
     """Text as typed, quoted or not; only a plain `null`, `~` or nothing at all is no text."""
-    keywords = schema.keys() & {"enum", "pattern", "minLength", "maxLength"}
-    if not keywords:
-        return _any_text
-    fits: Callable[[str], object] = _text_check(schema)
-    if keywords == {"pattern"}:
-        fits = re.compile(schema["pattern"]).search
 
     def read(node: Scalar, faults: Faults) -> object:
         text: str = node.value
@@ -184,13 +189,6 @@ def _text_rule(schema: dict[str, Any]) -> TextRule:
         return text
 
     return read
-
-
-def _any_text(node: Scalar, faults: Faults) -> object:
-    if not node.style and node.value in NULLS:
-        faults.append(node)
-        return None
-    return node.value
 
 
 def _boolean_rule(schema: dict[str, Any]) -> TextRule:  # noqa: ARG001  has no bounds

@@ -171,7 +171,7 @@ def test_D1_moved_from_carries_runs_slots_events_pause_and_cursor_along(ledger: 
     history.put_standing(a_job())
     history.standing()
     history.claim(a_run(), cursor=T0 + MINUTE, slots=[a_slot(T0 + MINUTE)])
-    history.add_events([Event(EventName.RUN_CLAIMED, T0, "etl", a_run().run_id)])
+    history.add_events([Event(EventName.RUN_DELAYED, T0, "etl", a_run().run_id)])
     history.put_pause(Pause("etl", T0, None, "why", "cleo"))
     history.move_standing("etl", a_job("data/etl", cursor=T0))
     for restarted in (False, True):
@@ -430,10 +430,10 @@ def test_events_are_listed_newest_first_by_job_and_by_run(ledger: Ledger) -> Non
     history = ledger.history
     started = Event(EventName.RUN_STARTED, T0, "etl", "etl.x.1", {"late": 0.012, "ok": True, "why": None})
     history.add_events(
-        [Event(EventName.SERVICE_STARTED, T0), Event(EventName.RUN_CLAIMED, T0, "etl", "etl.x.1"), started]
+        [Event(EventName.SERVICE_STARTED, T0), Event(EventName.RUN_DELAYED, T0, "etl", "etl.x.1"), started]
     )
     history.add_events([])
-    assert [event.name for event in history.events(job="etl")] == [EventName.RUN_STARTED, EventName.RUN_CLAIMED]
+    assert [event.name for event in history.events(job="etl")] == [EventName.RUN_STARTED, EventName.RUN_DELAYED]
     assert ledger.restart().events(run="etl.x.1", limit=1) == [started]
     assert len(ledger.history.events()) == 3
 

@@ -1,4 +1,4 @@
-"""A real service for tests: a source in; a `python -m reconciler serve` child, its log, its ledger and its commands out."""
+"""A real service for tests: a source in; a `reconciler serve` child, its log, its ledger and its commands out."""
 
 import contextlib
 import json
@@ -59,8 +59,10 @@ class ServiceChild:
         """Write the service file anew."""
         lines = [
             f"instance: {self.instance}", f"engine: {self.engine}", f"state_dir: {self.state_dir}",
-            f"runtime_dir: {self.folder / 'run'}", f"docker_host: '{self.docker_host}'",
+            f"runtime_dir: {self.folder / 'run'}",
         ]  # fmt: skip
+        if self.docker_host:
+            lines.append(f"docker_host: {self.docker_host}")
         if "source:" not in config:
             lines.append(f"source: {{url: '{self.source}', ref: main}}")
         self.file.write_text("\n".join((*lines, config, "")))

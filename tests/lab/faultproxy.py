@@ -50,6 +50,7 @@ class FaultProxy:
     rules: list[Rule] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)  # "METHOD /path" in order of arrival
     at: list[float] = field(default_factory=list)  # time.monotonic() of each
+    carried_out: int = 0  # late requests that the Engine has answered
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _gate: threading.Event = field(default_factory=threading.Event)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -68,8 +69,12 @@ class FaultProxy:
             self.rules.clear()
 
     def let_go(self) -> None:
-        """Let `late` requests reach the Engine now."""
+        """Let `late` requests reach the Engine now, and those that come."""
         self._gate.set()
+
+    def hold(self) -> None:
+        """Keep `late` requests again."""
+        self._gate.clear()
 
     def count(self, match: str) -> int:
         """How many requests matched so far."""
@@ -145,6 +150,7 @@ class FaultProxy:
             engine.sendall(request)
             if rule.action in ("drop_after", "hang_after", "late"):
                 engine.recv(65536)
+                self.carried_out += rule.action == "late"
                 if rule.action == "hang_after":
                     self._closing.wait(PATIENCE)
                 return

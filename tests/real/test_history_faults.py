@@ -226,7 +226,7 @@ def a_ledger(state: Path, runs: int = 60) -> bytes:
     for number in range(runs):
         history.claim(a_run(T0 + number * MINUTE), cursor=T0 + number * MINUTE)
         history.update_run(a_run(T0 + number * MINUTE, reason="r"), a_slot(T0 + number * MINUTE))
-        history.add_events([Event(EventName.RUN_CLAIMED, T0, "etl")])
+        history.add_events([Event(EventName.RUN_DELAYED, T0, "etl")])
     history.close()
     return database(state).read_bytes()
 
