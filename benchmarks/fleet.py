@@ -81,10 +81,10 @@ def snapshot_of(files: dict[str, bytes]) -> tuple[Snapshot, dict[str, bytes]]:
 class Repository:
     """A packed repository of `count` job files; `change` commits new versions of some."""
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, path: Path, count: int, files: dict[str, bytes] | None = None) -> None:
         self.repo, self.path, self.count = GitRepo(path), path, count
         self.repo.git("config", "gc.auto", "0")
-        self.repo.commit({f"{ROOT}/{name}": data for name, data in texts(count).items()}, "the fleet")
+        self.repo.commit({f"{ROOT}/{name}": data for name, data in (files or texts(count)).items()}, "the fleet")
         git(path, "gc", "-q")
         self.version = 0
 

@@ -126,7 +126,7 @@ def run(case: Case, budget: Budget) -> list[Verdict]:
             side()
     order = list(range(len(sides)))
     source = random.Random(2)
-    least = 2 if budget.quick else case.least
+    least = min(2, case.least) if budget.quick and case.least != case.most else case.least
     while len(samples[0]) < case.most:
         began = time.monotonic()
         source.shuffle(order)
@@ -134,7 +134,8 @@ def run(case: Case, budget: Budget) -> list[Verdict]:
             samples[place].append(sides[place]())
         took = time.monotonic() - began
         enough = len(samples[0]) >= least and (budget.quick or _narrow(case, samples))
-        if enough or (budget.left < took and len(samples[0]) >= 2):
+        out_of_time = budget.left < took and len(samples[0]) >= min(2, least)
+        if enough or (out_of_time and case.least != case.most):
             break
     return _verdicts(case, samples)
 

@@ -13,6 +13,7 @@ TITLE = "no-op pass"
 
 
 def cases(budget: Budget, folder: Path) -> Iterator[Case]:
+    """The peer that inspects each container takes seconds, so it stands in a case of its own."""
     with lab() as engine:
         for count in (8,) if budget.quick else (50, 1000):
             world = World(engine, folder / f"noop-{count}", f"bench10-{count}", desired_of(count))
@@ -28,9 +29,10 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
                 assert len(client.containers.list(all=True, filters=wanted)) == count
                 client.close()
 
-            others = [Other("one bare listing", timed(lambda w=world: engine.bare[0].listing(w.instance)), 1.5)]
-            if count <= 1000:
-                others.append(Other("docker-py containers.list()", timed(docker_py), 0.1))
-            yield Case(10, f"{count:,} unchanged jobs", timed(ours), tuple(others), least=7, most=60)
+            listing = Other("one bare listing", timed(lambda w=world: engine.bare[0].listing(w.instance)), 1.5, 0.15)
+            peer = Other("docker-py containers.list()", timed(docker_py), 0.1)
+            what = f"{count:,} unchanged jobs"
+            yield Case(10, what, timed(ours), (listing,), least=20, most=1500)
+            yield Case(10, what, timed(ours), (peer,), most=20)
             world.fresh()
             world.close()

@@ -1,6 +1,6 @@
-"""Print a JSON Schema, for editors: the first line of a job file can name it.
+"""Print a JSON Schema, for editors.
 
-# yaml-language-server: $schema=./job.schema.json
+With it in a file, the first line of a job file can say `# yaml-language-server: $schema=../job.schema.json`.
 """
 
 import argparse

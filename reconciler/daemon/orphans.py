@@ -37,8 +37,8 @@ def take_up(
             continue
         record = history.run(run_id)
         if record is not None:
-            entry = book.add(record, adopted=True)  # ended and discarded before; shown again, or still
-            work.look(entry)
+            # Ended and discarded before. Shown again, perhaps another object: a create may outlive its client.
+            work.look(book.add(replace(record, ref=live.ref), adopted=True))
         elif live.phase is LivePhase.CREATED:
             work.sweep(book.add(_record(live, jobs.get(live.job), now)))
         else:

@@ -206,6 +206,7 @@ class SyncLoop:
         plan = make_plan(desired, live, standing, config, context)
         self._made_from = inputs
         self._fleet.change(lambda view: replace(view, plan=plan, desired=desired, live=live, synced_at=now))
+        self._kick_runs()  # a listing may show runs that nobody knows
         self._tell(plan, desired, now)
         return plan
 

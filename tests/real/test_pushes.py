@@ -219,10 +219,10 @@ def test_nine_pushes_and_what_docker_then_holds(site: Site) -> None:
     assert_in_step(site, revisions)
     fires_on(service, "pulse")
 
-    assert_fired_throughout(service, "pulse", site.ledger()["pulse"].applied_at)
+    given_up = 2  # seconds: the retired one may have given up a slot that comes only now
+    assert_fired_throughout(service, "pulse", site.ledger()["pulse"].applied_at + timedelta(seconds=given_up))
     assert_no_slot_started_twice(service.runs("pulse"))
     for run in [run for run in service.runs("pulse") if run.phase == "succeeded"]:
         assert run.run_id in service.log_of(run)
     assert max(site.took) < SEEN_WITHIN, site.took
-    print("took", site.took)
     assert service.stop() == 0
