@@ -199,9 +199,11 @@ class Whole:
         while not stop.is_set():
             source = self.fetcher.source
             if source is not None:
+                self.kick_sync()  # for what was pushed since the last look and before this watch
                 with contextlib.suppress(ReconcilerError):
                     source.watch(_Until(stop, lambda: self.fetcher.source, source), self.kick_sync)
-            stop.wait(1.0)
+            if self.fetcher.source in (None, source):
+                stop.wait(1.0)
 
     # -- status and reload ------------------------------------------------------------------------------------
     def reload(self) -> None:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
 }
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPT = 1, 2, 130
+_USAGE = {"check": 3, "plan": EXIT_ERROR, "validate": EXIT_ERROR}  # to their readers 2 means CRITICAL, or "changes"
 
 
 class Parser(argparse.ArgumentParser):
@@ -131,7 +132,7 @@ def _guarded(args: list[str]) -> int:
         _say(str(error), error.code, error.hint)
         if not isinstance(error, UsageError):
             return EXIT_ERROR
-        return 3 if args[:1] == ["check"] else EXIT_USAGE  # to a monitoring system 2 would mean CRITICAL
+        return _USAGE.get(args[0] if args else "", EXIT_USAGE)
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         _say(f"cannot do this: {what}{error.strerror or error}", "io-error", "")

@@ -1,6 +1,5 @@
 """The first loop: fetch -> spec -> observe -> plan -> apply, one pass per `step`."""
 
-import json
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,16 +12,16 @@ from ..apply.execute import apply_plan
 from ..apply.outcome import Applied, Result
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
-from ..model.desired import DesiredState, HeldJob
+from ..model.desired import DesiredState
 from ..model.errors import EngineUnavailable, ReconcilerError, StateError, Transient
 from ..model.event import Event, EventName
 from ..model.job import JobSpec
 from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
-from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
+from . import holds
 from .backoff import Backoff, Convergence
 from .drift import DriftRound
 from .events import EventStream
@@ -31,7 +30,7 @@ from .fleet import Fleet
 from .refresh import EVERY, Refresher
 
 APPLIED = "applied_revision"
-HELD = "held"  # meta: the jobs whose files are broken, for those who only read the ledger
+HELD = "held"  # meta: the jobs that wait for a person, for those who only read the ledger
 RELIST = 300.0  # seconds between two listings when nothing happens
 TIDY_EVERY = timedelta(hours=1)
 RESULTS = 20_000  # of applied actions, kept for whoever asked for a pass
@@ -219,12 +218,13 @@ class SyncLoop:
 
     def _tell(self, plan: Plan, desired: DesiredState, now: datetime) -> None:
         """Events of what a person should see, once per change of state."""
-        held = {h.name: h.problems[0].message if h.problems else "" for h in desired.held.values()}
+        waiting = holds.holds(plan, desired)
+        held = {name: holds.why(job) for name, job in waiting.items()}
         for name, why in held.items():
             if self._held.get(name) != why:
-                self._emit.emit(EventName.JOB_HELD, job=name, why=why, path=desired.held[name].path)
+                self._emit.emit(EventName.JOB_HELD, job=name, why=why, path=waiting[name].path)
         if held != self._held or HELD not in self._written:
-            self._history.set_meta(HELD, json.dumps({h.name: _held_row(h) for h in desired.held.values()}))
+            self._history.set_meta(HELD, holds.to_json(waiting))
             self._written.add(HELD)
         self._held = held
         if not plan.refused:
@@ -315,12 +315,3 @@ def _same(inputs: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
         and all(a is b for a, b in zip(inputs[:4], before, strict=False))
         and (inputs[4:] == before[4:])
     )
-
-
-def _held_row(job: HeldJob) -> dict[str, str | int]:
-    """What `reconciler jobs` shows of a broken file: its first problem."""
-    first = next((p for p in job.problems if p.is_error), SpecProblem(job.path, 1, 1, "", ""))
-    return {
-        "path": job.path, "owner": job.owner, "line": first.line, "column": first.column, "code": first.code,
-        "message": first.message, "hint": first.hint,
-    }  # fmt: skip

@@ -44,7 +44,7 @@ class EventName(StrEnum):
     )
     JOB_MOVED = "job.moved", "A job has a new name (`moved_from`); history, cursor and runs went along."
     JOB_RETIRED = "job.retired", "A job is gone from the repository and from the engine. Its history stays."
-    JOB_HELD = "job.held", "A file is broken: its job stays as it was last good. Said once per problem."
+    JOB_HELD = "job.held", "A job stays as it is: its file is broken, or its change is held. Said once per reason."
     JOB_FORBIDDEN = "job.forbidden", "Today's policy no longer allows a live job: it stops firing."
     JOB_PERMITTED = "job.permitted", "A forbidden job is allowed again. Nothing from before is owed."
     JOB_FAILED = (

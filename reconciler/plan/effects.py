@@ -107,10 +107,10 @@ class Effects:
         return (f"{words.short_id(row.image_id)} until the new one is there",) if known else ()
 
     def installs(self, job: DesiredJob, *, argv: bool) -> tuple[str, ...]:
-        """Notes of an action that installs: the final argv of a script, the engine's warnings."""
+        """Notes of an action that installs: the final argv, the engine's warnings."""
         notes: list[str] = []
-        if argv and job.spec.script is not None:
-            final = final_argv(job.spec) or ()
+        final = final_argv(job.spec) if argv else None
+        if final:
             shown = words.shorten(words.printable(" ".join(_quoted(word) for word in final)), ARGV_WIDTH)
             notes.append(f"runs  {shown}")
         if self.ctx.preview is not None:
@@ -118,8 +118,13 @@ class Effects:
         return tuple(notes)
 
     def inherited(self, job: DesiredJob) -> tuple[str, ...]:
-        """`inherits timezone (_defaults.yaml:2)`: file and line of every field that the job file does not have."""
-        found = sorted((name, at) for name, at in job.lines.items() if at.inherited and "." not in name)
+        """`inherits timezone (_defaults.yaml:2)`: file and line of every field that the job file does not have, and of
+        every key of a mapping that it has in part."""
+        whole = {name for name, at in job.lines.items() if at.inherited and "." not in name}
+        found = sorted(
+            (name, at) for name, at in job.lines.items()
+            if at.inherited and (name in whole or name.partition(".")[0] not in whole)
+        )  # fmt: skip
         if not found:
             return ()
         said = [f"{name} ({at.path}:{at.line})" for name, at in found]

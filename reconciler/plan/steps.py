@@ -101,7 +101,7 @@ class Steps:
             why = f"its name is taken by {foreign}, which is not provably ours; it was not touched"
             code, hint = "name-taken", f"remove or rename that, or: reconciler takeover {self.config.instance}"
         elif stalled is not None:
-            why, code, hint = f"stalled: {stalled}", "stalled", f"edit the job; more: reconciler why {action.name}"
+            why, code, hint = f"stalled: {stalled}", "stalled", "edit the job, or try at once: reconciler apply"
         else:
             return action
         at = place(action.job, "name") if action.job else None

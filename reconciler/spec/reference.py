@@ -31,7 +31,10 @@ _KINDS = {"string": "text", "integer": "whole number", "number": "number", "bool
 def reference_page(name: SchemaName) -> str:
     """The whole page, with a newline at its end."""
     root = schema(name)
-    parts = [f"# {_TITLE[name]}\n", "<!-- Made from the schema by reconciler/spec/reference.py; not edited by hand. -->\n"]
+    parts = [
+        f"# {_TITLE[name]}\n",
+        "<!-- Made from the schema by reconciler/spec/reference.py; not edited by hand. -->\n",
+    ]
     parts.append(_INTRO[name])
     parts.append(_code(root["examples"][0]))
     for field, about in root["properties"].items():

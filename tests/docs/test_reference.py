@@ -37,7 +37,9 @@ def documents(block: str) -> list[str]:
 EXAMPLES = [(name, text) for name in NAMES for block in top_level_examples(name) for text in documents(block)]
 
 
-@pytest.mark.parametrize(("name", "text"), EXAMPLES, ids=[f"{name}: {text.splitlines()[0][:60]}" for name, text in EXAMPLES])
+@pytest.mark.parametrize(
+    ("name", "text"), EXAMPLES, ids=[f"{name}: {text.splitlines()[0][:60]}" for name, text in EXAMPLES]
+)
 def test_every_example_is_accepted(name: SchemaName, text: str) -> None:
     found = read_document(text.encode(), "example.yaml", name)
     assert isinstance(found, Document), found

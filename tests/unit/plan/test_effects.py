@@ -1,5 +1,7 @@
 """Promise: the plan says what a change means: runs a day, next fires, what is really run, and what looks unwise."""
 
+from dataclasses import replace
+
 from reconciler.model.job import Location, Schedule, ScheduleKind
 from reconciler.model.plan import FieldChange
 from tests.kit.fleet import NOW, cron, desired, job, plan_of, row, rows, spec
@@ -55,6 +57,21 @@ def test_the_final_argv_of_a_script_is_shown_when_it_is_new_or_changed():
     live = rows(spec("a", command=None, script="echo $HOME\n"))
     (other,) = plan_of(desired([spec("a", command=None, script="echo $HOME\n", timeout=60.0)]), live).actions
     assert not any(note.startswith("runs  ") for note in other.notes)
+
+
+def test_the_final_argv_of_a_command_and_an_entrypoint_is_shown_as_it_is_split():
+    (created,) = plan_of(desired([spec("a", entrypoint=("sh", "-c"), command=("echo $HOME", "x"))])).actions
+    assert "runs  sh -c 'echo $HOME' x" in created.notes
+    (image,) = plan_of(desired([spec("b", command=None)])).actions
+    assert not any(note.startswith("runs  ") for note in image.notes)
+
+
+def test_D1_a_mapping_that_is_inherited_in_part_names_the_place_of_each_key():
+    own, defaults = Location("a.yaml", 3), Location("_defaults.yaml", 4, inherited=True)
+    lines = {"environment": own, "environment.OWN": own, "environment.BASE": defaults, "labels": defaults,
+             "labels.team": defaults}  # fmt: skip
+    (created,) = plan_of(desired([replace(job("a"), lines=lines)])).actions
+    assert "inherits environment.BASE (_defaults.yaml:4), labels (_defaults.yaml:4)" in created.notes
 
 
 def test_what_the_engine_cannot_honour_is_a_warning_of_the_action():

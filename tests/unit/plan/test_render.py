@@ -50,6 +50,7 @@ db1   9f3c2e1 -> 41d7a90 (main)   Anna Roth, 4 min ago: "ETL every 10 min; drop 
     1 active run goes on with the old spec
 + ml/scan     create   30 2 * * *; 1 run a day; next Thu 02:30 Fri 02:30 Sat 02:30
     looks like data/old: `moved_from: data/old` would carry its history along
+    runs  true
 
 Fires in the next 24 h   99 -> 147 (+48 data/etl, -1 data/old, +1 ml/scan)   at most 4 at once
 

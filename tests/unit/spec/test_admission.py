@@ -88,7 +88,8 @@ ROOT = ServiceConfig(policy=OPEN, state_dir="/data/state", runtime_dir="/data/ru
 @pytest.mark.parametrize(
     "source",
     ["/", "/var/run/docker.sock", "/run/docker.sock", "/run", "/var/run", "/var/lib/docker/volumes", "/var/lib",
-     "/data/state", "/data/state/reconciler.db", "/data", "/data/run", "/opt/d.sock", "/opt", "/proc", "/sys/fs", "/dev"],
+     "/data/state", "/data/state/reconciler.db", "/data", "/data/run", "/opt/d.sock", "/opt", "/proc", "/sys/fs",
+     "/dev"],
 )  # fmt: skip
 def test_S1_no_policy_can_grant_the_engine_the_host_or_the_state(source: str) -> None:
     assert codes(ROOT, mounts=bind(source)) == [("/volumes/0", "bind-not-allowed")]
@@ -193,7 +194,8 @@ def test_S1_an_owner_without_a_policy_has_the_global_one() -> None:
 def test_S1_an_owner_with_a_policy_has_what_it_lists_within_the_global_one() -> None:
     own = Policy(
         images=("registry.example.org/ml/**",), binds=("/srv/ml", "/etc"), networks=("shop", "evil"),
-        capabilities=("KILL", "SETUID"), external_volumes=("v2",), min_interval=10.0, max_resources=Resources(4.0, None, 5000),
+        capabilities=("KILL", "SETUID"), external_volumes=("v2",), min_interval=10.0,
+        max_resources=Resources(4.0, None, 5000),
     )  # fmt: skip
     assert effective_policy(ServiceConfig(policy=TOP, owners=(Owner("a", policy=own),)), "a") == Policy(
         images=("registry.example.org/ml/**",), binds=("/srv/ml",), networks=("shop",), capabilities=("KILL",),

@@ -115,7 +115,8 @@ def test_what_says_something_of_one_job_is_no_default() -> None:
 
 def test_D2_broken_defaults_hold_every_job_below_and_no_other() -> None:
     files: dict[str, str | bytes] = {
-        "ml/_defaults.yaml": "timout: 5m\n", "ml/a.yaml": BASE, "ml/x/b.yaml": BASE + "suspen: true\n", "web/c.yaml": BASE,
+        "ml/_defaults.yaml": "timout: 5m\n", "ml/a.yaml": BASE, "ml/x/b.yaml": BASE + "suspen: true\n",
+        "web/c.yaml": BASE,
     }  # fmt: skip
     state = Repo(files).desire()
     assert set(state.jobs) == {"web/c"}

@@ -1,4 +1,4 @@
-"""Promise: issue point 1. Each field of a job file means what Compose or CronJob users expect, in every form it may take."""
+"""Promise: each field of a job file means what users of Compose and CronJob expect, in every form it may take."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Promise: problems read `path:line:column: message`, and nothing in a file can forge a line, an escape or a command."""
+"""Promise: problems read `path:line:column: message`, and no file can forge a line, an escape or a command."""
 
 import json
 
@@ -38,7 +38,8 @@ def test_json() -> None:
 
 def test_github_annotations() -> None:
     assert render_problems([ONE, TWO], "github", prefix="jobs.d/") == (
-        '::error file=jobs.d/web/a.yaml,line=2,col=1,title=unknown-key::unknown key "parameter"%0Adid you mean "parameters"?\n'
+        '::error file=jobs.d/web/a.yaml,line=2,col=1,title=unknown-key::unknown key "parameter"'
+        '%0Adid you mean "parameters"?\n'
         "::warning file=jobs.d/b.yaml,line=1,col=1,title=not-a-shell::no shell sees this"
     )
 

@@ -17,10 +17,10 @@ from reconciler.model.service import (
     Limits,
     Owner,
     Policy,
-    Registry as RegistryLogin,
     ServiceConfig,
     SourceConfig,
 )
+from reconciler.model.service import Registry as RegistryLogin
 from reconciler.spec.rules import compile_rule
 from reconciler.spec.schemas import schema, schema_text
 

@@ -17,7 +17,8 @@ from reconciler.spec.service import parse_service
 
 WHOLE = b"""
 instance: db1
-source: {url: "ssh://git@git.example.org/ops/jobs.git", ref: main, paths: [jobs.d/common/, jobs.d/db1], poll_interval: 5m}
+source:
+  {url: "ssh://git@git.example.org/ops/jobs.git", ref: main, paths: [jobs.d/common/, jobs.d/db1], poll_interval: 5m}
 git:
   known_hosts: /etc/reconciler/known_hosts
   deploy_keys: [{url: "ssh://git@git.example.org/ops/*", key_file: /etc/reconciler/keys/jobs}]
@@ -31,7 +32,8 @@ state_dir: /srv/state
 runtime_dir: /run/reconciler
 registries: {registry.example.org: {username: reconciler, password_file: /etc/reconciler/registry.pw}}
 sizes: {small: {cpus: 1, memory: 1g}}
-limits: {max_running: 12, queue_timeout: 30m, max_retired_share: 0.5, prepare_timeout: 10m, run_log_bytes: 1m, default_timeout: 1h}
+limits: {max_running: 12, queue_timeout: 30m, max_retired_share: 0.5, prepare_timeout: 10m, run_log_bytes: 1m,
+         default_timeout: 1h}
 policy: {images: ["registry.example.org/**"], binds: [/srv/reports], networks: [shop], capabilities: [CAP_CHOWN, KILL],
          external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}}
 owners:
@@ -122,7 +124,10 @@ def test_all_problems_come_at_once() -> None:
 
 
 def test_a_grant_beyond_the_ceiling_is_pointed_out() -> None:
-    text = b"policy: {networks: [a], binds: [/srv/x]}\nowners: {t: {paths: ['**'], policy: {networks: [a, b], binds: [/srv, /etc]}}}\n"
+    text = (
+        b"policy: {networks: [a], binds: [/srv/x]}\n"
+        b"owners: {t: {paths: ['**'], policy: {networks: [a, b], binds: [/srv, /etc]}}}\n"
+    )
     config, problems = parse_service(text, "x")
     assert config.owners
     assert [(p.severity, p.code, p.pointer) for p in problems] == [

@@ -27,7 +27,7 @@ def test_parse_duration(text: str, seconds: float) -> None:
     "text", ["", "5", "1 h", "h", "-1s", "1h-5m", "1H", "1y", "١h", "9" * 99 + "s", "400000000s", "1s\n"]
 )
 def test_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="a duration|ten years"):
+    with pytest.raises(ValueError, match=r"a duration|ten years"):
         parse_duration(text)
 
 
@@ -69,7 +69,7 @@ def test_parse_size(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "1 m", "-1m", "1mib", "1e3", "9" * 40, "99999999t", "1m\n"])
 def test_no_size(text: str) -> None:
-    with pytest.raises(ValueError, match="a size|larger"):
+    with pytest.raises(ValueError, match=r"a size|larger"):
         parse_size(text)
 
 
@@ -97,11 +97,11 @@ def test_parse_image(text: str, full: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "A", "a/", "/a", "a//b", "a:", "a:.", "a@sha256:0", "a@md5:" + "0" * 64, "-a", "a_.b", "0" * 64, "sha256:1",
-             "a.b:x/c", "http://a/b", "a:" + "x" * 129]
+    "text", ["", "A", "a/", "/a", "a//b", "a:", "a:.", "a@sha256:0", "a@md5:" + "0" * 64, "-a", "a_.b", "0" * 64,
+             "sha256:1", "a.b:x/c", "http://a/b", "a:" + "x" * 129]
 )  # fmt: skip
 def test_no_image(text: str) -> None:
-    with pytest.raises(ValueError, match="has|is an id"):
+    with pytest.raises(ValueError, match=r"has|is an id"):
         parse_image(text)
 
 

@@ -146,7 +146,7 @@ TYPED = {
     "quoted null is text": (b"description: 'null'", "description", "null"),
     "true is a boolean where one belongs": (b"suspend: true", "suspend", True),
     "False is a boolean where one belongs": (b"suspend: False", "suspend", False),
-    "an environment is text": (b"environment: {A: NO, B: 1.0, C: 0x1F}", "environment", {"A": "NO", "B": "1.0", "C": "0x1F"}),
+    "an environment is text": (b"environment: {A: NO, B: 0x1F}", "environment", {"A": "NO", "B": "0x1F"}),
     "arguments are text": (b"command: [sleep, 010, on]", "command", ["sleep", "010", "on"]),
     "a number is a number": (b"resources: {cpus: 1.50}", "resources", {"cpus": 1.5}),
     "a whole number is one": (b"retries: 3", "retries", 3),
@@ -226,6 +226,7 @@ def test_all_problems_of_a_file_come_at_once_in_order() -> None:
     found = read_document(text, "x.yaml", "job")
     assert isinstance(found, tuple)
     assert [p.pointer for p in found] == [
-        "/image", "/resources/cpus", "/resources/memory", "/retries/limit", "/volumes/0", "/volumes/1", "/volumes/1/type",
+        "/image", "/resources/cpus", "/resources/memory", "/retries/limit", "/volumes/0", "/volumes/1",
+        "/volumes/1/type",
     ]  # fmt: skip
     assert [(p.line, p.column) for p in found][:3] == [(1, 8), (2, 19), (2, 30)]

@@ -1,0 +1,41 @@
+"""In: a plan and the desired state. Out: which jobs wait for a person and why, for the journal and for `jobs`."""
+
+import json
+from collections.abc import Mapping
+
+from ..model.desired import DesiredState, HeldJob
+from ..model.plan import Action, ActionKind, Plan
+from ..model.problem import SpecProblem
+
+
+def holds(plan: Plan, desired: DesiredState) -> dict[str, HeldJob]:
+    """The jobs whose files cannot be used, and the live ones whose change or retirement is held: protected ones, those
+    beside a broken file, those that do not converge or whose name is taken."""
+    kept = {action.name: _kept(action) for action in plan.actions if action.kind is ActionKind.HOLD}
+    return {name: job for name, job in kept.items() if job.problems} | {h.name: h for h in desired.held.values()}
+
+
+def _kept(action: Action) -> HeldJob:
+    """Without a problem if all there is to say is that it is forbidden: that is told at the job itself."""
+    problems = tuple(problem for problem in action.problems if problem.code != "forbidden")
+    if not action.problems:
+        problems = (SpecProblem(action.path, 1, 1, "held", action.why),)
+    return HeldJob(action.name, action.path, action.owner, problems)
+
+
+def why(held: HeldJob) -> str:
+    """In one line."""
+    return held.problems[0].message if held.problems else ""
+
+
+def to_json(held: Mapping[str, HeldJob]) -> str:
+    """What `reconciler jobs` reads: the first problem of each. It may lie in another file: inherited, or taken in."""
+    return json.dumps({name: _row(job) for name, job in held.items()})
+
+
+def _row(job: HeldJob) -> dict[str, str | int]:
+    first = next((p for p in job.problems if p.is_error), SpecProblem(job.path, 1, 1, "", ""))
+    return {
+        "path": first.path, "owner": job.owner, "line": first.line, "column": first.column, "code": first.code,
+        "message": first.message, "hint": first.hint,
+    }  # fmt: skip

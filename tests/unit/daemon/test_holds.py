@@ -1,0 +1,40 @@
+"""Promise: whatever is held shows in `jobs` and the journal, with the file and line to look at (rules D2, D3, D6)."""
+
+import json
+
+from reconciler.daemon.holds import holds, to_json, why
+from reconciler.model.desired import HeldJob
+from reconciler.model.plan import ActionKind
+from reconciler.model.problem import SpecProblem
+from reconciler.model.service import Policy, ServiceConfig
+from tests.kit.fleet import desired, held, plan_of, row, rows, spec
+
+
+def test_D6_a_protected_job_whose_file_is_gone_waits_and_is_shown():
+    wanted = desired(["a"])
+    waiting = holds(plan_of(wanted, rows("a", spec("kept", protect=True))), wanted)
+    assert list(waiting) == ["kept"]
+    assert "protected" in why(waiting["kept"])
+    assert "protected" in json.loads(to_json(waiting))["kept"]["message"]
+
+
+def test_D2_a_forbidden_job_is_not_told_twice():
+    wanted = desired([])
+    forbidden = row(spec("kept", protect=True), forbidden="no")
+    config = ServiceConfig(instance="db1", policy=Policy(images=("alpine:*",)))
+    plan = plan_of(wanted, {"kept": forbidden}, config=config)
+    assert [action.kind for action in plan.actions] == [ActionKind.HOLD]
+    assert holds(plan, wanted) == {}
+
+
+def test_D3_what_is_not_retired_because_of_another_file_is_shown_beside_it():
+    wanted = desired(["a"], [held("broken")])
+    waiting = holds(plan_of(wanted, rows("a", "broken", "gone")), wanted)
+    assert sorted(waiting) == ["broken", "gone"]
+    assert waiting["broken"] is wanted.held["broken"]
+
+
+def test_D1_a_problem_that_is_inherited_is_shown_at_the_file_that_has_it():
+    inherited = SpecProblem("_defaults.yaml", 2, 8, "policy", "the image x is not allowed")
+    row = json.loads(to_json({"ml/a": HeldJob("ml/a", "ml/a.yaml", "default", (inherited,))}))["ml/a"]
+    assert (row["path"], row["line"], row["column"]) == ("_defaults.yaml", 2, 8)
