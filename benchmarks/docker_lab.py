@@ -77,10 +77,13 @@ class Lab:
         self.spread(lambda bare, item: bare.ask("POST", f"/containers/create?name={item[0]}", item[1]),
                     list(bodies.items()))  # fmt: skip
 
-    def clear(self, instance: str) -> None:
-        """Remove every container that carries the instance's label."""
+    def clear(self, instance: str, *, networks: bool = False) -> None:
+        """Remove every container that carries the instance's label; with `networks`, its networks too."""
         refs = [row["Id"] for row in self.bare[0].listing(instance)]
         self.spread(lambda bare, ref: bare.ask("DELETE", f"/containers/{ref}?force=1&v=1"), refs)
+        for row in self.bare[0].ask("GET", "/networks") if networks else ():
+            if (row["Labels"] or {}).get("io.reconciler.instance") == instance:
+                self.bare[0].ask("DELETE", f"/networks/{row['Id']}")
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -108,7 +108,7 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
                     theirs.append(bare.start_at(odd))
                 requested, started = lateness(child, log, since)
         finally:
-            engine.clear("bench7")
+            engine.clear("bench7", networks=True)
             engine.clear("bench7-bare")
     count = min(len(started), len(theirs))
     yield Case(7, "due -> start request written", iter(requested).__next__, ceiling=0.005, tail=0.015,

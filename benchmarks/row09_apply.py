@@ -46,5 +46,5 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
                 ),
                 least=5, most=30,
             )  # fmt: skip
-            world.fresh()
+            engine.clear(world.instance, networks=True)
             world.close()

@@ -34,5 +34,5 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
             what = f"{count:,} unchanged jobs"
             yield Case(10, what, timed(ours), (listing,), least=20, most=1500)
             yield Case(10, what, timed(ours), (peer,), most=20)
-            world.fresh()
+            engine.clear(world.instance, networks=True)
             world.close()

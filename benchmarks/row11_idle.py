@@ -33,7 +33,7 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
                     wakes = (child.switches() - switches) / seconds
                     resident[count] = child.memory()
             finally:
-                engine.clear(instance)
+                engine.clear(instance, networks=True)
             what = f"idle with {count:,} jobs"
             yield _once(f"{what}: resident memory", resident[count], "MiB", 60.0 if count == 1000 else None)
             yield _once(f"{what}: of one core, over {seconds:.0f} s", share, "%", 0.1)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
-
+from ..daemon.lean import structlog
 from ..engine.base import Engine, EngineContext
 from ..history.base import History
 from ..history.identity import Identity, load_or_create
@@ -93,7 +92,8 @@ def build_engine(name: str, config: ServiceConfig, identity: Identity, history: 
     if name == "process":
         from ..engine.process import ProcessEngine
 
-        return ProcessEngine(context, config.process_user)
+        adopts = history.get_meta(TAKEOVER_FROM) == identity.instance
+        return ProcessEngine(context, config.process_user, adopts=adopts)
     from ..engine.memory import MemoryEngine, MemoryWorld
 
     return MemoryEngine(context, MemoryWorld(clock=lambda: datetime.now(UTC)))
@@ -158,7 +158,7 @@ def _leave(old: Engine, name: str, new: str, history: History) -> None:
     active = [run.run_id for run in history.active_runs() if run.active]
     if active:
         raise Permanent(
-            f"cannot switch from engine {name} to {new}: {active[0]} and {len(active) - 1} more runs are active",
+            f"cannot switch from engine {name} to {new}: {len(active)} of its runs not ended, such as {active[0]}",
             code="engine-busy", hint=f"wait for them, or stop them, with engine {name} still configured",
         )  # fmt: skip
     try:

@@ -50,7 +50,8 @@ def read_file(config: ServiceConfig, path: Path) -> Reading:
     """One job file with the `_defaults.yaml` above it and what it takes in by `from`; nothing else is looked at."""
     path = path.absolute()
     root = jobs_directory(config, path)
-    reading = _read(Directory(str(root), ("",), keep=_beside(root, path)), config)
+    flat = replace(config, source=replace(config.source, paths=("",)))
+    reading = _read(Directory(str(root), ("",), keep=_beside(root, path)), flat)
     name = path.relative_to(root).as_posix()
     chain = {f"{folder}/_defaults{end}".removeprefix("./") for folder in PurePosixPath(name).parents
              for end in (".yaml", ".yml")}  # fmt: skip
@@ -92,6 +93,9 @@ def _read(source: Source, config: ServiceConfig) -> Reading:
     snapshot = source.snapshot(None)
     desired, _ = desire(snapshot, source.read, config, {})
     places = {entry.path: entry.full_path for entry in reversed(snapshot.entries)}
+    root = config.source.paths[0].strip("/") if len(config.source.paths) == 1 else ""
+    for problem in snapshot.problems:  # of what is no entry: a link, a file that is too large
+        places.setdefault(problem.path, f"{root}/{problem.path}" if root not in ("", ".") else problem.path)
     problems = tuple(problem.at(places.get(problem.path, problem.path)) for problem in desired.problems)
     return Reading(desired, problems, _contents(source, snapshot, {problem.path for problem in problems}))
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
-
 from .. import __version__
 from ..apply.intents import recover_intents
 from ..daemon.clock import SystemClock
@@ -18,6 +16,7 @@ from ..daemon.fetch import Fetcher
 from ..daemon.fleet import Fleet
 from ..daemon.journal import configure
 from ..daemon.kick import Kick
+from ..daemon.lean import structlog
 from ..daemon.log_pump import Pumps
 from ..daemon.loop import Loop
 from ..daemon.operators import Operators

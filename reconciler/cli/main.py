@@ -67,7 +67,12 @@ def common_options() -> argparse.ArgumentParser:
     group.add_argument("--config", metavar="FILE", help="service file (default /etc/reconciler/reconciler.yaml)")
     group.add_argument("--source", metavar="URL", help="git repository of job files: a path or URL")
     group.add_argument("--ref", metavar="REF", help="branch, tag or commit")
-    group.add_argument("--path", metavar="DIR", action="append", help="jobs directory inside it; repeat it (in the variable: colons between them)")
+    group.add_argument(
+        "--path",
+        metavar="DIR",
+        action="append",
+        help="jobs directory inside it; repeat it (in the variable: colons between them)",
+    )
     group.add_argument("--engine", metavar="ENGINE", help="docker, process, memory or auto")
     group.add_argument("--state-dir", metavar="DIR", help="where the service keeps its state")
     return parser

@@ -38,8 +38,9 @@ CLI_HEAD = """\
 |---|---|
 | 0 | it was done; nothing is wrong |
 | 1 | it could not be done, or something is wrong: one line with a code, and a hint ([what they mean](../operate.md)) |
-| 2 | the command line or the service file cannot be used as given; `plan`: there are changes; `check`: critical |
-| 3 | `check`: unknown; `serve`: a fault of ours |
+| 2 | the command line or the service file cannot be used as given (`plan`, `validate`: 1; `check`: 3) |
+| 2 | `plan`: there are changes; `check`: critical |
+| 3 | `serve`: a fault of ours |
 | 130 | Ctrl-C |
 
 RUN is a run id (`ml.train-churn.20261124T020000Z.1`), a job (its latest run) or a slot of a job:

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import structlog
-
 from ..history.base import History
 from ..model.errors import StateError
 from ..model.event import Event, EventName
+from .lean import structlog
 
 log = structlog.get_logger()
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from ..apply.outcome import Result
 from ..model.desired import DesiredState, HeldJob
 from ..model.plan import Action, ActionKind, Plan
 from ..model.problem import SpecProblem
@@ -21,6 +22,14 @@ def _kept(action: Action) -> HeldJob:
     if not action.problems:
         problems = (SpecProblem(action.path, 1, 1, "held", action.why),)
     return HeldJob(action.name, action.path, action.owner, problems)
+
+
+def failed(result: Result) -> HeldJob:
+    """A change that was tried and could not be made: it is tried again, and until then the job is not as git says."""
+    action = result.action
+    said = f"cannot {action.kind.value}: {result.error}"
+    problem = SpecProblem(action.path, 1, 1, result.error_code, said, result.hint)
+    return HeldJob(action.name, action.path, action.owner, (problem,))
 
 
 def why(held: HeldJob) -> str:

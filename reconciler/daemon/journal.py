@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
-import structlog
+from .lean import structlog
 
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 _SOCKET = "/run/systemd/journal/socket"

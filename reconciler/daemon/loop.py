@@ -5,11 +5,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
-
 from ..model.errors import InvariantBroken, ReconcilerError
 from .clock import Clock
 from .kick import Kick
+from .lean import structlog
 
 log = structlog.get_logger()
 

@@ -137,7 +137,8 @@ class Operators:
                 f"cannot plan: {blind.message if blind else 'nothing is known yet'}",
                 code=blind.code if blind else "service-busy", hint=blind.hint if blind else "try again",
             )  # fmt: skip
-        return AppliedNow(plan.revision, plan.unchanged, results, plan.refusals)
+        last = {result.action.name: result for result in results}  # a pass may have tried something twice
+        return AppliedNow(plan.revision, plan.unchanged, tuple(last.values()), plan.refusals)
 
 
 def _named(job: str) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
 from ..history.base import History
 from ..history.logfiles import log_path
 from ..model.ids import parse_run_id
@@ -13,6 +11,7 @@ from ..model.job import JobSpec, Schedule, ScheduleKind
 from ..model.live import LivePhase, LiveRun, StandingJob
 from ..model.run import Phase, RunRecord, Trigger
 from ..model.service import DEFAULT_OWNER
+from .lean import structlog
 from .run_book import Book
 from .run_work import RunWork
 

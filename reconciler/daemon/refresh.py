@@ -5,13 +5,12 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-import structlog
-
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
 from ..model.errors import ReconcilerError
 from ..model.job import PullPolicy
 from ..model.live import StandingJob
+from .lean import structlog
 
 log = structlog.get_logger()
 

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import structlog
-
 from ..model.errors import ReconcilerError
 from .clock import Clock
+from .lean import structlog
 from .loop import Loop
 from .systemd import Notifier
 

@@ -12,7 +12,7 @@ from ..apply.execute import apply_plan
 from ..apply.outcome import Applied, Result
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
-from ..model.desired import DesiredState
+from ..model.desired import DesiredState, HeldJob
 from ..model.errors import EngineUnavailable, ReconcilerError, StateError, Transient
 from ..model.event import Event, EventName
 from ..model.job import JobSpec
@@ -75,7 +75,9 @@ class SyncLoop:
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
         self._held: dict[str, str] = {}
-        self._written: set[str] = set()
+        self._waiting: dict[str, HeldJob] = {}
+        self._failed: dict[str, HeldJob] = {}
+        self._written = ""
         self.stopping = threading.Event()
 
     def look(self) -> int:
@@ -218,15 +220,10 @@ class SyncLoop:
 
     def _tell(self, plan: Plan, desired: DesiredState, now: datetime) -> None:
         """Events of what a person should see, once per change of state."""
-        waiting = holds.holds(plan, desired)
-        held = {name: holds.why(job) for name, job in waiting.items()}
-        for name, why in held.items():
-            if self._held.get(name) != why:
-                self._emit.emit(EventName.JOB_HELD, job=name, why=why, path=waiting[name].path)
-        if held != self._held or HELD not in self._written:
-            self._history.set_meta(HELD, holds.to_json(waiting))
-            self._written.add(HELD)
-        self._held = held
+        wanted = {action.name for action in plan.changes}
+        self._failed = {name: job for name, job in self._failed.items() if name in wanted}
+        self._waiting = holds.holds(plan, desired)
+        self._show_held()
         if not plan.refused:
             self._refused = ""
             self._fleet.set_condition("plan", now)
@@ -237,6 +234,18 @@ class SyncLoop:
             self._emit.emit(
                 EventName.PLAN_REFUSED, plan=plan.digest, code=first.code, why=first.message, hint=first.hint
             )
+
+    def _show_held(self) -> None:
+        """Record what waits, for `jobs`, and say it once per reason; what failed was said when it did."""
+        held = {name: holds.why(job) for name, job in self._waiting.items()}
+        for name, why in held.items():
+            if self._held.get(name) != why:
+                self._emit.emit(EventName.JOB_HELD, job=name, why=why, path=self._waiting[name].path)
+        self._held = held
+        text = holds.to_json(self._failed | self._waiting)
+        if text != self._written:
+            self._history.set_meta(HELD, text)
+            self._written = text
 
     # -- apply ------------------------------------------------------------------------------------------------
     def _apply(self, plan: Plan, config: ServiceConfig, now: datetime) -> bool:
@@ -282,11 +291,14 @@ class SyncLoop:
         for result in applied.results:
             key = f"{result.action.name} {result.action.digest}"
             if result.ok:
+                self._failed.pop(result.action.name, None)
                 self._retries.succeeded(key)
                 if why := self._convergence.applied(result.action.name, result.action.digest, now):
                     self._emit.emit(EventName.JOB_STALLED, job=result.action.name, why=why)
             else:
+                self._failed[result.action.name] = holds.failed(result)
                 self._retries.failed(key, now)
+        self._show_held()
 
     def _tidy_up(self, now: datetime) -> None:
         """Now and then drop staged files that no definition in use speaks of."""

@@ -31,17 +31,19 @@ FIRST_LOOK, LAST_LOOK = 0.02, 0.25  # seconds between two looks of a log's follo
 
 class ProcessEngine:
     """The Engine Protocol over processes. `process_user` is who jobs run as if the service is root; of one run's
-    output `log_limit` bytes are kept. Raises EngineRejected (no such user) or EngineUnavailable (state directory)."""
+    output `log_limit` bytes are kept; `adopts`: a takeover makes ours what lies in our place. Raises EngineRejected (no such user) or EngineUnavailable (state directory)."""
 
     name = "process"
 
-    def __init__(self, context: EngineContext, process_user: str = "nobody", log_limit: int = LOG_LIMIT) -> None:
+    def __init__(
+        self, context: EngineContext, process_user: str = "nobody", log_limit: int = LOG_LIMIT, *, adopts: bool = False
+    ) -> None:
         self._user = job_user(process_user)
         self._kicks = Kicks()
         with reported("use the state directory"):
             self._boot = boot_id()
             outside = place_outside(self._user, Path(context.state_dir), context.instance_id)
-            self._files = Layout(context, outside)
+            self._files = Layout(context, outside, adopts=adopts)
             self._files.create()
             self._files.sweep()
         self._watcher = Watcher(self._kicks.send, self._boot, log_limit)

@@ -46,21 +46,24 @@ def reported(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Signs our JSON files, so that ours are told from foreign ones (rule P2)."""
+    """Signs our JSON files, so that ours are told from foreign ones (rule P2). `adopts`: after a takeover the key with
+    which they were signed is lost; then a file of the service's own user in its own place is ours without proof."""
 
     instance_id: str
     key: bytes
+    adopts: bool = False
 
     def close(self, body: Mapping[str, Any]) -> bytes:
         sealed = {**body, "instance_id": self.instance_id}
         return json.dumps({**sealed, "mac": self._mac(sealed)}, indent=1, sort_keys=True).encode() + b"\n"
 
-    def open(self, data: bytes) -> dict[str, Any] | None:
-        """The body, or None if these bytes are not provably ours."""
+    def open(self, data: bytes, owner: int = -1) -> dict[str, Any] | None:
+        """The body, or None if these bytes, of a file that this user id owns, are not provably ours."""
         try:
             sealed = json.loads(data)
             mac = sealed.pop("mac")
             good = sealed["instance_id"] == self.instance_id and hmac.compare_digest(mac, self._mac(sealed))
+            good = good or (self.adopts and owner == os.geteuid())
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
         return sealed if good else None
@@ -103,7 +106,8 @@ class SealedFiles:
             signature = (info.st_ino, info.st_mtime_ns, info.st_size)
             known = self._cache.get(path)
             if known is None or known[0] != signature:
-                body = self._seal.open(Path(path).read_bytes()) if stat.S_ISREG(info.st_mode) else None
+                regular = stat.S_ISREG(info.st_mode)
+                body = self._seal.open(Path(path).read_bytes(), info.st_uid) if regular else None
                 known = self._cache[path] = (signature, body)
         except (FileNotFoundError, NotADirectoryError) as error:
             self._cache.pop(path, None)
@@ -137,14 +141,14 @@ class Layout:
     """The engine's part of the state directory. `outside`: where runs go if their user cannot reach it there; a link
     in their place keeps them found whatever changes later."""
 
-    def __init__(self, context: EngineContext, outside: Path | None) -> None:
+    def __init__(self, context: EngineContext, outside: Path | None, *, adopts: bool = False) -> None:
         self._outside = outside
         self.root = Path(context.state_dir).absolute() / "process"
         self.jobs = self.root / "jobs"
         self._runs = self.root / "runs"
         self.runs = self._runs
         self.trash = self.root / "trash"
-        self.sealed = SealedFiles(Seal(context.instance_id, context.key))
+        self.sealed = SealedFiles(Seal(context.instance_id, context.key, adopts))
 
     def create(self) -> None:
         """Make what is missing; a job's user may pass through `runs` but not list it."""

@@ -182,7 +182,9 @@ def _due(
     if postponed is not None:
         cursor = max([job.cursor, *(record.last for record in records)])
         return Decision(cursor, now + timedelta(seconds=postponed), slots=records)
-    records += _missed(job, start, slot - timedelta(seconds=1), gates, "only the latest slot is caught up")
+    none = job.spec.catch_up is CatchUp.NONE
+    why = "catch_up: none" if none else "only the latest slot is caught up"
+    records += _missed(job, start, slot - timedelta(seconds=1), gates, why)
     blockers = _blockers(active, now)
     if blockers and job.spec.concurrency_policy is Concurrency.FORBID:
         reason = f"{blockers[0].run_id} was still {blockers[0].phase} (concurrency_policy: Forbid)"

@@ -20,8 +20,8 @@ from .schemas import SchemaName, schema
 MAX_PROBLEMS = 100  # of one file
 _SHOWN = 60  # characters of a value
 _KIND = {
-    "object": "a map", "array": "a list", "string": "text", "boolean": "true or false",
-    "integer": "a whole number", "number": "a number",
+    "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    "array": "a list", "object": "a map",
 }  # fmt: skip
 # Fields whose values are never shown, by their first key.
 _HIDDEN = frozenset(
@@ -161,7 +161,7 @@ def _wrong_type(error: Error, what: str, node: Node | None) -> tuple[str, str, s
     kinds = _kinds(error)
     if error.instance is None:
         return "value-missing", f"{what} has no value", "Give it one, remove the line, or write '' for empty text."
-    wanted = " or ".join(dict.fromkeys(_KIND[kind] for kind in kinds))
+    wanted = " or ".join(text for kind, text in _KIND.items() if kind in kinds)
     hint = ""
     style = getattr(node, "style", None)
     text = error.instance if isinstance(error.instance, str) else ""

@@ -71,7 +71,7 @@ def _options(about: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]
 def _kind(about: dict[str, Any], root: dict[str, Any]) -> str:
     """`text`, `list of text`, `whole number or map`; of several spellings of text, `text`."""
     if about.get("$ref") in ("#/$defs/duration", "#/$defs/size"):
-        return about["$ref"].rpartition("/")[2]
+        return str(about["$ref"]).rpartition("/")[2]
     kinds = []
     for option in _options(about, root):
         types = [option["type"]] if isinstance(option["type"], str) else option["type"]

@@ -1,4 +1,4 @@
-"""Promise: whatever code an error carries, docs/operate.md says what it means and what to do; and no code that is gone."""
+"""Promise: docs/operate.md says of every code what it means and what to do, and names no code that is gone."""
 
 import ast
 import re

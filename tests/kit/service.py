@@ -96,7 +96,10 @@ class ServiceChild:
             assert self.child.poll() is None, f"it ended with {self.child.returncode}: {self.tail()}"
             return any(line.startswith("READY=1") for line in self.told)
 
-        eventually(ready, "the service is ready")
+        try:
+            eventually(ready, "the service is ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it told {self.told} and logged {self.tail()}") from None
 
     def reachable(self) -> "ServiceChild":
         """Wait until its socket answers."""
@@ -261,7 +264,7 @@ def end_processes(state_dir: Path) -> None:
     """KILL what the process engine of this state directory still runs."""
     if not (state_dir / "process").is_dir():
         return
-    engine = ProcessEngine(engine_context(str(state_dir)))
+    engine = ProcessEngine(engine_context(str(state_dir)), adopts=True)
     try:
         for run in engine.observe().runs.values():
             engine.kill(run.run_id, run.ref)

@@ -19,11 +19,13 @@ KEYS = sorted(schema("job")["properties"])
 SCALARS = st.sampled_from(
     ["", "a", "NO", "null", "~", "'null'", "true", "'true'", "yes", "0", "3", "-1", "010", "1.5", ".inf", "1e999",
      "5m", "0s", "512m", "manual", "'*/5 * * * *'", "busybox:1", "v:/v", "/x", "0444", "999:999", "Forbid", "latest",
-     "a=b", "A=", "[]", "{}", '"a\\n"', '"a\\0"', "&a b", "*a", "!x y", "A", "none", "CHOWN", "bind", "CAP_KILL", "ü", "a b"]
+     "a=b", "A=", "[]", "{}", '"a\\n"', '"a\\0"', "&a b", "*a", "!x y", "A", "none", "CHOWN", "bind", "CAP_KILL",
+     "ü", "a b"]
 )  # fmt: skip
 INNER = st.sampled_from(
     ["type", "source", "target", "read_only", "tmpfs", "size", "mode", "limit", "delay", "on_exit_codes", "cron",
-     "every", "cpus", "memory", "pids_limit", "keep_for", "content", "from", "gap", "A", "1A", "/x", "rel", "<<", "'<<'", "x y"]
+     "every", "cpus", "memory", "pids_limit", "keep_for", "content", "from", "gap", "A", "1A", "/x", "rel", "<<",
+     "'<<'", "x y"]
 )  # fmt: skip
 NODES = st.recursive(
     SCALARS,

@@ -1,4 +1,4 @@
-"""Promise: what goes wrong outside is said with a stable code, nothing is lost, retired or run twice, and it mends itself.
+"""Promise: what goes wrong outside is said with a stable code; nothing is lost, retired or run twice, and it mends.
 
 The state directory, the repository and single jobs; what happens to the Engine itself is in `test_service_docker.py`.
 """
@@ -78,7 +78,8 @@ def garble(path: Path) -> None:
 
 LOSSES = [
     ("missing", remove, "reconciler.db", "state-lost"), ("empty", empty, "reconciler.db", "state-lost"),
-    ("corrupt", garble, "reconciler.db", "state-corrupt"), ("without identity", remove, "identity.json", "identity-lost"),
+    ("corrupt", garble, "reconciler.db", "state-corrupt"),
+    ("without identity", remove, "identity.json", "identity-lost"),
     ("with a damaged identity", empty, "identity.json", "identity-corrupt"),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What is printed can be read: durations, sizes and instants in words, tables that never spill, nothing unprintable (S6)."""
+"""What is printed can be read: durations, sizes and instants in words, tables, nothing unprintable (rule S6)."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -56,9 +56,7 @@ def test_a_table_in_a_pipe_is_plain_aligned_and_without_trailing_blanks(capsys: 
     assert capsys.readouterr().out.splitlines() == ["JOB         STATE", "web/backup  FAILING: \ufffd[31m", "a"]
 
 
-def test_a_coloured_table_keeps_its_cells(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_coloured_table_keeps_its_cells(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     print_table(("JOB", "STATE"), [("web/backup", ("FAILING " * 20, "red"))])
@@ -69,7 +67,8 @@ def test_a_coloured_table_keeps_its_cells(
 
 
 @pytest.mark.parametrize(
-    ("environment", "wanted"), [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True)]
+    ("environment", "wanted"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True)],
 )
 def test_colour_in_a_pipe_only_if_forced(
     environment: dict[str, str], wanted: bool, monkeypatch: pytest.MonkeyPatch

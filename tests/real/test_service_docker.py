@@ -1,0 +1,245 @@
+"""Promise: whatever happens to the Docker Engine, no slot runs twice or is lost, and the service finds back by itself."""
+
+import contextlib
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import docker
+import pytest
+
+from reconciler.model.run import Disposition, Phase
+from tests.kit.docker_engine import clean_up
+from tests.kit.firing import Witness, assert_fired_exactly_once, settled, witness_volume, witnessed_job
+from tests.kit.folders import reachable_folder
+from tests.kit.service import ServiceChild, eventually, service_child
+from tests.kit.standing import api, run_containers, standing
+from tests.lab.dockerd import Handle, ensure
+from tests.lab.faultproxy import FaultProxy
+from tests.lab.gitrepo import GitRepo
+from tests.lab.images import BUSYBOX, ensure_busybox
+from tests.lab.registry import registry
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+
+AT_PEACE = {Disposition.RAN, Disposition.SKIPPED}
+# While the Engine is away or slow a slot may be given up, with its reason; but nothing may be called lost that was seen.
+DISTURBED = AT_PEACE | {Disposition.MISSED, Disposition.UNAVAILABLE, Disposition.SUPERSEDED}
+PATIENT = "concurrency_policy: Allow\nstart_deadline: 10m\n"
+
+
+@pytest.fixture(scope="module")
+def own(private_docker: Handle) -> Iterator[Handle]:
+    """An Engine of our own to kill, to freeze and to prune. (The shared one is asked for so that there can be one.)"""
+    directory = Path(tempfile.mkdtemp(prefix="reconciler-own-"))
+    handle = ensure(directory)
+    try:
+        ensure_busybox(handle.docker_host)
+        yield handle
+    finally:
+        handle.thaw() if (directory / "dockerd.pid").exists() else None
+        handle.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass
+class Fleet:
+    """A service on our own Engine, and who has seen its jobs start."""
+
+    service: ServiceChild
+    witness: Witness
+    host: str
+
+    def fires_on(self, job: str, count: int = 2) -> None:
+        since = datetime.now(UTC)
+        eventually(
+            lambda: sum(r.slot > since and r.phase is Phase.SUCCEEDED for r in self.service.runs(job)) >= count,
+            f"{job} fires on",
+        )
+
+    def assert_exactly_once(self, strict: set[Disposition], patient: set[Disposition]) -> None:
+        assert_fired_exactly_once(self.service, "strict", self.witness, strict)
+        assert_fired_exactly_once(self.service, "patient", self.witness, patient)
+        assert self.service.alive and not self.service.entries("service.broken")
+
+
+@contextlib.contextmanager
+def fleet(host: str, image: str = BUSYBOX, more: str = "") -> Iterator[Fleet]:
+    """Two jobs that fire: `strict` gives a slot up when the next is due, `patient` runs each that was ever claimed."""
+    instance = f"t{secrets.token_hex(4)}"
+    with reachable_folder() as folder:
+        repo = GitRepo(folder / "jobs")
+        repo.commit({
+            "jobs.d/strict.yaml": witnessed_job("*/2 * * * * *", image, "/witness/starts", more),
+            "jobs.d/patient.yaml": witnessed_job("*/3 * * * * *", image, "/witness/starts", more + PATIENT),
+        })  # fmt: skip
+        try:
+            with service_child(folder, repo.path, instance=instance, docker_host=host) as service:
+                service.start().reachable()
+                made = Fleet(service, witness_volume(host, instance), host)
+                made.fires_on("strict", 1)
+                yield made
+        finally:
+            clean_up(host, instance)
+
+
+def test_an_engine_that_dies_is_said_to_be_away_and_comes_back_to_the_same_runs(own: Handle) -> None:
+    with fleet(own.docker_host) as jobs:
+        for _ in range(2):
+            own.kill()
+            eventually(lambda: jobs.service.degraded("engine-unavailable"), "it says that the Engine is away")
+            assert jobs.service.check()[0] == 2
+            lost = jobs.service.entries("engine.lost")[-1]
+            assert lost["code"] == "engine-unavailable" and lost["hint"]
+            own.start()
+            eventually(lambda: not jobs.service.degraded("engine-unavailable"), "it is back")
+            jobs.fires_on("strict")
+            jobs.fires_on("patient")
+        jobs.assert_exactly_once(DISTURBED | {Disposition.LOST}, {Disposition.RAN, Disposition.LOST})
+        assert jobs.service.standing().keys() == standing(own.docker_host, jobs.service.instance).keys()
+
+
+def test_an_engine_that_hangs_for_some_seconds_costs_nothing(own: Handle) -> None:
+    """It accepts what it is asked and answers late: nothing is repeated on suspicion."""
+    with fleet(own.docker_host) as jobs:
+        for pause in (2.0, 5.0):
+            own.freeze()
+            time.sleep(pause)  # the fault itself
+            own.thaw()
+            jobs.fires_on("patient")
+        jobs.assert_exactly_once(DISTURBED, {Disposition.RAN, Disposition.MISSED})
+
+
+@pytest.mark.slow
+def test_an_engine_that_hangs_for_long_is_said_to_be_away_and_holds_nobody_up(own: Handle) -> None:
+    with fleet(own.docker_host) as jobs:
+        own.freeze()
+        eventually(lambda: jobs.service.degraded("engine-unavailable"), "it says that the Engine is away", within=100.0)
+        began = time.monotonic()
+        assert jobs.service.stop() == 0
+        assert time.monotonic() - began < 40.0
+        jobs.service.start().reachable()  # ready although the Engine hangs
+        own.thaw()
+        jobs.fires_on("patient")
+        jobs.assert_exactly_once(DISTURBED, {Disposition.RAN, Disposition.MISSED})
+
+
+def test_a_dead_engine_at_the_start_delays_the_jobs_and_nothing_else(own: Handle) -> None:
+    instance = f"t{secrets.token_hex(4)}"
+    with reachable_folder() as folder:
+        repo = GitRepo(folder / "jobs")
+        repo.commit({"jobs.d/beat.yaml": witnessed_job("*/2 * * * * *", BUSYBOX, "/witness/starts")})
+        proxy = FaultProxy(str(folder / "p.sock"), own.docker_host.removeprefix("unix://"))
+        try:
+            with service_child(folder, repo.path, instance=instance, docker_host=proxy.docker_host) as service:
+                service.start().reachable()
+                eventually(lambda: service.degraded("engine-unavailable"), "it says that the Engine is away")
+                assert service.run("apply").returncode == 1
+                assert service.meta("engine") == "docker"
+                proxy.serve()
+                service.await_run("beat", "succeeded")
+                eventually(lambda: service.check()[0] == 0, "all is as it should be")
+        finally:
+            proxy.close()
+            clean_up(own.docker_host, instance)
+
+
+def prune(host: str, *, images: bool = False) -> None:
+    """What `docker container prune` and `docker system prune -af` remove: all that does not run."""
+    with api(host) as client:
+        with contextlib.suppress(docker.errors.APIError):  # 409: somebody else removes one of them just now
+            client.prune_containers()
+        client.prune_networks()
+        if images:
+            client.prune_images(filters={"dangling": False})
+
+
+def test_P6_pruned_containers_are_healed_at_once_and_no_slot_is_lost(own: Handle) -> None:
+    with fleet(own.docker_host) as jobs:
+        for number in range(8):
+            prune(own.docker_host)
+            eventually(
+                lambda: standing(own.docker_host, jobs.service.instance).keys() == {"strict", "patient"},
+                f"healed after prune {number}", within=10.0,
+            )  # fmt: skip
+            time.sleep(0.37)  # another point of the jobs' periods
+        jobs.fires_on("strict")
+        # A run that had ended and was pruned before its end was seen is lost, and said to be: it is not run again.
+        jobs.assert_exactly_once(AT_PEACE | {Disposition.LOST}, {Disposition.RAN, Disposition.LOST})
+        assert len(jobs.service.entries("job.healed")) >= 8
+
+
+def test_P6_a_system_prune_of_everything_costs_no_slot(own: Handle, tmp_path: Path) -> None:
+    """`docker system prune -af`: containers, networks and images; the registry has the image."""
+    with registry(tmp_path) as server:
+        image = server.push(own.docker_host, BUSYBOX, "tools/busybox:1")
+        with fleet(own.docker_host, image) as jobs:
+            for _ in range(3):
+                prune(own.docker_host, images=True)
+                jobs.fires_on("patient")
+            jobs.assert_exactly_once(DISTURBED | {Disposition.LOST}, {Disposition.RAN, Disposition.LOST})
+            assert standing(own.docker_host, jobs.service.instance).keys() == {"strict", "patient"}
+    ensure_busybox(own.docker_host)
+
+
+def test_P2_a_takeover_after_the_loss_of_everything_adopts_the_containers(own: Handle) -> None:
+    """The whole state directory is gone: identity, key and ledger. What runs goes on and is ours again."""
+    host, instance = own.docker_host, f"t{secrets.token_hex(4)}"
+    told = (
+        f"schedule: manual\nimage: {BUSYBOX}\nvolumes: ['told:/told']\nscript: |\n"
+        "  echo up\n  until [ -e /told/end ]; do sleep 0.1; done\n  echo told\n"
+    )
+    with reachable_folder() as folder:
+        repo = GitRepo(folder / "jobs")
+        repo.commit({"jobs.d/told.yaml": told})
+        try:
+            with service_child(folder, repo.path, instance=instance, docker_host=host) as service:
+                service.start().reachable()
+                eventually(lambda: "told" in service.standing(), "the job is applied")
+                run_id = service.json("run", "told")["run_id"]
+                service.await_run("told")
+                before = run_containers(host, instance)
+                service.stop()
+                shutil.rmtree(service.state_dir)
+
+                service.start().reachable()  # for all it knows a first start: nothing of it is its own
+                held = service.await_entry("job.held", job="told")
+                assert "takeover" in service.run("plan").stdout + held["why"] + str(held)
+                assert run_containers(host, instance) == before
+                service.stop()
+
+                assert "1 runs of it were found" in service.cli("takeover", instance)
+                service.start().reachable()
+                assert service.await_run("told").run_id == run_id
+                eventually(lambda: "told" in service.standing(), "the job is adopted")
+                assert run_containers(host, instance) == before
+                service.cli("stop", run_id)
+                assert service.await_run("told", "cancelled").run_id == run_id
+        finally:
+            clean_up(host, instance)
+
+
+def test_D7_a_pull_that_hangs_does_not_hold_up_its_own_fix(own: Handle) -> None:
+    """A registry that takes the connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, fleet(own.docker_host) as jobs:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        repo = GitRepo.__new__(GitRepo)
+        repo.path = Path(jobs.service.source)
+        stuck = witnessed_job("*/2 * * * * *", f"{address}/nobody:1", "/witness/starts")
+        other = witnessed_job("*/3 * * * * *", BUSYBOX, "/witness/starts", PATIENT, "echo changed")
+        repo.commit({"jobs.d/strict.yaml": stuck, "jobs.d/patient.yaml": other})
+        eventually(lambda: "changed" in (jobs.service.standing()["patient"].spec.script or ""), "the rest applies")
+        jobs.fires_on("strict")  # its live version, meanwhile
+        fix = witnessed_job("*/2 * * * * *", BUSYBOX, "/witness/starts", then="echo fixed")
+        commit = repo.commit({"jobs.d/strict.yaml": fix})
+        began = time.monotonic()
+        eventually(lambda: jobs.service.standing()["strict"].revision == commit, "the fix is applied", within=150.0)
+        print("fixed after", time.monotonic() - began)
+        jobs.fires_on("strict")
+        assert settled(jobs.service, "strict", datetime.now(UTC)) is not None
