@@ -1,4 +1,4 @@
-"""A private Docker Engine of the benchmarks' own, and the bare Engine API: HTTP over its unix socket, nothing between."""
+"""A private Docker Engine of the benchmarks' own, and the bare Engine API: HTTP over its socket, nothing between."""
 
 import http.client
 import json

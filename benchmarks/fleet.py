@@ -1,13 +1,11 @@
 """Job files in numbers: realistic, of about 30 lines, half of the schedules distinct; in memory or in a repository."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler.model.desired import Commit, Entry, Snapshot
+from reconciler.model.desired import Commit, DesiredState, Entry, Snapshot
 from reconciler.model.live import LiveJob, LiveState, StandingJob
-from reconciler.model.desired import DesiredState
 from tests.lab.gitrepo import GitRepo, git
-
-from datetime import UTC, datetime
 
 FOLDERS = 40
 IMAGE = "busybox:local"

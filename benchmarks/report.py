@@ -34,7 +34,8 @@ def _reach(verdict: Verdict) -> str:
 def _cells(verdict: Verdict) -> list[str]:
     ratio = f"{verdict.ratio:.3g} ({verdict.low:.3g}-{verdict.high:.3g})" if verdict.against else ""
     theirs = amount(verdict.other, verdict.unit) if verdict.against else ""
-    return [str(verdict.row), verdict.what, _ours(verdict), verdict.against, theirs, ratio, _reach(verdict), verdict.met]
+    reach = _reach(verdict)
+    return [str(verdict.row), verdict.what, _ours(verdict), verdict.against, theirs, ratio, reach, verdict.met]
 
 
 def line(verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""Row 11: what the service costs while nothing is due: resident memory, and processor time, by the size of the fleet."""
+"""Row 11: what the service costs while nothing is due: resident memory, and processor time, by size of the fleet."""
 
 import time
 from collections.abc import Iterator

@@ -78,7 +78,6 @@ class World:
             networks = () if job.spec.networks == ("none",) else ((network, network),)
             acquired = Acquired(self.lab.image_id, networks=networks)
             marks = labels.write(self.context, mark)
-            found[standing_name(self.instance, job.name)] = create_body(job.spec, marks, acquired, job.spec.environment, ())
+            body = create_body(job.spec, marks, acquired, job.spec.environment, ())
+            found[standing_name(self.instance, job.name)] = body
         return found
-
-

@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Timer
 from typing import Any
 
 Cell = tuple[str, str] | str  # text, or (text, rich style)
@@ -14,6 +15,7 @@ STATE_COLOURS = {
     "OK": "green", "FAILING": "red", "FORBIDDEN": "red", "MISSED": "yellow", "HELD": "yellow", "RETRYING": "yellow",
     "PAUSED": "cyan", "SUSPENDED": "cyan", "NEVER RUN": "dim",
 }  # fmt: skip
+QUICK = 0.5  # seconds; whoever waits longer is told what for
 _WRAPPED = frozenset({"STATE", "RESULT"})
 
 
@@ -26,14 +28,30 @@ def colour_wanted(stream: Any = None) -> bool:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show on a terminal's standard error that something takes its time; elsewhere nothing."""
+    """Show on a terminal's standard error that something takes its time; elsewhere, and if it is quick, nothing."""
     if not sys.stderr.isatty():
         yield
         return
+    shown: list[Callable[[], None]] = []
+    timer = Timer(QUICK, lambda: shown.append(_spin(what)))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        for stop in shown:
+            stop()
+
+
+def _spin(what: str) -> Callable[[], None]:
+    """Start a spinner; what stops it."""
     from rich.console import Console
 
-    with Console(stderr=True).status(what):
-        yield
+    status = Console(stderr=True).status(what)
+    status.start()
+    return status.stop
 
 
 def plain(value: object) -> str:

@@ -1,14 +1,15 @@
 """source -> spec: keeps the desired state of the newest revision, reading and parsing only what changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from ..model.desired import DesiredState, Snapshot
 from ..model.errors import ReconcilerError, SourceUnavailable
+from ..model.live import StandingJob
 from ..model.service import ServiceConfig
 from ..source.base import Source
 from ..source.watch import next_poll
-from ..spec.desire import Cache, desire
+from ..spec.desire import NONE, Cache, desire
 
 
 class Fetcher:
@@ -37,14 +38,18 @@ class Fetcher:
     def desired(self) -> DesiredState | None:
         return self._desired
 
-    def refresh(self, config: ServiceConfig, applied: str | None, now: datetime, *, kicked: bool) -> DesiredState:
-        """Read the newest revision. Raises SourceUnavailable or SourceRejected; then nothing has changed."""
+    def refresh(
+        self, config: ServiceConfig, applied: str | None, now: datetime, *, kicked: bool,
+        standing: Mapping[str, StandingJob] = NONE,
+    ) -> DesiredState:  # fmt: skip
+        """Read the newest revision; `standing` as of `desire`. Raises SourceUnavailable or SourceRejected, and then
+        nothing has changed."""
         source = self._opened(config)
         due = self.poll_at is None or now >= self.poll_at or source.local or kicked
         if not due and self._desired is not None and self._made_with is config:
             return self._desired
         try:
-            desired = self._read(source, config, applied)
+            desired = self._read(source, config, applied, standing)
         except ReconcilerError:
             self._failures += 1
             self._schedule(config, now)
@@ -63,11 +68,13 @@ class Fetcher:
             self._source_of, self._snapshot, self.poll_at = wanted, None, None
         return self._source
 
-    def _read(self, source: Source, config: ServiceConfig, applied: str | None) -> DesiredState:
+    def _read(
+        self, source: Source, config: ServiceConfig, applied: str | None, standing: Mapping[str, StandingJob]
+    ) -> DesiredState:
         snapshot = source.snapshot(applied)
         if self._desired is not None and snapshot is self._snapshot and self._made_with is config:
             return self._desired
-        desired, self._cache = desire(snapshot, source.read, config, self._cache)
+        desired, self._cache = desire(snapshot, source.read, config, self._cache, standing)
         self._desired, self._snapshot, self._made_with = desired, snapshot, config
         return desired
 

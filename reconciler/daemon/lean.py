@@ -1,6 +1,6 @@
 """structlog, without what its traceback printer for terminals brings along: rich, pygments and attrs, 7 MiB.
 
-structlog takes rich if it can be imported and does without it otherwise. We print our own lines, so it finds none. Whoever
+structlog takes rich if it can be imported and does without it otherwise. We print our own lines: it finds none. Whoever
 needs structlog imports it from here.
 """
 

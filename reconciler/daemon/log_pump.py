@@ -8,9 +8,11 @@ from ..engine.base import Engine
 from ..history.logs import LogWriter
 from ..model.errors import EngineUnavailable, ReconcilerError
 
+GAP = b"... somebody removed the run before all of its output was read: the rest may be missing ...\n"
+
 
 class LogPump:
-    """One run's pump. `finish` drains what is left, with a deadline, and tells how many bytes were kept."""
+    """One run's pump. At the end `drain` fetches what is left, with a deadline, and `close` keeps it."""
 
     def __init__(self, engine: Engine, run_id: str, ref: str, path: Path, limit: int) -> None:
         self._engine, self._run_id, self._ref = engine, run_id, ref
@@ -49,16 +51,20 @@ class LogPump:
                 break
         return got
 
-    def finish(self, timeout: float = 30.0) -> int:
-        """After the run has ended: stop following, fetch the rest once, sync to disk. Raises EngineUnavailable; may be
-        called again then."""
+    def drain(self, timeout: float = 30.0) -> None:
+        """After the run has ended: stop following and fetch the rest once. Raises EngineUnavailable; may be repeated."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         with self._lock:
             self._abandoned = True
         self._copy(follow=False)
+
+    def close(self, *, gap: bool) -> int:
+        """Sync to disk; bytes kept. `gap`: the log may lack its end, and says so."""
         with self._lock:
+            if gap:
+                self._writer.write(GAP, self._writer.cursor)
             self._writer.close()
             return self._writer.size
 
@@ -79,13 +85,17 @@ class Pumps:
             pump = self._pumps[run_id] = LogPump(self._engine(), run_id, ref, path, self._limit())
         pump.start()
 
-    def finish(self, run_id: str, ref: str, path: Path) -> int:
-        """Complete the log of an ended run; bytes kept. Works for a run that was never followed, too."""
+    def drain(self, run_id: str, ref: str, path: Path) -> None:
+        """Fetch what is left of an ended run's log. Works for a run that was never followed, too."""
         with self._lock:
             pump = self._pumps.get(run_id)
             if pump is None:
                 pump = self._pumps[run_id] = LogPump(self._engine(), run_id, ref, path, self._limit())
-        kept = pump.finish()
+        pump.drain()
+
+    def close(self, run_id: str, *, gap: bool) -> int:
+        """After `drain`: the log is complete, or as complete as it can be. Bytes kept."""
+        kept = self._pumps[run_id].close(gap=gap)
         with self._lock:
-            self._pumps.pop(run_id, None)
+            del self._pumps[run_id]
         return kept

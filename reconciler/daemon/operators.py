@@ -97,7 +97,8 @@ class Operators:
         if not self._ask(act):
             raise Permanent(f"cannot resume {_named(job)}: not paused", code="not-paused")
         self._emit.emit(EventName.JOB_RESUMED, job=job, actor=actor)
-        return f"{_named(job)} resumed; nothing from before now is owed."
+        still = "; the pause of all jobs still holds" if any(p.job == "*" for p in self._history.pauses()) else ""
+        return f"{_named(job)} resumed; nothing from before now is owed{still}."
 
     def _known(self, job: str) -> None:
         if job != "*" and job not in self._fleet.view.standing:
@@ -126,7 +127,7 @@ class Operators:
         plan = self._fleet.view.plan
         if digest and (plan is None or not plan.digest.startswith(digest)):
             raise Permanent(
-                f"cannot apply {digest}: the plan is {plan.digest if plan else 'not made yet'} by now",
+                f"cannot apply {digest}: {'the plan has changed' if plan else 'no plan has been made yet'}",
                 code="plan-changed", hint="look at it again: reconciler plan",
             )  # fmt: skip
         results = self._sync.look_and_wait(PASS_TIMEOUT, self._kick_sync)

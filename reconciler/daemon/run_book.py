@@ -28,6 +28,7 @@ class Open:
     look_at: datetime | None = None  # when to ask again; None = at once if it is not known, else never
     adopted: bool = False  # an earlier process started it
     poked: bool = False
+    hint: str = ""  # what a failure smells of
     unsaved: bool = False  # the disk refused the record; the engine has acted on it
 
 
@@ -69,8 +70,11 @@ class Book:
         """Is what we know of it too old to act on?"""
         if entry.busy or not entry.record.active:
             return False
+        asked = entry.look_at is not None and now >= entry.look_at
         if entry.record.phase in (Phase.RUNNING, Phase.STOPPING):
-            return not entry.known or (entry.look_at is not None and now >= entry.look_at)
+            return not entry.known or asked
+        if entry.record.phase is Phase.PREPARING:
+            return asked and entry.record.prepared_at is not None
         return entry.record.phase is Phase.STARTING and entry.adopted and not entry.known
 
     def done(self, run_id: str, now: datetime) -> None:
@@ -96,6 +100,8 @@ class Book:
         if not entry.poked or entry.busy:
             return
         entry.poked = False
+        if entry.record.phase is Phase.PREPARING:
+            entry.look_at = now  # it is ready and has not been started: somebody has removed it
         ended = entry.live is not None and entry.live.phase is LivePhase.EXITED
         if entry.known and not ended:
             entry.look_at = now if entry.seen_at is None else max(now, entry.seen_at + LOOK_PAUSE)

@@ -15,6 +15,7 @@ from ..runs.environment import reconciler_environment
 from ..spec.admission import effective_policy
 from .log_pump import Pumps
 
+TAIL, TAIL_BYTES = 20, 8192  # lines, bytes of a failed run's log that are looked at for a hint
 Stager = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
 
 
@@ -25,6 +26,7 @@ class Collected:
     live: LiveRun | None
     log_bytes: int
     usage: Usage
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,13 @@ class RunOps:
         return self.guarded("collect", run.run_id, lambda: self._collected(run))
 
     def _collected(self, run: RunRecord) -> Collected:
+        """Log first, last look afterwards: if nothing is there any more, nobody can tell whether the log was whole."""
         engine = self._engine()
-        live = engine.inspect(run.run_id, run.ref)
         usage = engine.usage(run.run_id, run.ref)
-        return Collected(live, self._pumps.finish(run.run_id, run.ref, self.log_path(run)), usage)
+        self._pumps.drain(run.run_id, run.ref, self.log_path(run))
+        live = engine.inspect(run.run_id, run.ref)
+        gap = live is None and run.started_at is not None
+        return Collected(live, self._pumps.close(run.run_id, gap=gap), usage)
 
     def discard(self, run: RunRecord) -> Result:
         return self.guarded("discard", run.run_id, lambda: self._engine().discard(run.run_id, run.ref))

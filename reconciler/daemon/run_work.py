@@ -22,7 +22,7 @@ from .run_ops import Collected, Result, RunOps
 
 _CLASSES = {
     "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
-    "registry-unavailable": FailureClass.IMAGE, "pull-failed": FailureClass.IMAGE,
+    "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
 
@@ -138,7 +138,7 @@ class RunWork:
         self._emit.emit(
             EventName.RUN_FINISHED, job=ended.job, run=ended.run_id, verdict=ended.phase.value,
             exit_code=ended.exit_code, reason=ended.reason, took=took, trigger=ended.trigger.value,
-            attempt=ended.attempt,
+            attempt=ended.attempt, hint=entry.hint or None,
         )  # fmt: skip
 
     # -- answers ----------------------------------------------------------------------------------------------
@@ -178,6 +178,8 @@ class RunWork:
                             hint=error.hint)  # fmt: skip
         by_type = FailureClass.ENGINE if isinstance(error, EngineUnavailable) else FailureClass.REJECTED
         failed = to.failed_before_start(run, _CLASSES.get(error.code, by_type), reason, max(now, run.slot))
+        if error.code == "run-gone" and run.tries == 0:  # somebody removed it when it was ready: made anew at once
+            failed = replace(failed, retry_at=now)
         self.save(entry, failed)
 
     def _answered(self, entry: Open, op: str, value: object, now: datetime) -> None:
@@ -230,6 +232,7 @@ class RunWork:
             self._emit.emit(EventName.RUN_ADOPTED, job=run.job, run=run.run_id, phase=live.phase.value)
 
     def _collected(self, entry: Open, got: Collected, _now: datetime) -> None:
+        entry.hint = got.hint
         if got.live is not None:
             entry.live = got.live
         self.save(entry, to.collected(entry.record, got.log_bytes, got.usage.peak_memory, got.usage.cpu_seconds))

@@ -33,7 +33,7 @@ APPLIED = "applied_revision"
 HELD = "held"  # meta: the jobs that wait for a person, for those who only read the ledger
 RELIST = 300.0  # seconds between two listings when nothing happens
 TIDY_EVERY = timedelta(hours=1)
-RESULTS = 20_000  # of applied actions, kept for whoever asked for a pass
+RESULTS = 20_000  # of applied actions, kept while somebody waits for a pass
 RETRY_FIRST, RETRY_MOST = 5.0, 300.0  # back-off of an engine or an action that fails, seconds
 
 
@@ -68,7 +68,7 @@ class SyncLoop:
         self._marked_from: LiveState | None = None
         self._marked: LiveState | None = None
         self._settled = threading.Condition()
-        self._asked = self._answered = self._results_seen = 0
+        self._asked = self._answered = self._results_seen = self._askers = 0
         self._results: deque[Result] = deque(maxlen=RESULTS)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._engine_backoff = Backoff(1.0, 60.0)
@@ -91,12 +91,18 @@ class SyncLoop:
         with self._settled:
             first = self._results_seen
             self._asked += 1
+            self._askers += 1
             number = self._asked
             kick()
-            if not self._settled.wait_for(lambda: self._answered >= number, timeout):
-                raise Transient("cannot wait any longer for the pass: it goes on", code="service-busy")
-            new = self._results_seen - first
-            return tuple(self._results)[-new:] if new else ()
+            try:
+                if not self._settled.wait_for(lambda: self._answered >= number, timeout):
+                    raise Transient("cannot wait any longer for the pass: it goes on", code="service-busy")
+                new = self._results_seen - first
+                return tuple(self._results)[-new:] if new else ()
+            finally:
+                self._askers -= 1
+                if not self._askers:
+                    self._results.clear()
 
     def step(self, now: datetime) -> datetime | None:
         """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""
@@ -136,7 +142,9 @@ class SyncLoop:
     # -- fetch and observe ------------------------------------------------------------------------------------
     def _fetch(self, config: ServiceConfig, now: datetime, kicked: bool) -> DesiredState | None:
         try:
-            desired = self._fetcher.refresh(config, self._history.get_meta(APPLIED), now, kicked=kicked)
+            desired = self._fetcher.refresh(
+                config, self._history.get_meta(APPLIED), now, kicked=kicked, standing=self._fleet.view.standing
+            )
         except StateError:
             raise
         except ReconcilerError as error:
@@ -269,8 +277,9 @@ class SyncLoop:
         )  # fmt: skip
         self._judge(applied)
         with self._settled:
-            self._results.extend(applied.results)
-            self._results_seen += len(applied.results)
+            if self._askers:
+                self._results.extend(applied.results)
+                self._results_seen += len(applied.results)
         self._fleet.publish_standing(self._history.standing())
         self._kick_runs()
         took = round((self._now() - now).total_seconds(), 3)

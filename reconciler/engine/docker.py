@@ -13,6 +13,7 @@ from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
 from ..spec.argv import final_argv
+from . import docker_lean as docker_lean  # before anything that imports requests
 from . import labels
 from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
 from .docker_acquire import Acquirer

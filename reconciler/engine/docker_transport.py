@@ -1,4 +1,4 @@
-"""In: a unix socket's path. Out: the transport of a docker client that closes its socket when connecting fails, and that
+"""In: a unix socket's path. Out: a docker client's transport, which closes its socket when connecting fails and
 uses its connections again.
 
 docker's own leaves the first to the garbage collector; a service that asks an absent Engine for days must not. And it

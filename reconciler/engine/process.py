@@ -31,7 +31,8 @@ FIRST_LOOK, LAST_LOOK = 0.02, 0.25  # seconds between two looks of a log's follo
 
 class ProcessEngine:
     """The Engine Protocol over processes. `process_user` is who jobs run as if the service is root; of one run's
-    output `log_limit` bytes are kept; `adopts`: a takeover makes ours what lies in our place. Raises EngineRejected (no such user) or EngineUnavailable (state directory)."""
+    output `log_limit` bytes are kept; `adopts`: a takeover makes ours what lies in our place. Raises EngineRejected
+    (no such user) or EngineUnavailable (state directory)."""
 
     name = "process"
 

@@ -30,6 +30,13 @@ def judge(run: RunRecord, live: LiveRun, spec: JobSpec) -> Outcome:
     return _outcome(live, Phase.FAILED, FailureClass.EXIT, exit_words(live.exit_code))
 
 
+def capability_hint(exit_code: int | None, tail: bytes) -> str:
+    """What to try if a failure smells of a capability that the container does not have (rule S2); else ""."""
+    if not exit_code or b"operation not permitted" not in tail.lower():
+        return ""
+    return "its log says 'Operation not permitted': containers have no capabilities but those in `cap_add`"
+
+
 def exit_words(code: int) -> str:
     """`exit 1`, or `exit 143 (TERM)`."""
     signal = _SIGNALS.get(code - 128)

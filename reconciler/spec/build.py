@@ -30,6 +30,9 @@ Tokens = tuple[str, ...]
 Remark = tuple[str, str, str]  # code, message, hint
 
 
+_BY_HAND = Schedule(ScheduleKind.MANUAL)  # stands for one that cannot be read, while the rest is looked at
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """What all files of one pass share. `checked` remembers the verdict on each distinct schedule."""
@@ -68,14 +71,12 @@ def build_spec(
     _check_identity(build, name, owner)
     schedule = _schedule(build)
     image = _image(build)
-    if schedule is None or image is None:
-        return None, build.problems
     limits = shared.config.limits
     spec = JobSpec(
         name=name,
         owner=owner,
-        schedule=schedule,
-        image=image,
+        schedule=schedule or _BY_HAND,
+        image=image or "",
         description=values.get("description", ""),
         labels=_pairs(values.get("labels")),
         suspend=values.get("suspend", False),
@@ -106,6 +107,8 @@ def build_spec(
     _check_targets(build, spec)
     for violation in admit(spec, shared.config):
         tokens = tuple(violation.pointer.split("/")[1:])
+        if tokens[:1] == ("image",) and image is None:
+            continue  # told already
         build.report(tokens, violation.code, violation.message, violation.hint)
     failed = any(problem.is_error for problem in build.problems)
     return (None if failed else spec), build.problems

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..model.desired import DesiredState, Entry, HeldJob, Snapshot
 from ..model.job import DesiredJob
+from ..model.live import StandingJob
 from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from .admission import owner_of
@@ -44,14 +45,18 @@ class Parsed:
 
 
 Cache = Mapping[str, Parsed]  # by full path
+NONE: Mapping[str, StandingJob] = {}
 
 
-def desire(snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache) -> tuple[DesiredState, Cache]:
+def desire(
+    snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache, standing: Mapping[str, StandingJob] = NONE
+) -> tuple[DesiredState, Cache]:
     """The state that `snapshot` asks for, and the cache for the next call. `read` gets the blobs that are missing.
 
+    A definition that is equal to that in `standing` is the same object, so that a fleet is held in memory once.
     What `read` raises goes through: an unreadable repository is not an invalid one.
     """
-    work = _Work(snapshot, read, config, cache)
+    work = _Work(snapshot, read, config, cache, standing)
     work.read_defaults()
     work.read_jobs()
     return work.state(), work.done
@@ -72,8 +77,11 @@ def _no_cycle_search() -> Iterator[None]:
 class _Work:
     """One pass over one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache) -> None:
+    def __init__(
+        self, snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache, standing: Mapping[str, StandingJob]
+    ) -> None:
         self.snapshot = snapshot
+        self.standing = standing
         self.read = read
         self.cache = cache
         self.shared = Pass(config)
@@ -176,7 +184,10 @@ class _Work:
         uses = tuple((source.full_path, source.blob) for source in draft.sources)
         problems, job, held = finished.problems, None, None
         if finished.spec is not None and digest is not None:
-            job = DesiredJob(finished.spec, digest, draft.path, finished.lines)
+            row = self.standing.get(draft.name)
+            same = row is not None and row.digest == digest and row.spec == finished.spec
+            spec, digest = (row.spec, row.digest) if row is not None and same else (finished.spec, digest)
+            job = DesiredJob(spec, digest, draft.path, finished.lines)
         else:
             owner = owner_or_default(self.shared.config, draft.name)
             held = HeldJob(draft.name, draft.path, owner, tuple(p for p in problems if p.is_error))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ..model.problem import SpecProblem
 from .gate import Lines, read_valid
-from .nodes import locate, pointer
+from .nodes import Mapping, locate, pointer
 from .rules import Faults, Rule, compile_rule
 from .schemas import SchemaName, schema
 from .yamlread import BYTE_ORDER_MARK, read_yaml
@@ -56,6 +56,21 @@ def guarded(path: str, work: Callable[[], T]) -> T | tuple[SpecProblem, ...]:
 def read_document(data: bytes, path: str, name: SchemaName) -> Document | tuple[SpecProblem, ...]:
     """Read and check one file. Whatever the bytes are: a Document, or at least one problem; never an exception."""
     return guarded(path, lambda: _read(data, path, name))
+
+
+def read_sound_part(data: bytes, path: str, name: SchemaName, broken: frozenset[str]) -> Document | None:
+    """The fields of a file that has problems, without the top-level `broken` ones: for what else is wrong with it.
+
+    None if the file is no map of fields at all.
+    """
+    data = data.removeprefix(BYTE_ORDER_MARK)
+    root, _ = read_yaml(data, path)
+    if not isinstance(root, Mapping):
+        return None
+    values = rule_of(name).read(root, [])
+    known = schema(name)["properties"]
+    sound = {key: value for key, value in values.items() if key in known and key not in broken}  # type: ignore[attr-defined]
+    return Document(path, sound, {key: root.keys[key].line + 1 for key in sound}, {}, data)
 
 
 def _read(data: bytes, path: str, name: SchemaName) -> Document | tuple[SpecProblem, ...]:

@@ -1,13 +1,14 @@
 """In: the bytes of one file and the defaults above it. Out: a spec, or every reason why there is none."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from posixpath import normpath
 
 from ..model.job import JobSpec, Location
 from ..model.problem import SpecProblem
 from .build import Pass, build_spec
-from .document import Document, read_document
+from .document import Document, guarded, read_document, read_sound_part
 from .layers import Base, Layer, Merged, make_layer, merge
 
 
@@ -22,7 +23,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job file that was read; what it takes in is known, but not read yet. `merged` None: it cannot be used."""
+    """A job file that was read; what it takes in is known, but not read yet. `merged` None: it cannot be used at all;
+    without its `broken` fields if it has such, only to find what else is wrong."""
 
     name: str
     owner: str
@@ -30,6 +32,7 @@ class Draft:
     merged: Merged | None
     sources: tuple[Source, ...]
     problems: tuple[SpecProblem, ...]
+    broken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,30 @@ def draft_job(
     if owner is None:
         message = "no owner of the service file has this path"
         found.append(SpecProblem(path, 1, 1, "no-owner", message, "An administrator lists `owners` and their `paths`."))
+    if own is None:
+        own = _sound_layer(data, path, folder, found)
     if own is None or owner is None:
         return Draft(name, owner or "", path, None, (), tuple(found))
+    broken = _broken(found)
     merged = merge(above, own)
     sources = tuple(_sources(merged, blobs, found)) if "files" in merged.values else ()
-    return Draft(name, owner, path, merged, sources, tuple(found))
+    return Draft(name, owner, path, merged, sources, tuple(found), broken)
+
+
+def _sound_layer(data: bytes, path: str, folder: str, found: list[SpecProblem]) -> Layer | None:
+    """What is left of a file of which `found` is wrong, so that its other problems show at once; they join `found`."""
+    document = guarded(path, lambda: read_sound_part(data, path, "job", _broken(found)))
+    if not isinstance(document, Document):
+        return None
+    layer = make_layer(document, folder, inherited=False)
+    found += [problem for problem in layer.problems if problem not in found]
+    broken = _broken(found)
+    return replace(layer, values={name: value for name, value in layer.values.items() if name not in broken})
+
+
+def _broken(problems: Iterable[SpecProblem]) -> frozenset[str]:
+    """The top-level fields that have an error."""
+    return frozenset(problem.pointer.split("/")[1] for problem in problems if problem.is_error and problem.pointer)
 
 
 def _sources(merged: Merged, blobs: Mapping[str, str], problems: list[SpecProblem]) -> list[Source]:
@@ -103,7 +125,15 @@ def finish_job(draft: Draft, contents: Mapping[str, bytes], shared: Pass) -> Fin
                 hint = "Binary data belongs into the image or a volume."
                 problems.append(merged.problem(tokens, "from-not-text", f"{source.full_path} is not UTF-8 text", hint))
     spec, found = build_spec(draft.name, draft.owner, merged, texts, shared)
-    problems += found
+    problems += [problem for problem in found if not _follows(problem, draft.broken)]
     if any(problem.is_error for problem in problems):
         return Finished(None, {}, tuple(problems))
     return Finished(spec, merged.lines(), tuple(problems))
+
+
+def _follows(problem: SpecProblem, broken: frozenset[str]) -> bool:
+    """Is it there only because a broken field was left out?"""
+    if problem.pointer:
+        return problem.pointer.split("/")[1] in broken
+    missing = problem.code.removesuffix("-missing")  # or written with another key, as in `schedul: manual`
+    return missing != problem.code and bool(get_close_matches(missing, broken, 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.errors import EngineRejected, EngineUnavailable
+from reconciler.model.event import EventName
 from reconciler.model.job import Concurrency, OnRetire, Retries
 from reconciler.model.run import Phase, Trigger
 from reconciler.spec.canonical import digest_of
@@ -30,6 +31,16 @@ def test_a_due_slot_runs_once_and_is_recorded(world: World) -> None:
     assert (world.path / run.log).read_bytes() == b"done\n"
     assert run.started_at is not None
     assert run.started_at - run.slot <= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("code", "hinted"), [(1, True), (0, False)], ids=["a failure", "a success"])
+def test_S2_a_failure_that_smells_of_a_dropped_capability_says_so(world: World, code: int, hinted: bool) -> None:
+    world.behave("nightly", duration=1.0, exit_code=code, output=b"chown: /x: Operation not permitted\n")
+    world.apply(cron("5 2 * * *"))
+    world.tick(310)
+    (run,) = world.runs("nightly")
+    (ended,) = [event for event in world.history.events(run=run.run_id) if event.name is EventName.RUN_FINISHED]
+    assert ("cap_add" in str(ended.fields.get("hint"))) is hinted
 
 
 def test_a_run_is_prepared_before_its_instant(world: World) -> None:

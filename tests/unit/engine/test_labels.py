@@ -1,6 +1,5 @@
 """Only what this instance signed, under the very name that its identity derives, counts as ours (rule P2)."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -127,6 +127,11 @@ class TestDowntime:
         assert slots(decision) == [(T0 + QUARTER, T0 + timedelta(hours=2), 8, Disposition.MISSED)]
         assert decision.cursor == T0 + timedelta(hours=2)
 
+    def test_T6_none_names_none_as_the_reason_beside_a_slot_that_is_on_time(self) -> None:
+        decision = decide(standing(catch_up=CatchUp.NONE), (), T0 + timedelta(hours=2), Gates(downtime=self.down))
+        assert decision.launch[0].trigger is Trigger.SCHEDULE
+        assert all(record.reason.endswith("catch_up: none") for record in decision.slots)
+
     def test_T6_a_consumed_catch_up_stays_consumed(self) -> None:
         decision = decide(standing(), (), self.down[1], Gates(downtime=self.down))
         again = decide(standing(cursor=decision.cursor), (), self.down[1] + MINUTE, Gates(downtime=self.down))

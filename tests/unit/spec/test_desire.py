@@ -67,6 +67,29 @@ def test_D2_a_file_that_does_not_validate_is_held_with_all_its_problems() -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        pytest.param(
+            'schedule: "61 * * * *"\nshedule: x\nimage: a\ntimeout: 5\ncap_add: [SYS_ADMIN]\nnetworks: [host]\n',
+            {"schedule-invalid", "unknown-key", "value-invalid", "capability-not-allowed", "network-not-allowed"},
+            id="a key, a duration, a cron line and the policy",
+        ),
+        pytest.param(
+            "schedule: manual\nimage: a\nenvironment: {RECONCILER_JOB: x}\nresources: {size: huge}\n",
+            {"variable-reserved", "size-unknown"},
+            id="a form and a name of the service file",
+        ),
+        pytest.param("schedule: [x]\nimage: {}\n", {"wrong-type"}, id="a field that is wrong is not missing, too"),
+        pytest.param("schedule: 5\nimage: a\n", {"schedule-invalid"}, id="a cron line alone"),
+    ],
+)
+def test_a_problem_of_a_file_does_not_hide_the_others(text: str, codes: set[str]) -> None:
+    state = Repo({"a.yaml": text}).desire()
+    assert {p.code for p in state.held["a"].problems} == codes
+    assert not state.jobs
+
+
+@pytest.mark.parametrize(
     ("data", "code"), [(b"", "empty-file"), (b"\xff", "not-utf8"), (b"[" * 9999, "not-a-map"), (b"a: [", "yaml-syntax")]
 )
 def test_D2_no_bytes_look_like_a_deleted_file(data: bytes, code: str) -> None:
