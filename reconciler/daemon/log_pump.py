@@ -52,7 +52,7 @@ class LogPump:
         return got
 
     def drain(self, timeout: float = 30.0) -> None:
-        """After the run has ended: stop following and fetch the rest once. Raises EngineUnavailable; may be repeated."""
+        """After the run has ended: stop following, fetch the rest once. Raises EngineUnavailable; may be repeated."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
