@@ -123,8 +123,6 @@ def _unknown(name: str) -> NoReturn:
 
 
 def _guarded(args: list[str]) -> int:
-    from ..model.errors import ReconcilerError, UsageError
-
     try:
         code = _dispatch(args)
         sys.stdout.flush()
@@ -133,15 +131,19 @@ def _guarded(args: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPT
-    except ReconcilerError as error:
-        _say(str(error), error.code, error.hint)
-        if not isinstance(error, UsageError):
-            return EXIT_ERROR
-        return _USAGE.get(args[0] if args else "", EXIT_USAGE)
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         _say(f"cannot do this: {what}{error.strerror or error}", "io-error", "")
         return EXIT_ERROR
+    except Exception as error:  # the error types are loaded only when one is met; others go on their way
+        from ..model.errors import ReconcilerError, UsageError
+
+        if not isinstance(error, ReconcilerError):
+            raise
+        _say(str(error), error.code, error.hint)
+        if not isinstance(error, UsageError):
+            return EXIT_ERROR
+        return _USAGE.get(args[0] if args else "", EXIT_USAGE)
     return code
 
 

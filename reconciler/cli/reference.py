@@ -22,6 +22,7 @@ LOG_LINES = {
     "event.unrecorded": "An event could not be stored; it was logged all the same.",
     "image.refresh-failed": "`pull_policy` asked for a look at the registry, which failed. What is there stays in use.",
     "loop.failed": "A loop met an expected error outside its own handling; it goes on with back-off.",
+    "run.definition-lost": "The definition of an open run is not in the ledger. It goes on under the defaults.",
     "run.unaccounted": "A run of ours was found whose slot belongs to another run. It is left alone.",
     "service.broken": "A fault of ours: the process ends with code 3 and is started anew. Please report it.",
     "service.loop-busy": "A loop did not come to rest in time at the end; it ended with the process.",

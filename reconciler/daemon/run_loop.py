@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
+import structlog
+
 from ..history.base import History
 from ..history.logfiles import log_path
 from ..model.errors import StateError
@@ -27,6 +29,8 @@ from .requests import Request
 from .run_book import Book, Open, Wakes
 from .run_ops import RunOps
 from .run_work import RunWork
+
+log = structlog.get_logger()
 
 LEAD = 8.0  # seconds ahead of its instant that a run is claimed and prepared
 PRUNE_EVERY = timedelta(minutes=1)  # a bounded piece of a round over all jobs
@@ -158,9 +162,9 @@ class RunLoop:
         found = self._specs.get(run.digest)
         if found is None:
             found = self._history.spec(run.digest)
-            if found is None:
-                raise StateError(f"cannot go on with {run.run_id}: its definition is not in the ledger",
-                                 code="state-corrupt")  # fmt: skip
+            if found is None:  # one run must not stop all others: the defaults bound it
+                log.error("run.definition-lost", job=run.job, run=run.run_id, digest=run.digest)
+                found = unknown_spec(run.job)
             if len(self._specs) > 256:
                 self._specs.clear()
             self._specs[run.digest] = found

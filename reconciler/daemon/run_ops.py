@@ -6,12 +6,14 @@ from pathlib import Path
 
 from ..engine.base import Engine, RunOrder, Usage
 from ..history.base import History
-from ..model.errors import ReconcilerError
+from ..history.logs import read_log
+from ..model.errors import ReconcilerError, StateError
 from ..model.job import JobSpec
 from ..model.live import LiveRun
 from ..model.run import RunRecord
 from ..model.service import ServiceConfig
 from ..runs.environment import reconciler_environment
+from ..runs.verdict import capability_hint
 from ..spec.admission import effective_policy
 from .log_pump import Pumps
 
@@ -97,7 +99,18 @@ class RunOps:
         self._pumps.drain(run.run_id, run.ref, self.log_path(run))
         live = engine.inspect(run.run_id, run.ref)
         gap = live is None and run.started_at is not None
-        return Collected(live, self._pumps.close(run.run_id, gap=gap), usage)
+        kept = self._pumps.close(run.run_id, gap=gap)
+        return Collected(live, kept, usage, self._hint(run, live))
+
+    def _hint(self, run: RunRecord, live: LiveRun | None) -> str:
+        """What a failure smells of, by the end of its log; the log itself may be unreadable, and that is no matter."""
+        if live is None or not live.exit_code:
+            return ""
+        try:
+            tail = b"".join(read_log(self.log_path(run), tail=TAIL))
+        except StateError:
+            return ""
+        return capability_hint(live.exit_code, tail[-TAIL_BYTES:])
 
     def discard(self, run: RunRecord) -> Result:
         return self.guarded("discard", run.run_id, lambda: self._engine().discard(run.run_id, run.ref))

@@ -25,6 +25,7 @@ _CLASSES = {
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
+PRUNED = ("run-gone", "network-missing")  # somebody tidied up when it was ready: once, it is made anew without a pause
 
 
 class RunWork:
@@ -178,7 +179,7 @@ class RunWork:
                             hint=error.hint)  # fmt: skip
         by_type = FailureClass.ENGINE if isinstance(error, EngineUnavailable) else FailureClass.REJECTED
         failed = to.failed_before_start(run, _CLASSES.get(error.code, by_type), reason, max(now, run.slot))
-        if error.code == "run-gone" and run.tries == 0:  # somebody removed it when it was ready: made anew at once
+        if error.code in PRUNED and run.tries == 0:
             failed = replace(failed, retry_at=now)
         self.save(entry, failed)
 

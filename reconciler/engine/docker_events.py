@@ -18,6 +18,7 @@ from .docker_stream import json_lines
 
 ACTIONS = ("start", "die", "destroy", "oom", "pause", "unpause", "update", "rename")
 RENEW_AFTER = 600.0  # seconds: a stream over a dead connection would otherwise be silent for ever
+PAUSE = 2.0  # seconds between two looks at whether a stream has ended by itself; each is a wake-up of an idle service
 REPLAY_QUIET = 3.0  # seconds of silence after which a replay has ended
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,10 +50,10 @@ def kicks(core: Core, stop: Flag, note_oom: Callable[[str], None]) -> Iterator[s
 def _cut_when(response: Response, stop: Flag, done: Flag) -> None:
     """Cut the stream when `stop` is set or it has grown old: its reader blocks in a read without a deadline."""
     waited = 0.0
-    while not stop.is_set() and waited < RENEW_AFTER:
-        if done.wait(0.2):
+    while waited < RENEW_AFTER and not stop.wait(PAUSE):
+        if done.is_set():
             return
-        waited += 0.2
+        waited += PAUSE
     cut(response)
 
 

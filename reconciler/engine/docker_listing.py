@@ -41,6 +41,7 @@ class _Seen:
     runs: dict[str, LiveRun] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     half_made: dict[str, LiveJob] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
     complete: bool = True
 
 
@@ -74,7 +75,11 @@ def _row(row: Mapping[str, Any], sources: Sources, seen: _Seen) -> None:
         seen.runs[mark.run] = _run(row, mark, sources)
     elif mark.kind is Kind.STANDING:
         drift = (STARTED,) if state == "exited" else ()
-        job = LiveJob(mark.job, mark.digest, mark.revision, mark.owner, ref, str(row["ImageID"]), drift)
+        share = seen.shared.setdefault  # a fleet has few owners, revisions and images
+        image, owner, revision = str(row["ImageID"]), mark.owner, mark.revision
+        job = LiveJob(
+            mark.job, mark.digest, share(revision, revision), share(owner, owner), ref, share(image, image), drift
+        )
         (seen.half_made if name.endswith(labels.NEW_SUFFIX) else seen.jobs)[mark.job] = job
 
 

@@ -102,6 +102,7 @@ class Runs:
             self._asked.pop(ref)
             if error.code == "network-missing":
                 self._acquirer.recent.clear()
+                self._core.remove(ref, run_id)  # bound for ever to a network that is gone: it must be made anew
                 raise
             raise _gone(run_id) from error
         except EngineRejected:

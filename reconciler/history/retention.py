@@ -46,11 +46,14 @@ def drop_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
     connection.executemany("DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in run_ids])
 
 
-def prune_job(connection: sqlite3.Connection, job: str, now: datetime, room: int) -> Sequence[RunRecord]:
+def prune_job(
+    connection: sqlite3.Connection, job: str, now: datetime, room: int, limits: HistoryLimits | None
+) -> Sequence[RunRecord]:
     """Drop the slots and events of `job` that are too old; return the runs that it has in excess, at most `room`.
-    Runs that are active or not yet collected are none of them."""
-    found = connection.execute(_LIMITS, (job,)).fetchone()
-    limits = spec_from(*found).history if found else _DEFAULTS
+    Runs that are active or not yet collected are none of them. `limits` None = decode them from what is stored."""
+    if limits is None:
+        found = connection.execute(_LIMITS, (job,)).fetchone()
+        limits = spec_from(*found).history if found else _DEFAULTS
     oldest = now - timedelta(seconds=limits.keep_for)
     values = {
         "job": job, "keep_success": limits.keep_success, "keep_failed": limits.keep_failed, "limit": room,

@@ -258,6 +258,7 @@ class SqliteHistory:
         only means that they are returned once more.
         """
         found: list[RunRecord] = []
+        standing = self._standing.get() or {}
         with self._database.write() as connection:
             retention.drop_runs(connection, self._handed_out)
             jobs = retention.next_jobs(connection, self._pruned_up_to)
@@ -265,8 +266,9 @@ class SqliteHistory:
                 room = retention.RUNS_PER_CALL - len(found)
                 if room <= 0:
                     break
+                limits = standing[job].spec.history if job in standing else None
                 with decoding(self._database.path):
-                    found.extend(retention.prune_job(connection, job, now, room))
+                    found.extend(retention.prune_job(connection, job, now, room, limits))
                 reached = job
             complete = len(jobs) < retention.JOBS_PER_CALL and (not jobs or reached == jobs[-1])
             if complete:

@@ -10,13 +10,14 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..model.errors import StateError
 from ..model.job import FileMount, JobSpec
 
 _DIGEST = re.compile(r"[0-9a-f]{16,128}\Z")
+MAX_ID = 2**31 - 1
 _HALF = ".half-"
 _DIRECTORY_MODE = 0o755  # the process engine's jobs read as an unprivileged user; contents are in git anyway
 
@@ -33,7 +34,8 @@ def stage_files(spec: JobSpec, digest: str, root: str) -> tuple[tuple[str, str],
     directory = Path(root, digest)
     with _as_state_error(directory):
         _make_directories(directory)
-        written = [_write(directory, file) for file in spec.files]
+        owner = _owner(spec)
+        written = [_write(directory, file, owner) for file in spec.files]
         if any(written):
             _sync_directory(directory)
     return tuple((str(directory / _host_name(file)), file.target) for file in spec.files)
@@ -83,7 +85,16 @@ def _make_directories(directory: Path) -> None:
     _sync_directory(directory.parent)
 
 
-def _write(directory: Path, file: FileMount) -> bool:
+def _owner(spec: JobSpec) -> tuple[int, int] | None:
+    """The numeric `user` of the job, so that it may read a file of mode 0400. None = the service's own: it cannot give
+    files away, or only the image knows the name's number."""
+    user, _, group = (spec.user or "").partition(":")
+    if os.geteuid() != 0 or not user.isdecimal() or int(user) > MAX_ID:
+        return None
+    return int(user), int(group) if group.isdecimal() and int(group) <= MAX_ID else -1
+
+
+def _write(directory: Path, file: FileMount, owner: tuple[int, int] | None) -> bool:
     """Put one file in place by renaming; False if it was there already, with the same contents and mode."""
     path, data = directory / _host_name(file), file.content.encode("utf-8", "surrogatepass")
     if _is_same(path, data, file.mode):
@@ -94,6 +105,9 @@ def _write(directory: Path, file: FileMount) -> bool:
     try:
         with os.fdopen(fd, "wb", closefd=False) as out:
             out.write(data)
+        if owner is not None:
+            with suppress(PermissionError):  # a root without CAP_CHOWN
+                os.fchown(fd, *owner)
         os.fchmod(fd, file.mode & 0o777)
         os.fsync(fd)
     except OSError:

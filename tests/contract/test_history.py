@@ -551,3 +551,20 @@ def test_a_closed_ledger_says_so(history: History) -> None:
         with pytest.raises(StateError) as caught:
             use()
         assert caught.value.code == "state-closed"
+
+
+def test_T4_a_claim_by_a_definition_that_has_gone_records_nothing_at_all(history: History) -> None:
+    """Apply and the loop that fires work side by side: who decided by an old row decides again by the new one."""
+    history.put_standing(a_job())
+    slots = (a_slot(T0 + MINUTE),)
+    stale = a_run(T0 + 2 * MINUTE, digest="another")
+    assert not history.claim(stale, T0 + 2 * MINUTE, slots, current=True)
+    history.put_standing(replace(history.standing()["etl"], retiring=True))
+    assert not history.claim(a_run(T0 + 2 * MINUTE), T0 + 2 * MINUTE, slots, current=True)
+    history.drop_standing("etl")
+    assert not history.claim(a_run(T0 + 2 * MINUTE), T0 + 2 * MINUTE, slots, current=True)
+    assert (history.runs(), history.slots("etl")) == ([], [])
+    history.put_standing(a_job())
+    assert history.standing()["etl"].cursor == T0
+    assert history.claim(a_run(T0 + 2 * MINUTE), T0 + 2 * MINUTE, slots, current=True)
+    assert history.standing()["etl"].cursor == T0 + 2 * MINUTE

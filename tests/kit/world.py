@@ -64,7 +64,7 @@ class World:
         self.path, self.time, self.boot_time = tmp_path, start, 1000.0
         self.config = config or ServiceConfig(state_dir=str(tmp_path))
         self.machine = MemoryWorld(clock=lambda: self.time)
-        self.seen: list[str] = []
+        self.relists = 0  # how often the loop asked for a listing
         self.last_alive: datetime | None = None
         self._open()
 
@@ -79,8 +79,12 @@ class World:
         self.loop = RunLoop(
             history=self.history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=self.book, ops=ops,
             boot=lambda: self.boot_time, last_alive=self.last_alive, alive=self._alive, drop_logs=lambda _runs: None,
+            relist=self._relist,
         )  # type: ignore[arg-type]  # fmt: skip
         self.fleet.publish_standing(self.history.standing())
+
+    def _relist(self) -> None:
+        self.relists += 1
 
     def _alive(self, now: datetime) -> None:
         self.last_alive = now
@@ -100,6 +104,11 @@ class World:
     def retire(self, name: str) -> None:
         self.history.drop_standing(name)
         self.fleet.publish_standing(self.history.standing())
+
+    def list_anew(self) -> None:
+        """The sync loop has listed the engine."""
+        live = self.engine.observe()
+        self.fleet.change(lambda view: replace(view, live=live))
 
     def behave(self, job: str, **said: object) -> None:
         self.machine.behave(job, Behaviour(**said))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def test_files_are_written_with_exact_contents_and_modes(tmp_path: Path) -> None
         assert stat.S_IMODE(Path(host).stat().st_mode) == file.mode
         assert Path(host).parent == tmp_path / A
     assert stat.S_IMODE((tmp_path / A).stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [("1000", (1000, None)), ("1000:50", (1000, 50)), ("postgres", None), ("9" * 20, None), (None, None)],
+)
+def test_a_file_belongs_to_the_numeric_user_of_the_job_if_the_service_can_give_it_away(
+    tmp_path: Path, user: str | None, owner: tuple[int, int | None] | None
+) -> None:
+    ((host, _),) = stage_files(replace(spec(FileMount("/a", "one", 0o400)), user=user), A, str(tmp_path))
+    status = Path(host).stat()
+    given = owner if owner is not None and os.geteuid() == 0 else (os.geteuid(), None)
+    assert status.st_uid == given[0]
+    assert given[1] in (None, status.st_gid)
+    assert stat.S_IMODE(status.st_mode) == 0o400
 
 
 def test_staging_again_changes_nothing(tmp_path: Path) -> None:
