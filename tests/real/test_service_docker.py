@@ -167,35 +167,6 @@ def prune(host: str, *, images: bool = False) -> None:
             client.prune_images(filters={"dangling": False})
 
 
-def test_P6_pruned_containers_are_healed_at_once_and_no_slot_is_lost(own: Handle) -> None:
-    with fleet(own.docker_host) as jobs:
-
-        def in_place() -> bool:
-            return standing(own.docker_host, jobs.service.instance).keys() == {"strict", "patient"}
-
-        for moment in (0.37, 0.81, 1.43):
-            time.sleep(moment)  # other points of the jobs' periods
-            prune(own.docker_host)
-            eventually(in_place, "healed", within=10.0)
-        jobs.fires_on("strict")
-        # A run that had ended and was pruned before its end was seen is lost, and said to be: it is not run again.
-        jobs.assert_exactly_once(AT_PEACE | {Disposition.LOST}, {Disposition.RAN, Disposition.LOST}, gaps=True)
-
-        # Rule P1: who undoes it again and again is not fought for ever. The jobs fire all the same.
-        for _ in range(MOST_PRUNES):
-            prune(own.docker_host)
-            if jobs.service.entries("job.stalled"):
-                break
-            eventually(in_place, "healed", within=10.0)
-        assert "undone each time" in jobs.service.await_entry("job.stalled")["why"]
-        prune(own.docker_host)
-        jobs.fires_on("strict")
-        assert not in_place()
-        jobs.service.cli("apply")
-        eventually(in_place, "an operator has it tried again", within=10.0)
-        jobs.assert_exactly_once(DISTURBED | {Disposition.LOST}, SPARED | {Disposition.LOST}, gaps=True)
-
-
 def test_P6_a_system_prune_of_everything_costs_no_slot(own: Handle, tmp_path: Path) -> None:
     """`docker system prune -af`: containers, networks and images; the registry has the image."""
     ensure_busybox(own.docker_host)
