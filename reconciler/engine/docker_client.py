@@ -166,7 +166,7 @@ def cut(response: requests.Response) -> None:
     """End a stream that another thread is reading: it sees an end of file."""
     try:
         response.raw.shutdown()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: urllib3, when the connection was given back already
         pass  # it has ended by itself
 
 

@@ -135,6 +135,9 @@ class ServiceChild:
         if self.alive:
             self.kill()
         if self._notify is not None:
+            # Ended before it is closed: a thread that is about to read would read from whoever gets the number next.
+            self._notify.shutdown(socket.SHUT_RD)
+            self._collector.join(PATIENCE)
             self._notify.close()
 
     def _listen(self) -> str:
@@ -143,13 +146,13 @@ class ServiceChild:
         if self._notify is None:
             self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._notify.bind(str(path))
-            threading.Thread(target=self._collect, args=(self._notify,), daemon=True).start()
+            self._collector = threading.Thread(target=self._collect, args=(self._notify,), daemon=True)
+            self._collector.start()
         return str(path)
 
     def _collect(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                self.told.append(listener.recv(4096).decode())
+        while said := listener.recv(4096):
+            self.told.append(said.decode())
 
     # -- its commands ---------------------------------------------------------------------------------------------
     def argv(self, *words: str) -> list[str]:

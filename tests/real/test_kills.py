@@ -27,7 +27,7 @@ from tests.lab.faultproxy import CREATE, INSPECT, LOGS, REMOVE, START, FaultProx
 from tests.lab.gitrepo import GitRepo
 from tests.lab.images import BUSYBOX, ensure_busybox
 
-KILLS = 22
+KILLS, KILLS_OF_PROCESSES = 22, 16
 LONGEST = 2.6  # seconds that the service lives at most after it is ready: every point of a slot's life is within reach
 # What a kill may do to a slot: it is late and runs, or the one before it is still at work, or it fell due while nobody
 # was there and a later one is caught up.
@@ -103,7 +103,7 @@ def test_kills_at_any_moment_on_processes(seed: int) -> None:
         witness = witness_file(folder / "starts")
         source = repository(folder, firing_jobs("none", str(folder / "starts")))
         with service_child(folder, source, "process", instance="kills") as service:
-            kill_again_and_again(service, seed, KILLS)
+            kill_again_and_again(service, seed, KILLS_OF_PROCESSES)
             assert_nothing_lost(service, witness)
             pause_all(service)
             assert list((service.state_dir / "process/runs").iterdir()) == []
