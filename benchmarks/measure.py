@@ -6,8 +6,10 @@ disturbed both sides of a round together.
 """
 
 import gc
+import os
 import random
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
@@ -101,6 +103,28 @@ def timed(work: Callable[[], object], before: Callable[[], object] | None = None
         start = time.perf_counter()
         work()
         return time.perf_counter() - start
+
+    return sample
+
+
+def cold(work: Callable[[], object]) -> Sample:
+    """The same in a forked child, so that nothing which `work` remembers helps the next sample."""
+
+    def sample() -> float:
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.write(write, repr(timed(work)()).encode())
+            except BaseException:  # noqa: BLE001  not beyond the child
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(write)
+        with open(read, "rb") as answer:
+            took = float(answer.read())  # ValueError: `work` failed, and the child has said why
+        os.waitpid(child, 0)
+        return took
 
     return sample
 

@@ -44,6 +44,7 @@ def canonical(text: str) -> str:
     return _SPACE.sub(" ", text.strip()).lower()
 
 
+@lru_cache(maxsize=4096)
 def normalise(expression: str) -> tuple[ScheduleKind, str, float]:
     """`(kind, canonical text, seconds of @every or 0)`. Never raises: `validate` tells what is wrong."""
     text = canonical(expression)

@@ -64,7 +64,7 @@ def desire(
 
 @contextmanager
 def _no_cycle_search() -> Iterator[None]:
-    """For the length of one batch: what parsing makes has no cycles, and looking for some costs a tenth of the time."""
+    """For a while: what reading sound files makes has no cycles, and looking for some costs a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -130,9 +130,10 @@ class _Work:
                 done[entry.full_path] = known
             else:
                 missing.append(file)
-        for start in range(0, len(missing), BATCH):
-            with _no_cycle_search():
-                self._parse(missing[start : start + BATCH])
+        with _no_cycle_search():
+            for start in range(0, len(missing), BATCH):
+                if self._parse(missing[start : start + BATCH]):
+                    gc.collect(1)  # explaining what is wrong leaves cycles behind
 
     def _still_holds(self, known: Parsed) -> bool:
         return all(self.blobs.get(path, "") == blob for path, blob in known.uses)
@@ -141,8 +142,10 @@ class _Work:
         found = self.read(list(dict.fromkeys(entry.blob for entry in entries))) if entries else {}
         return ((entry, found[entry.blob]) for entry in entries)
 
-    def _parse(self, files: Sequence[JobFile]) -> None:
-        """Two rounds of reading, since only the job files say which other files they take in.
+    def _parse(self, files: Sequence[JobFile]) -> bool:
+        """True if something is wrong with one of them.
+
+        Two rounds of reading, since only the job files say which other files they take in.
 
         Each step goes over all files before the next begins: what it needs stays in the processor's caches.
         """
@@ -154,6 +157,7 @@ class _Work:
         digests = [None if one.spec is None else digest_of(one.spec) for one in finished]
         for file, draft, one, digest in zip(files, drafts, finished, digests, strict=True):
             self.done[file.entry.full_path] = self._parsed(file, draft, one, digest)
+        return any(one.problems for one in finished)
 
     def _draft(self, file: JobFile, data: bytes) -> Draft:
         base, broken = self._above(file.folder)

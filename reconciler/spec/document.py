@@ -1,9 +1,8 @@
 """In: the bytes of a file and a schema. Out: typed data with places, or every problem: the boundary of bad input."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..model.problem import SpecProblem
 from .gate import Lines, read_valid
@@ -15,8 +14,7 @@ from .yamlread import BYTE_ORDER_MARK, read_yaml
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A file that fits its schema. `data` is typed by the schema; `lines` has the line of each top-level key, `below`
     those of the keys of a map under one. For more places the file is read again: only problems need them."""
 

@@ -84,14 +84,14 @@ class _Gate:
         """Up to the end of the mapping. `lines` and `below` are filled where they are given."""
         values: dict[str, object] = {}
         faults: list[Any] = []
-        fields, rest = rule.fields, rule.rest
+        field, rest, is_key = rule.fields.get, rule.rest, rule.is_key
         next_event, careful = self.next_event, self.careful
         while type(event := next_event()) is ScalarEvent:
             key = event.value
-            known = fields.get(key)
+            known = field(key)
             if known is not None:
                 key, of = known
-            elif rest is not None and rule.key_fits(key) and _is_plain_key(event):
+            elif rest is not None and len(key) <= MAX_KEY and is_key(key):
                 of = rest
             else:
                 raise _Unusual
@@ -102,22 +102,23 @@ class _Gate:
             if lines is not None:
                 lines[key] = event.start_mark.line + 1  # type: ignore[union-attr]
             event = next_event()
-            if of.text is not None and type(event) is ScalarEvent:
-                if careful:
-                    self._check(event)
-                fits = of.fits
-                if fits is None:
-                    values[key] = of.text(event, faults)
-                    continue
-                value = event.value
-                if (value in NULLS and not event.style) or (fits is not any_text and not fits(value)):
-                    raise _Unusual
-                values[key] = value
-            else:
+            if of.text is None or type(event) is not ScalarEvent:
                 inner: Lines | None = None
                 if below is not None and type(event) is MappingStartEvent:
                     inner = below[key] = {}
                 values[key] = self._nested(event, of, inner)
+                continue
+            if careful:
+                self._check(event)
+            fits = of.fits
+            if fits is None:
+                values[key] = of.text(event, faults)
+                continue
+            value = values[key] = event.value
+            if fits is not any_text and not fits(value):
+                raise _Unusual
+            if value in NULLS and not event.style:
+                raise _Unusual
         if faults or type(event) is not MappingEndEvent or not rule.complete(values):
             raise _Unusual
         return values
@@ -147,8 +148,3 @@ class _Gate:
         if faults or not rule.min_size <= len(values) <= rule.max_size:
             raise _Unusual
         return values
-
-
-def _is_plain_key(event: Any) -> bool:
-    key = event.value
-    return len(key) <= MAX_KEY and key.isprintable() and (key != "<<" or bool(event.style))

@@ -6,7 +6,7 @@ a `script` drops an inherited command, as a command drops an inherited script.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..model.job import Location
 from ..model.problem import SpecProblem
@@ -37,8 +37,7 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One document, its values in one form each; `folder` is its full path. `problems` may be warnings alone."""
 
     document: Document
@@ -63,8 +62,7 @@ class Base:
     places: dict[str, Location]
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """The fields of one job: its own file's, on top of what it inherits."""
 
     own: Layer

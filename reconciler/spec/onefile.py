@@ -1,9 +1,10 @@
 """In: the bytes of one file and the defaults above it. Out: a spec, or every reason why there is none."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from posixpath import normpath
+from typing import NamedTuple
 
 from ..model.job import JobSpec, Location
 from ..model.problem import SpecProblem
@@ -21,8 +22,7 @@ class Source:
     blob: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A job file that was read; what it takes in is known, but not read yet. `merged` None: it cannot be used at all;
     without its `broken` fields if it has such, only to find what else is wrong."""
 
@@ -35,8 +35,7 @@ class Draft:
     broken: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """What a draft came to: the spec and the place of each of its fields, or None and at least one error."""
 
     spec: JobSpec | None
@@ -80,7 +79,7 @@ def _sound_layer(data: bytes, path: str, folder: str, found: list[SpecProblem]) 
     layer = make_layer(document, folder, inherited=False)
     found += [problem for problem in layer.problems if problem not in found]
     broken = _broken(found)
-    return replace(layer, values={name: value for name, value in layer.values.items() if name not in broken})
+    return layer._replace(values={name: value for name, value in layer.values.items() if name not in broken})
 
 
 def _broken(problems: Iterable[SpecProblem]) -> frozenset[str]:

@@ -7,6 +7,7 @@ Only the keywords in use are known; any other is refused when compiling, so that
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from .nodes import Mapping, Node, Scalar, Sequence
@@ -30,7 +31,7 @@ _KNOWN = _ANNOTATIONS | _SCALAR_KEYS | _MAP_KEYS | _LIST_KEYS | {"type", "anyOf"
 class MapRule:
     """`fields` by key; `rest` for other keys, None = there are none."""
 
-    __slots__ = ("fields", "key_fits", "max_size", "min_size", "required", "rest")
+    __slots__ = ("fields", "is_key", "key_fits", "max_size", "min_size", "required", "rest")
 
     def __init__(self, schema: dict[str, Any], root: dict[str, Any]) -> None:
         properties = schema.get("properties", {})
@@ -38,10 +39,11 @@ class MapRule:
         self.fields = {key: (key, compile_rule(sub, root)) for key, sub in properties.items()}
         rest = schema.get("additionalProperties", False)
         self.rest = compile_rule(rest, root) if isinstance(rest, dict) else None
-        self.required: tuple[str, ...] = tuple(schema.get("required", ()))
+        self.required = frozenset(schema.get("required", ()))
         self.min_size: int = schema.get("minProperties", 0)
         self.max_size: int = schema.get("maxProperties", 1 << 30)
         self.key_fits = _text_check(schema.get("propertyNames", {}))
+        self.is_key = lru_cache(maxsize=512)(self._is_key)  # a fleet uses the same few names again and again
 
     def read(self, node: Mapping, faults: Faults) -> dict[str, object]:
         values: dict[str, object] = {}
@@ -64,9 +66,13 @@ class MapRule:
             faults.append(node)
         return values
 
+    def _is_key(self, key: str) -> bool:
+        """Is it plainly a key of the rest? Of those left over, `yamlread` decides."""
+        return bool(self.key_fits(key)) and key.isprintable() and key != "<<"
+
     def complete(self, values: dict[str, object]) -> bool:
         """Neither too few keys nor too many, and all that are needed."""
-        return self.min_size <= len(values) <= self.max_size and all(key in values for key in self.required)
+        return self.min_size <= len(values) <= self.max_size and self.required <= values.keys()
 
 
 class ListRule:

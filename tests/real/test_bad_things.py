@@ -259,12 +259,12 @@ def test_R4_a_slot_whose_image_is_missing_is_delayed_and_runs_when_it_appears(do
     service.start().reachable()
     eventually(lambda: "late" in service.standing(), "the job is applied")
     with api(service.docker_host) as client:
+        client.remove_image(tag, force=True)  # first the image: a container alone would be healed at once
         client.remove_container(service.standing()["late"].ref)
-        client.remove_image(tag)
     run_id = service.json("run", "late")["run_id"]
     delayed = service.await_entry("run.delayed", run=run_id)
     assert delayed["code"] == "image-missing" and delayed["hint"]
-    assert service.entries("job.apply-failed", job="late", code="image-missing")  # healing it fails for the same reason
+    service.await_entry("job.apply-failed", job="late", code="image-missing")  # healing it fails for the same reason
     labelled_image(service.docker_host, tag, ["LABEL a=b"])
     ended = service.await_run("late", "succeeded")
     assert [run.started_at is not None for run in service.runs("late")].count(True) == 1
