@@ -55,10 +55,10 @@ def _adopt(
 
 
 def _record(live: LiveRun, job: StandingJob | None, now: datetime) -> RunRecord:
-    name, slot, attempt = parse_run_id(live.run_id)
+    name, slot, attempt, cell = parse_run_id(live.run_id)
     return RunRecord(
         run_id=live.run_id, job=name, slot=slot, attempt=attempt,
         trigger=Trigger.MANUAL if slot.microsecond else Trigger.SCHEDULE, actor="scheduler",
         digest=job.digest if job else UNKNOWN, revision=job.revision if job else "", phase=Phase.PENDING,
-        claimed_at=now, ref=live.ref, log=log_path(name, live.run_id),
+        claimed_at=now, ref=live.ref, log=log_path(name, live.run_id), cell=cell,
     )  # fmt: skip

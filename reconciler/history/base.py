@@ -49,7 +49,7 @@ class History(Protocol):
     # -- runs -------------------------------------------------------------------------------------------------
     def claim(self, run: RunRecord, cursor: datetime | None = None, slots: Iterable[SlotRecord] = (), *,
               current: bool = False) -> bool:  # fmt: skip
-        """Insert the claim row; UNIQUE (job, slot, attempt), and attempt 1 makes the slot's own row, still open.
+        """Insert the claim row; UNIQUE (job, slot, cell, attempt), and attempt 1 makes the slot's own row, still open.
         In the same transaction advance the cursor and record other slots. False = claimed before.
 
         `current`: only if the job still stands with the run's digest and is not being retired. If it does not, the
@@ -64,7 +64,7 @@ class History(Protocol):
 
     def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
              failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
-        """Newest slot first, attempts of a slot newest first."""
+        """Newest slot first; within a slot by cell, attempts newest first."""
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """(previous slot that ran, previous slot that succeeded) before `slot`, for rule R9."""

@@ -18,8 +18,10 @@ Row = tuple[Any, ...] | sqlite3.Row
 RUN_COLUMNS = tuple(RunRecord.__dataclass_fields__)
 _RUN_INSTANTS = frozenset(
     {"claimed_at", "deadline", "retry_at", "prepared_at", "start_requested_at", "started_at", "stop_requested_at",
-     "finished_at"}
+     "finished_at", "replays", "hold_until"}
 )  # fmt: skip
+_RUN_LISTS = ("replaces", "parameters", "devices")  # kept as JSON
+NO_CELL = -1  # a UNIQUE of SQLite takes each NULL for another value
 _RUN_READERS = {"trigger": Trigger, "phase": Phase, "failure": FailureClass, "collected": bool, "discarded": bool}
 _EVENT_NAMES = frozenset(EventName)
 STANDING_COLUMNS = ("name", "digest", "revision", "path", "applied_at", "cursor", "anchor", "ref", "image_id",
@@ -53,13 +55,20 @@ def optional_instant(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
+def _tuples(value: Any) -> Any:
+    """Lists at any depth as tuples."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
 def run_row(run: RunRecord) -> dict[str, Any]:
     """Column -> value; the keys are RUN_COLUMNS."""
     row = {name: getattr(run, name) for name in RUN_COLUMNS}
     for name in _RUN_INSTANTS:
         row[name] = optional_text(row[name])
     row["slot"] = slot_text(run.slot)
-    row["replaces"] = json.dumps(run.replaces)
+    for name in _RUN_LISTS:
+        row[name] = json.dumps(row[name])
+    row["cell"] = NO_CELL if run.cell is None else run.cell
     row["collected"], row["discarded"] = int(run.collected), int(run.discarded)
     return row
 
@@ -72,7 +81,9 @@ def run_from(row: Row) -> RunRecord:
     for name, reader in _RUN_READERS.items():
         values[name] = reader(values[name])
     values["slot"] = instant(values["slot"])
-    values["replaces"] = tuple(json.loads(values["replaces"]))
+    for name in _RUN_LISTS:
+        values[name] = _tuples(json.loads(values[name]))
+    values["cell"] = None if values["cell"] == NO_CELL else values["cell"]
     return RunRecord(**values)
 
 

@@ -11,6 +11,11 @@ from ..model.errors import StateError
 
 APPLICATION_ID = 0x52434E43  # in the file's header: tells our file from any other SQLite file
 
+_RUNS_1 = """run_id, job, slot, attempt, trigger, actor, digest, revision, phase, claimed_at, deadline, replaces,
+    retry_at, tries, ref, image_id, image_digest, prepared_at, start_requested_at, started_at, stop_requested_at,
+    stop_reason, finished_at, exit_code, failure, reason, peak_memory, cpu_seconds, log, log_bytes, collected,
+    discarded, superseded_by, unstarted"""
+
 _V1 = (
     """CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID""",
     # A spec is kept as long as a standing job or a run refers to it. `crc` is of `body`: see rows.py.
@@ -71,8 +76,37 @@ _V1 = (
     """CREATE INDEX events_run ON events (run, id)""",
 )
 
+# Cells: a slot may have several runs, told apart by `cell` (-1 = the only one). What UNIQUE says of a table can only be
+# changed by making it anew.
+_V2 = (
+    """CREATE TABLE runs_2 (
+        run_id TEXT PRIMARY KEY, job TEXT NOT NULL, slot TEXT NOT NULL, attempt INTEGER NOT NULL CHECK (attempt >= 1),
+        trigger TEXT NOT NULL, actor TEXT NOT NULL, digest TEXT NOT NULL, revision TEXT NOT NULL, phase TEXT NOT NULL,
+        claimed_at TEXT NOT NULL, deadline TEXT, replaces TEXT NOT NULL, retry_at TEXT, tries INTEGER NOT NULL,
+        ref TEXT NOT NULL, image_id TEXT NOT NULL, image_digest TEXT NOT NULL, prepared_at TEXT,
+        start_requested_at TEXT, started_at TEXT, stop_requested_at TEXT, stop_reason TEXT NOT NULL, finished_at TEXT,
+        exit_code INTEGER, failure TEXT NOT NULL, reason TEXT NOT NULL, peak_memory INTEGER, cpu_seconds REAL,
+        log TEXT NOT NULL, log_bytes INTEGER NOT NULL, collected INTEGER NOT NULL CHECK (collected IN (0, 1)),
+        discarded INTEGER NOT NULL CHECK (discarded IN (0, 1)), superseded_by TEXT NOT NULL, unstarted INTEGER NOT NULL,
+        cell INTEGER NOT NULL DEFAULT -1 CHECK (cell >= -1), cells INTEGER NOT NULL DEFAULT 0,
+        parameters TEXT NOT NULL DEFAULT '[]', key TEXT NOT NULL DEFAULT '', replays TEXT,
+        cause TEXT NOT NULL DEFAULT '', devices TEXT NOT NULL DEFAULT '[]', hold_until TEXT,
+        open INTEGER GENERATED ALWAYS AS (
+            phase IN ('pending', 'preparing', 'starting', 'running', 'stopping') OR NOT collected OR NOT discarded
+        ) VIRTUAL,
+        UNIQUE (job, slot, cell, attempt)
+    ) STRICT""",
+    f"INSERT INTO runs_2 ({_RUNS_1}) SELECT {_RUNS_1} FROM runs",  # noqa: S608 - column names of our own
+    "DROP TABLE runs",
+    "ALTER TABLE runs_2 RENAME TO runs",
+    """CREATE INDEX runs_slot ON runs (slot, cell, attempt)""",
+    """CREATE INDEX runs_open ON runs (slot, cell, attempt) WHERE open""",
+    """CREATE INDEX runs_digest ON runs (digest)""",
+    """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1 AND cell <= 0""",
+)
+
 Migration = Sequence[str]
-MIGRATIONS: tuple[Migration, ...] = (_V1,)  # append only; the index of the last one is the version
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2)  # append only; the index of the last one is the version
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -12,15 +12,23 @@ _LATEST_BEFORE = """SELECT first, count, disposition, reason, run_id FROM slots
 _INSERT = """INSERT INTO slots (job, first, last, count, disposition, reason, run_id, manual)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 
+_OTHER_CELL = """SELECT 1 FROM runs JOIN slots ON slots.job = runs.job AND slots.first = runs.slot
+    WHERE runs.job = ? AND runs.slot = ? AND runs.cell NOT IN (-1, ?) AND slots.disposition IS NULL LIMIT 1"""
+
+# Asked for at an instant of their own, which no schedule gave: their rows may lie within ranges of scheduled slots.
+OWN_INSTANT = frozenset({Trigger.MANUAL, Trigger.AFTER, Trigger.BACKFILL})
+
 # A slot with a run of its own is a row of its own.
 _OWN_ROW = frozenset({Disposition.RAN, Disposition.LOST})
 
 
 def claim_slot(connection: sqlite3.Connection, run: RunRecord) -> bool:
-    """Insert the open row of a first attempt. False = the slot has a row already."""
-    slot, manual = slot_text(run.slot), int(run.trigger is Trigger.MANUAL)
+    """Insert the open row of a first attempt. False = the slot has a row already; the cells of a slot share one."""
+    slot, manual = slot_text(run.slot), int(run.trigger in OWN_INSTANT)
     if connection.execute("SELECT 1 FROM slots WHERE job = ? AND first = ?", (run.job, slot)).fetchone():
-        return False
+        return (
+            run.cell is not None and connection.execute(_OTHER_CELL, (run.job, slot, run.cell)).fetchone() is not None
+        )
     if not manual and _covering(connection, run.job, slot):
         return False
     connection.execute(_INSERT, (run.job, slot, slot, 1, None, "", run.run_id, manual))

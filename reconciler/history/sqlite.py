@@ -29,7 +29,7 @@ _RUN = ", ".join(rows.RUN_COLUMNS)
 _CLAIM = f"""INSERT INTO runs ({_RUN}) VALUES ({", ".join(":" + name for name in rows.RUN_COLUMNS)})
     ON CONFLICT DO NOTHING"""  # noqa: S608
 # A run keeps its identity; `job` is left out because the job may have moved since the caller read the record.
-_IDENTITY = frozenset({"run_id", "job", "slot", "attempt"})
+_IDENTITY = frozenset({"run_id", "job", "slot", "cell", "attempt"})
 _SETTINGS = ", ".join(f"{name} = :{name}" for name in rows.RUN_COLUMNS if name not in _IDENTITY)
 _UPDATE = f"UPDATE runs SET {_SETTINGS} WHERE run_id = :run_id"  # noqa: S608
 _BAD = "('failed', 'timed_out', 'lost', 'oom')"
@@ -171,7 +171,7 @@ class SqliteHistory:
 
     def active_runs(self) -> Sequence[RunRecord]:
         """Oldest slot first."""
-        return self._runs("WHERE open ORDER BY slot, attempt", ())
+        return self._runs("WHERE open ORDER BY slot, cell, attempt", ())
 
     def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
              failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
@@ -187,7 +187,7 @@ class SqliteHistory:
         if failed:
             terms.append(f"phase IN {_BAD}")
         where = f"WHERE {' AND '.join(terms)} " if terms else ""
-        return self._runs(where + "ORDER BY slot DESC, attempt DESC LIMIT ?", (*values, _bounded(limit)))
+        return self._runs(where + "ORDER BY slot DESC, cell, attempt DESC LIMIT ?", (*values, _bounded(limit)))
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """Manual runs count as well: their data are as good."""

@@ -19,9 +19,11 @@ SELECT_STANDING = f"""SELECT {", ".join("standing." + name for name in rows.STAN
     FROM standing JOIN specs USING (digest)"""  # noqa: S608 - column names of our own
 # Attempts of two jobs for one instant, where the job that gives its name away is still at work.
 _CONFLICT = """SELECT run_id FROM runs AS theirs WHERE job = ?2 AND open AND EXISTS (
-    SELECT 1 FROM runs AS moved WHERE moved.job = ?1 AND moved.slot = theirs.slot AND moved.attempt = theirs.attempt)"""
+    SELECT 1 FROM runs AS moved WHERE moved.job = ?1 AND moved.slot = theirs.slot AND moved.cell = theirs.cell
+        AND moved.attempt = theirs.attempt)"""
 _GIVE_WAY = """DELETE FROM runs WHERE job = ?2 AND EXISTS (
-    SELECT 1 FROM runs AS moved WHERE moved.job = ?1 AND moved.slot = runs.slot AND moved.attempt = runs.attempt)"""
+    SELECT 1 FROM runs AS moved WHERE moved.job = ?1 AND moved.slot = runs.slot AND moved.cell = runs.cell
+        AND moved.attempt = runs.attempt)"""
 
 
 class StandingCache:

@@ -2,9 +2,10 @@
 
 import re
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 NAME_PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
-_RUN_ID = re.compile(r"(?P<job>.+)\.(?P<stamp>\d{8}T\d{6}(?:m\d{3})?Z)\.(?P<attempt>\d+)\Z")
+_RUN_ID = re.compile(r"(?P<job>.+)\.(?P<stamp>\d{8}T\d{6}(?:m\d{3})?Z)(?:\.c(?P<cell>\d+))?\.(?P<attempt>\d+)\Z")
 
 SCHEDULED_STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -44,17 +45,28 @@ def parse_stamp(stamp: str) -> datetime:
     return datetime.strptime(stamp, SCHEDULED_STAMP).replace(tzinfo=UTC)
 
 
-def run_id(job: str, slot: datetime, attempt: int) -> str:
-    """`ml.train-churn.20261124T020000Z.1` (rule R1)."""
-    return f"{dotted(job)}.{slot_stamp(slot)}.{attempt}"
+class RunKey(NamedTuple):
+    """What a run id is made of. `cell` counts from 0; None = the slot has one run only."""
+
+    job: str
+    slot: datetime
+    attempt: int
+    cell: int | None = None
 
 
-def parse_run_id(text: str) -> tuple[str, datetime, int]:
-    """`(job, slot, attempt)` of a run id. Raises ValueError if it is none."""
+def run_id(job: str, slot: datetime, attempt: int, cell: int | None = None) -> str:
+    """`ml.train-churn.20261124T020000Z.1`, or `ml.scan.20261124T020000Z.c3.1` for a cell of a strategy (rule R1)."""
+    part = "" if cell is None else f".c{cell}"
+    return f"{dotted(job)}.{slot_stamp(slot)}{part}.{attempt}"
+
+
+def parse_run_id(text: str) -> RunKey:
+    """The inverse of `run_id`. Raises ValueError if it is none."""
     match = _RUN_ID.match(text)
     if match is None:
         raise ValueError(f"not a run id: {text!r}")
-    return undotted(match["job"]), parse_stamp(match["stamp"]), int(match["attempt"])
+    cell = None if match["cell"] is None else int(match["cell"])
+    return RunKey(undotted(match["job"]), parse_stamp(match["stamp"]), int(match["attempt"]), cell)
 
 
 def container_name(instance: str, run: str) -> str:

@@ -39,6 +39,8 @@ class Trigger(StrEnum):
     CATCH_UP = "catch-up"
     MANUAL = "manual"
     RETRY = "retry"
+    AFTER = "after"  # another job's outcome
+    BACKFILL = "backfill"
 
 
 class FailureClass(StrEnum):
@@ -81,10 +83,16 @@ class RunRequest:
     trigger: Trigger
     actor: str = "scheduler"
     replaces: tuple[str, ...] = ()  # run ids that must have ended first (concurrency_policy: Replace)
+    cell: int | None = None
+    cells: int = 0
+    parameters: tuple[tuple[str, str], ...] = ()
+    key: str = ""
+    replays: datetime | None = None
+    cause: str = ""
 
     @property
     def run_id(self) -> str:
-        return run_id(self.job, self.slot, self.attempt)
+        return run_id(self.job, self.slot, self.attempt, self.cell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,16 @@ class RunRecord:
     discarded: bool = False  # the engine holds nothing of it any more
     superseded_by: str = ""  # run id of the next attempt
     unstarted: int = 0  # earlier attempts at this slot that provably never started: they used no `retries`
+    cell: int | None = None  # of a strategy, from 0; None = the slot has one run only
+    cells: int = 0  # how many the slot has; 0 = no strategy
+    parameters: tuple[
+        tuple[str, str], ...
+    ] = ()  # as delivered, by name: defaults, then what was given, then the cell's
+    key: str = ""  # idempotency key that a caller gave
+    replays: datetime | None = None  # the scheduled slot whose work a backfill does again; its own slot is another
+    cause: str = ""  # the run id (after) or backfill that asked for it
+    devices: tuple[str, ...] = ()  # ids of whole devices leased to it until its container has gone
+    hold_until: datetime | None = None  # its container is kept that long for debugging
 
     @property
     def active(self) -> bool:

@@ -34,7 +34,7 @@ def successor(
     run: RunRecord, trigger: Trigger, now: datetime, *, retry_at: datetime | None, deadline: datetime | None
 ) -> RunRecord:
     """A pending record of the attempt after `run`, at the same slot and of the same definition."""
-    name = run_id(run.job, run.slot, run.attempt + 1)
+    name = run_id(run.job, run.slot, run.attempt + 1, run.cell)
     return RunRecord(
         run_id=name,
         job=run.job,
@@ -52,6 +52,12 @@ def successor(
         image_digest=run.image_digest,
         log=run.log.replace(run.run_id, name),
         unstarted=run.unstarted,
+        cell=run.cell,
+        cells=run.cells,
+        parameters=run.parameters,
+        key=run.key,
+        replays=run.replays,
+        cause=run.cause,
     )
 
 

@@ -26,6 +26,12 @@ def claimed(request: RunRequest, job: StandingJob, deadline: datetime | None, no
         image_id=job.image_id,
         image_digest=job.image_digest,
         log=log,
+        cell=request.cell,
+        cells=request.cells,
+        parameters=request.parameters,
+        key=request.key,
+        replays=request.replays,
+        cause=request.cause,
     )
 
 

@@ -278,9 +278,12 @@ def test_R4_a_retry_is_a_row_of_its_own_in_the_same_slot(history: History) -> No
 
 
 def test_R7_every_field_of_a_run_is_kept(ledger: Ledger) -> None:
-    assert ledger.history.claim(a_run())
     late = T0 + timedelta(seconds=1, microseconds=123456)
-    full = a_run(
+    cell = replace(a_run(), run_id=run_id("etl", T0, 1, 0), cell=0)
+    assert ledger.history.claim(cell)
+    full = replace(
+        cell, cells=15, parameters=(("lr", "0.1"), ("depth", "4")), key="k1", replays=late, cause="other.x.1",
+        devices=("GPU-1",), hold_until=late,
         phase=Phase.FAILED, deadline=late, replaces=("a.1", "b.2"), retry_at=late, tries=3, ref="c0ffee", image_id="i",
         image_digest="d", prepared_at=late, start_requested_at=late, started_at=late, stop_requested_at=late,
         stop_reason="timeout", finished_at=late, exit_code=75, failure=FailureClass.EXIT, reason="exit 75",
@@ -292,6 +295,28 @@ def test_R7_every_field_of_a_run_is_kept(ledger: Ledger) -> None:
     assert unlike_default == [], "give each new field a value here"
     ledger.history.update_run(full)
     assert ledger.restart().run(full.run_id) == full
+
+
+def test_R1_the_cells_of_a_slot_share_its_row_and_are_claimed_once_each(history: History) -> None:
+    cells = [replace(a_run(), run_id=run_id("etl", T0, 1, cell), cell=cell, cells=3) for cell in range(3)]
+    assert [history.claim(cell) for cell in cells] == [True, True, True]
+    assert [history.claim(cell) for cell in cells] == [False, False, False]
+    assert not history.claim(a_run())
+    assert [run.cell for run in history.runs("etl")] == [0, 1, 2]
+    history.update_run(ended(cells[2]), a_slot(T0, disposition=Disposition.RAN, reason="3 of 3"))
+    assert [slot.reason for slot in history.slots("etl")] == ["3 of 3"]
+    late = replace(a_run(), run_id=run_id("etl", T0, 1, 7), cell=7, cells=8)
+    assert not history.claim(late), "the slot has ended"
+
+
+def test_R1_an_idempotency_key_is_claimed_once_per_job(history: History) -> None:
+    def asked(job: str, slot: datetime, key: str) -> bool:
+        return history.claim(replace(a_run(slot, job=job, trigger=Trigger.MANUAL), key=key))
+
+    assert asked("etl", T0, "k1")
+    assert not asked("etl", T0 + MINUTE, "k1")
+    assert [asked("etl", T0 + MINUTE, "k2"), asked("other", T0, "k1"), asked("etl", T0 + 2 * MINUTE, "")] == [True] * 3
+    assert asked("etl", T0 + 3 * MINUTE, "")
 
 
 def test_active_runs_are_those_with_work_left(history: History) -> None:

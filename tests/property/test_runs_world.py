@@ -127,7 +127,7 @@ class World:
     def check_start(self, box: Box) -> None:
         """R1: nothing runs a second time, and two attempts at one slot never at once."""
         assert box.ref not in self.ever, "a container was started twice"
-        _, slot, attempt = parse_run_id(box.run_id)
+        _, slot, attempt, _ = parse_run_id(box.run_id)
         before = [other for other in self.ever.values() if parse_run_id(other.run_id)[1] == slot]
         assert all(other.phase is LivePhase.EXITED for other in before), "two attempts at one slot run at once"
         assert all(parse_run_id(other.run_id)[2] < attempt for other in before)

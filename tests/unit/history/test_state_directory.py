@@ -211,6 +211,24 @@ def test_a_newer_releases_database_is_refused_untouched(state: Path, read_only: 
     assert code_of(lambda: open_history(database(state), read_only=read_only)) == "state-version"
 
 
+def test_a_ledger_of_the_first_version_keeps_its_runs(state: Path) -> None:
+    lived_in(state)
+    raw = sqlite3.connect(database(state), isolation_level=None)
+    now = raw.execute("SELECT * FROM runs ORDER BY run_id").fetchall()
+    names = [row[1] for row in raw.execute("PRAGMA table_info(runs)")]
+    new = {"cell", "cells", "parameters", "key", "replays", "cause", "devices", "hold_until"}
+    old = ", ".join(name for name in names if name not in new)
+    first = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(first, MIGRATIONS[:1])
+    kept = raw.execute(f"SELECT {old} FROM runs ORDER BY run_id").fetchall()
+    first.execute("PRAGMA foreign_keys = OFF")
+    first.executemany(f"INSERT INTO runs ({old}) VALUES ({', '.join('?' * len(old.split(', ')))})", kept)
+    migrate(first)
+    assert now and first.execute("SELECT * FROM runs ORDER BY run_id").fetchall() == now
+    raw.close()
+    first.close()
+
+
 def test_migrations_are_applied_in_order_once_and_whole(state: Path) -> None:
     lived_in(state)
     later = [*MIGRATIONS, ("ALTER TABLE runs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'",)]
