@@ -1,12 +1,56 @@
 """In: a plan and the desired state. Out: which jobs wait for a person and why, for the journal and for `jobs`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ..apply.outcome import Result
+from ..history.base import History
 from ..model.desired import DesiredState, HeldJob
+from ..model.event import EventName
 from ..model.plan import Action, ActionKind, Plan
 from ..model.problem import SpecProblem
+from .events import EventStream
+
+HELD = "held"  # meta: the jobs that wait for a person, for those who only read the ledger
+
+
+class Held:
+    """Keeps in the ledger which jobs are not as git says, and says it once per reason; what failed was said when it
+    did. Belongs to the sync loop's thread."""
+
+    def __init__(self, history: History, emit: EventStream) -> None:
+        self._history, self._emit = history, emit
+        self._waiting: dict[str, HeldJob] = {}
+        self._failed: dict[str, HeldJob] = {}
+        self._said: dict[str, str] = {}
+        self._written = ""
+
+    def planned(self, plan: Plan, desired: DesiredState) -> None:
+        """A new plan was made: what it holds waits, and what it no longer wants has not failed."""
+        wanted = {action.name for action in plan.changes}
+        self._failed = {name: job for name, job in self._failed.items() if name in wanted}
+        self._waiting = holds(plan, desired)
+        self._show()
+
+    def tried(self, results: Iterable[Result]) -> None:
+        """Actions were carried out."""
+        for result in results:
+            if result.ok:
+                self._failed.pop(result.action.name, None)
+            else:
+                self._failed[result.action.name] = failed(result)
+        self._show()
+
+    def _show(self) -> None:
+        reasons = {name: why(job) for name, job in self._waiting.items()}
+        for name, reason in reasons.items():
+            if self._said.get(name) != reason:
+                self._emit.emit(EventName.JOB_HELD, job=name, why=reason, path=self._waiting[name].path)
+        self._said = reasons
+        text = to_json(self._failed | self._waiting)
+        if text != self._written:
+            self._history.set_meta(HELD, text)
+            self._written = text
 
 
 def holds(plan: Plan, desired: DesiredState) -> dict[str, HeldJob]:

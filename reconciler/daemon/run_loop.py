@@ -1,50 +1,42 @@
 """The second loop: what is due, what runs, what has ended. `step(now) -> wake_at`; only workers ask the engine."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
-import structlog
-
 from ..history.base import History
-from ..history.logfiles import log_path
 from ..model.errors import StateError
 from ..model.event import EventName
-from ..model.job import JobSpec, OnRetire, ScheduleKind
+from ..model.job import JobSpec, OnRetire
 from ..model.live import LiveState, StandingJob
-from ..model.run import Decision, Disposition, Pause, Phase, RunRecord, RunRequest, SlotRecord, Trigger
+from ..model.run import Phase, RunRecord
 from ..model.service import ServiceConfig
 from ..runs.machine import Collect, Context, Discard, Wait, next_step
-from ..runs.transitions import claimed, stop_requested
-from ..schedule.cron import smallest_interval
-from ..schedule.due import Gates, decide, same_schedule
+from ..runs.transitions import stop_requested
+from ..schedule.due import same_schedule
 from .clock_watch import ClockNews, ClockWatch
+from .deciding import LEAD, SAVE_AGAIN, Decider
 from .events import EventStream
 from .fleet import Fleet
+from .lean import structlog
 from .orphans import UNKNOWN, take_up, unknown_spec
 from .pools import Pools
 from .requests import Request
-from .run_book import Book, Open, Wakes
+from .run_book import Book, Open
 from .run_ops import RunOps
 from .run_work import RunWork
 
 log = structlog.get_logger()
 
-LEAD = 8.0  # seconds ahead of its instant that a run is claimed and prepared
 PRUNE_EVERY = timedelta(minutes=1)  # a bounded piece of a round over all jobs
-MANUAL_DEADLINE = timedelta(hours=1)  # how long a run by hand may wait for image, engine or a place
 ENGINE_PAUSE = timedelta(seconds=2)  # between two tries on an engine that does not answer
 STEPS = 12  # of one run in one round; the machine never takes more without an answer from the engine
-SAVE_AGAIN = timedelta(seconds=5)  # after the disk refused a row
 DRAFT_EVERY = timedelta(seconds=1)  # between two readings of the rows while an apply is under way
-LOUD = {Disposition.MISSED: EventName.SLOT_MISSED, Disposition.UNAVAILABLE: EventName.SLOT_MISSED,
-        Disposition.SKIPPED: EventName.SLOT_SKIPPED}  # fmt: skip
 
 
 class RunLoop:
-    """Owns cursors and open runs. One thread calls `step`; everything else reaches it by `ask` and `poke`."""
+    """Owns the open runs. One thread calls `step`; everything else reaches it by `ask` and `poke`."""
 
     def __init__(
         self, *, history: History, fleet: Fleet, emit: EventStream, pools: Pools, book: Book, ops: RunOps,
@@ -55,16 +47,14 @@ class RunLoop:
         self._pools, self._book = pools, book
         self._work = RunWork(ops=ops, pools=pools, book=book, history=history, emit=emit, storage=self._storage,
                              down=self.engine_down)  # fmt: skip
+        self._decider = Decider(history=history, emit=emit, book=book, work=self._work, boot=boot,
+                                storage=self._storage)  # fmt: skip
         self._boot, self._alive, self._drop_logs, self._relist = boot, alive, drop_logs, relist
         self._clock = ClockWatch(last_alive)
-        self._wakes = Wakes()
-        self._jobs: dict[str, StandingJob] = {}
         self._generation, self._drafts = -1, 0
         self._taken_at: datetime | None = None  # when the rows were read
         self._take_at: datetime | None = None  # when they are to be read again
-        self._pauses: tuple[Pause, ...] = ()
         self._specs: dict[str, JobSpec] = {}
-        self._recent: dict[str, deque[float]] = {}
         self._pokes: SimpleQueue[str] = SimpleQueue()
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self._prune_at: datetime | None = None
@@ -80,11 +70,11 @@ class RunLoop:
     def step(self, now: datetime) -> datetime | None:
         """One round: recover once, then decide, act, book, and say when to come again."""
         if not self._recovered:
-            self._recover()
+            self._recover(now)
         news = self._clock.look(now, self._boot())
         self._tell_clock(news)
         self._take_fleet(now)
-        self._decide_due(now, news)
+        self._decider.decide_due(now, news)
         self._book_answers(now)
         self._take_listing(now)
         self._serve_requests(now)
@@ -92,15 +82,15 @@ class RunLoop:
         self._running = self._book.occupied()
         self._prune(now)
         self._alive(now)
-        times = [self._wakes.next_at(), waits, self._prune_at, self._take_at]
+        times = [self._decider.next_at(), waits, self._prune_at, self._take_at]
         return min((at for at in times if at is not None), default=None)
 
     # -- recovery and the fleet -------------------------------------------------------------------------------
-    def _recover(self) -> None:
+    def _recover(self, now: datetime) -> None:
         """Take up every run that an earlier process left open: each is looked at before anything is done to it."""
         for record in self._history.active_runs():
             self._book.add(record, adopted=True)
-        self._pauses = tuple(self._history.pauses())
+        self._decider.take_pauses(self._history.pauses(), now)
         self._recovered = True
 
     def _tell_clock(self, news: ClockNews) -> None:
@@ -118,15 +108,11 @@ class RunLoop:
                 self._take_at = self._taken_at + DRAFT_EVERY
                 return
         self._generation, self._drafts, self._taken_at, self._take_at = view.generation, view.drafts, now, None
-        old, self._jobs = self._jobs, dict(self._history.standing())
-        self._wakes.keep(self._jobs)
-        for name, job in self._jobs.items():
-            if old.get(name) is not job:
-                self._wakes.set(name, now)
+        self._decider.take_jobs(self._history.standing(), now)
         for entry in list(self._book.runs.values()):
-            if entry.record.job not in self._jobs:
+            if entry.record.job not in self.jobs:
                 self._rename(entry)
-            self._renew(entry, self._jobs.get(entry.record.job), now)
+            self._renew(entry, self.jobs.get(entry.record.job), now)
 
     def _rename(self, entry: Open) -> None:
         """`moved_from`: the ledger has given the run its job's new name."""
@@ -151,10 +137,10 @@ class RunLoop:
         live = self._fleet.view.live
         if live is not None and live is not self._listing:
             self._listing = live
-            take_up(live.runs, self._book, self._history, self._jobs, self._work, now)
+            take_up(live.runs, self._book, self._history, self.jobs, self._work, now)
 
     def _spec(self, run: RunRecord) -> JobSpec:
-        job = self._jobs.get(run.job)
+        job = self.jobs.get(run.job)
         if job is not None and job.digest == run.digest:
             return job.spec
         if run.digest == UNKNOWN:
@@ -170,19 +156,7 @@ class RunLoop:
             self._specs[run.digest] = found
         return found
 
-    # -- decide -----------------------------------------------------------------------------------------------
-    def _decide_due(self, now: datetime, news: ClockNews) -> None:
-        for name in self._wakes.due(now):
-            job = self._jobs.get(name)
-            if job is None:
-                continue
-            try:
-                self._decide(job, now, news)
-                self._storage(None)
-            except StateError as error:
-                self._storage(error)
-                self._wakes.set(name, now + SAVE_AGAIN)
-
+    # -- what the ledger says of itself ------------------------------------------------------------------------
     def _storage(self, error: StateError | None) -> None:
         now = self._emit.now()
         if error is None:
@@ -190,68 +164,6 @@ class RunLoop:
                 self._emit.emit(EventName.STORAGE_RECOVERED)
         elif self._fleet.set_condition("storage", now, code=error.code, message=str(error), hint=error.hint):
             self._emit.emit(EventName.STORAGE_DEGRADED, code=error.code, error=str(error), hint=error.hint)
-
-    def _decide(self, job: StandingJob, now: datetime, news: ClockNews) -> None:
-        gates = Gates(
-            paused=self._pause(job.name, now), forbidden=job.forbidden, downtime=news.downtime,
-            clock_stepped=bool(news.stepped), lead=self._lead(job), recent_starts=self._ages(job.name),
-        )  # fmt: skip
-        decision = decide(job, self._book.of(job.name), now, gates)
-        self._record(job, decision, now)
-        self._wakes.set(job.name, decision.wake_at)
-        for run_id, why in decision.stop:
-            self.ask_stop(run_id, why, now)
-        for run_id in decision.supersede:
-            if (entry := self._book.runs.get(run_id)) is not None:
-                self._work.supersede(entry, "the next slot is due", now)
-        for slot in decision.slots:
-            self._tell_slot(slot)
-
-    def _pause(self, job: str, now: datetime) -> Pause | None:
-        """The pause that covers now, else the one of this job that ended last."""
-        ours = [p for p in self._pauses if p.job in ("*", job)]
-        covering = [p for p in ours if p.covers(job, now)]
-        ended = sorted((p for p in ours if p.until is not None and p.until <= now), key=lambda p: p.until or now)
-        found = covering or ended
-        return found[-1] if found else None
-
-    def _lead(self, job: StandingJob) -> float:
-        """Half an interval at most: what fires every few seconds is prepared after the run before it was claimed."""
-        if job.spec.schedule.kind is ScheduleKind.MANUAL:
-            return 0.0
-        interval = smallest_interval(job.spec.schedule)
-        return min(LEAD, interval / 2) if interval else LEAD
-
-    def _ages(self, job: str) -> tuple[float, ...]:
-        boot = self._boot()
-        return tuple(boot - at for at in self._recent.get(job, ()))
-
-    def _record(self, job: StandingJob, decision: Decision, now: datetime) -> None:
-        """Claim, cursor and slots in one transaction; what is claimed is ours to start, and nobody else's."""
-        for request in decision.launch:
-            record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
-            if self._history.claim(record, decision.cursor, decision.slots, current=True):
-                self._book.add(record)
-                if request.trigger is not Trigger.MANUAL:
-                    self._recent.setdefault(job.name, deque(maxlen=2)).append(
-                        self._boot() + max(0.0, (request.slot - now).total_seconds())
-                    )
-        if not decision.launch and (decision.slots or decision.cursor != job.cursor):
-            self._history.set_cursor(job.name, decision.cursor, decision.slots)
-        if decision.cursor != job.cursor:
-            self._jobs[job.name] = replace(job, cursor=max(decision.cursor, job.cursor))
-
-    def _tell_slot(self, slot: SlotRecord) -> None:
-        if (name := LOUD.get(slot.disposition)) is not None:
-            self._emit.emit(name, job=slot.job, slot=_stamp(slot.last), count=slot.count,
-                            disposition=slot.disposition.value, reason=slot.reason)  # fmt: skip
-
-    def ask_stop(self, run_id: str, reason: str, now: datetime) -> bool:
-        """Let a run end. True if it is active. Only from the loop's own thread."""
-        entry = self._book.runs.get(run_id)
-        if entry is None or not entry.record.active:
-            return False
-        return self._work.save(entry, stop_requested(entry.record, reason, now))
 
     # -- act and book -----------------------------------------------------------------------------------------
     def _book_answers(self, now: datetime) -> None:
@@ -286,7 +198,7 @@ class RunLoop:
                 self._work.look(entry)
                 return None
             run, busy = entry.record, entry.busy
-            job = self._jobs.get(run.job)
+            job = self.jobs.get(run.job)
             step = next_step(run, entry.live, self._spec(run), now, self._context(entry, job, config, now))
             if isinstance(step, Wait):
                 if not run.active and run.discarded and not busy:
@@ -320,20 +232,12 @@ class RunLoop:
             self.requests.get().serve(self, now)
 
     def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
-        """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before, or the job is
-        just being changed."""
-        slot = now.replace(microsecond=(now.microsecond // 1000 or 1) * 1000)
-        request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=self.replaced(job))
-        record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
-        if not self._history.claim(record, current=True):
-            return None
-        self._book.add(record)
-        for run_id in request.replaces:
-            self.ask_stop(run_id, f"replaced by {record.run_id}", now)
-        return record
+        """As `Decider.start_manual`."""
+        return self._decider.start_manual(job, actor, now)
 
-    def replaced(self, job: StandingJob) -> tuple[str, ...]:
-        return tuple(run.run_id for run in self._book.of(job.name)) if job.spec.concurrency_policy == "Replace" else ()
+    def ask_stop(self, run_id: str, reason: str, now: datetime) -> bool:
+        """As `RunWork.ask_stop`."""
+        return self._work.ask_stop(run_id, reason, now)
 
     def active(self, job: str) -> list[RunRecord]:
         return self._book.of(job)
@@ -345,18 +249,16 @@ class RunLoop:
 
     @property
     def jobs(self) -> Mapping[str, StandingJob]:
-        return self._jobs
+        return self._decider.jobs
 
     def resume(self, now: datetime) -> None:
         """A pause ends at `now`: account for its slots before it is forgotten."""
         self.repause(now)
-        self._decide_due(now, ClockNews())
+        self._decider.decide_due(now, ClockNews())
 
     def repause(self, now: datetime) -> None:
         """Pauses have changed: decide everything anew."""
-        self._pauses = tuple(self._history.pauses())
-        for name in self._jobs:
-            self._wakes.set(name, now)
+        self._decider.take_pauses(self._history.pauses(), now)
 
     # -- retention --------------------------------------------------------------------------------------------
     def _prune(self, now: datetime) -> None:
@@ -368,7 +270,3 @@ class RunLoop:
                 self._drop_logs(dropped)
         except StateError as error:
             self._storage(error)
-
-
-def _stamp(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

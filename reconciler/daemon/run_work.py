@@ -115,6 +115,13 @@ class RunWork:
         ended, slot = to.superseded(entry.record, why, now)
         self._end(entry, ended, slot)
 
+    def ask_stop(self, run_id: str, reason: str, now: datetime) -> bool:
+        """Let a run end. True if it is active. Only from the loop's own thread."""
+        entry = self._book.runs.get(run_id)
+        if entry is None or not entry.record.active:
+            return False
+        return self.save(entry, to.stop_requested(entry.record, reason, now))
+
     def _follow_up(self, entry: Open, old: RunRecord, fresh: RunRecord | None) -> None:
         """Go on under the same name, or under a new one: that is claimed before the old one is written."""
         if fresh is None or self._claimed(fresh):

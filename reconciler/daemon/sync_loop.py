@@ -1,7 +1,6 @@
 """The first loop: fetch -> spec -> observe -> plan -> apply, one pass per `step`."""
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,8 +11,8 @@ from ..apply.execute import apply_plan
 from ..apply.outcome import Applied, Result
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
-from ..model.desired import DesiredState, HeldJob
-from ..model.errors import EngineUnavailable, ReconcilerError, StateError, Transient
+from ..model.desired import DesiredState
+from ..model.errors import EngineUnavailable, ReconcilerError, StateError
 from ..model.event import Event, EventName
 from ..model.job import JobSpec
 from ..model.live import LiveState, StandingJob
@@ -21,19 +20,18 @@ from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
-from . import holds
+from .askers import Askers
 from .backoff import Backoff, Convergence
 from .drift import DriftRound
 from .events import EventStream
 from .fetch import Fetcher
 from .fleet import Fleet
+from .holds import Held
 from .refresh import EVERY, Refresher
 
 APPLIED = "applied_revision"
-HELD = "held"  # meta: the jobs that wait for a person, for those who only read the ledger
 RELIST = 300.0  # seconds between two listings when nothing happens
 TIDY_EVERY = timedelta(hours=1)
-RESULTS = 20_000  # of applied actions, kept while somebody waits for a pass
 RETRY_FIRST, RETRY_MOST = 5.0, 300.0  # back-off of an engine or an action that fails, seconds
 
 
@@ -67,52 +65,27 @@ class SyncLoop:
         self._drift, self._refresher = DriftRound(), Refresher(engine, history, kick_self)
         self._marked_from: LiveState | None = None
         self._marked: LiveState | None = None
-        self._settled = threading.Condition()
-        self._asked = self._answered = self._results_seen = self._askers = 0
-        self._results: deque[Result] = deque(maxlen=RESULTS)
+        self._askers, self._held = Askers(), Held(history, emit)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._engine_backoff = Backoff(1.0, 60.0)
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
-        self._held: dict[str, str] = {}
-        self._waiting: dict[str, HeldJob] = {}
-        self._failed: dict[str, HeldJob] = {}
-        self._written = ""
         self.stopping = threading.Event()
 
     def look(self) -> int:
         """Ask for a pass that fetches and lists whatever their own schedules say; its number."""
-        with self._settled:
-            self._asked += 1
-            return self._asked
+        return self._askers.ask()
 
     def look_and_wait(self, timeout: float, kick: Callable[[], None]) -> tuple[Result, ...]:
         """Ask, and wait until a pass that began later has nothing left to apply; what was applied meanwhile."""
-        with self._settled:
-            first = self._results_seen
-            self._asked += 1
-            self._askers += 1
-            number = self._asked
-            kick()
-            try:
-                if not self._settled.wait_for(lambda: self._answered >= number, timeout):
-                    raise Transient("cannot wait any longer for the pass: it goes on", code="service-busy")
-                new = self._results_seen - first
-                return tuple(self._results)[-new:] if new else ()
-            finally:
-                self._askers -= 1
-                if not self._askers:
-                    self._results.clear()
+        return self._askers.wait(timeout, kick)
 
     def step(self, now: datetime) -> datetime | None:
         """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""
-        with self._settled:
-            asked = self._asked
-        wake_at = self._pass(now, looked=asked > self._answered)
+        number, looked = self._askers.begin()
+        wake_at = self._pass(now, looked=looked)
         if wake_at is None or wake_at > now:
-            with self._settled:
-                self._answered = asked
-                self._settled.notify_all()
+            self._askers.answer(number)
         return wake_at
 
     def changed(self, job: str) -> None:
@@ -228,10 +201,7 @@ class SyncLoop:
 
     def _tell(self, plan: Plan, desired: DesiredState, now: datetime) -> None:
         """Events of what a person should see, once per change of state."""
-        wanted = {action.name for action in plan.changes}
-        self._failed = {name: job for name, job in self._failed.items() if name in wanted}
-        self._waiting = holds.holds(plan, desired)
-        self._show_held()
+        self._held.planned(plan, desired)
         if not plan.refused:
             self._refused = ""
             self._fleet.set_condition("plan", now)
@@ -242,18 +212,6 @@ class SyncLoop:
             self._emit.emit(
                 EventName.PLAN_REFUSED, plan=plan.digest, code=first.code, why=first.message, hint=first.hint
             )
-
-    def _show_held(self) -> None:
-        """Record what waits, for `jobs`, and say it once per reason; what failed was said when it did."""
-        held = {name: holds.why(job) for name, job in self._waiting.items()}
-        for name, why in held.items():
-            if self._held.get(name) != why:
-                self._emit.emit(EventName.JOB_HELD, job=name, why=why, path=self._waiting[name].path)
-        self._held = held
-        text = holds.to_json(self._failed | self._waiting)
-        if text != self._written:
-            self._history.set_meta(HELD, text)
-            self._written = text
 
     # -- apply ------------------------------------------------------------------------------------------------
     def _apply(self, plan: Plan, config: ServiceConfig, now: datetime) -> bool:
@@ -276,10 +234,7 @@ class SyncLoop:
             report=self._done_one,
         )  # fmt: skip
         self._judge(applied)
-        with self._settled:
-            if self._askers:
-                self._results.extend(applied.results)
-                self._results_seen += len(applied.results)
+        self._askers.applied(applied.results)
         self._fleet.publish_standing(self._history.standing())
         self._kick_runs()
         took = round((self._now() - now).total_seconds(), 3)
@@ -300,14 +255,12 @@ class SyncLoop:
         for result in applied.results:
             key = f"{result.action.name} {result.action.digest}"
             if result.ok:
-                self._failed.pop(result.action.name, None)
                 self._retries.succeeded(key)
                 if why := self._convergence.applied(result.action.name, result.action.digest, now):
                     self._emit.emit(EventName.JOB_STALLED, job=result.action.name, why=why)
             else:
-                self._failed[result.action.name] = holds.failed(result)
                 self._retries.failed(key, now)
-        self._show_held()
+        self._held.tried(applied.results)
 
     def _tidy_up(self, now: datetime) -> None:
         """Now and then drop staged files that no definition in use speaks of."""

@@ -10,7 +10,8 @@ import pytest
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fetch import Fetcher
 from reconciler.daemon.fleet import Fleet
-from reconciler.daemon.sync_loop import HELD, SyncLoop
+from reconciler.daemon.holds import HELD
+from reconciler.daemon.sync_loop import SyncLoop
 from reconciler.engine.memory import MemoryEngine, MemoryWorld
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.errors import Permanent

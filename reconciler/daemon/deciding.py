@@ -1,0 +1,155 @@
+"""Asks each job when it is due, and claims what it says: slots, cursors and claims are written in one transaction."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..history.base import History
+from ..history.logfiles import log_path
+from ..model.errors import StateError
+from ..model.event import EventName
+from ..model.job import Concurrency, ScheduleKind
+from ..model.live import StandingJob
+from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
+from ..runs.transitions import claimed
+from ..schedule.cron import smallest_interval
+from ..schedule.due import Gates, decide
+from .clock_watch import ClockNews
+from .events import EventStream
+from .run_book import Book, Wakes
+from .run_work import RunWork
+
+LEAD = 8.0  # seconds ahead of its instant that a run is claimed and prepared
+MANUAL_DEADLINE = timedelta(hours=1)  # how long a run by hand may wait for image, engine or a place
+SAVE_AGAIN = timedelta(seconds=5)  # after the disk refused a row
+LOUD = {Disposition.MISSED: EventName.SLOT_MISSED, Disposition.UNAVAILABLE: EventName.SLOT_MISSED,
+        Disposition.SKIPPED: EventName.SLOT_SKIPPED}  # fmt: skip
+
+
+class Decider:
+    """Owns cursors, pauses and wake times; belongs to the run loop's thread. `storage` hears how the ledger is."""
+
+    def __init__(
+        self, *, history: History, emit: EventStream, book: Book, work: RunWork, boot: Callable[[], float],
+        storage: Callable[[StateError | None], None],
+    ) -> None:  # fmt: skip
+        self._history, self._emit, self._book, self._work = history, emit, book, work
+        self._boot, self._storage = boot, storage
+        self._jobs: dict[str, StandingJob] = {}
+        self._pauses: tuple[Pause, ...] = ()
+        self._wakes = Wakes()
+        self._recent: dict[str, deque[float]] = {}  # job -> when its scheduled runs started, on the boot clock
+
+    @property
+    def jobs(self) -> Mapping[str, StandingJob]:
+        """The standing jobs as last taken, with the cursors of now."""
+        return self._jobs
+
+    def next_at(self) -> datetime | None:
+        """When the next job is to be decided."""
+        return self._wakes.next_at()
+
+    def take_jobs(self, jobs: Mapping[str, StandingJob], now: datetime) -> None:
+        """These are the standing jobs: decide those that are new or changed."""
+        old, self._jobs = self._jobs, dict(jobs)
+        self._wakes.keep(self._jobs)
+        for name, job in self._jobs.items():
+            if old.get(name) is not job:
+                self._wakes.set(name, now)
+
+    def take_pauses(self, pauses: Iterable[Pause], now: datetime) -> None:
+        """These are the pauses: decide everything anew."""
+        self._pauses = tuple(pauses)
+        for name in self._jobs:
+            self._wakes.set(name, now)
+
+    # -- decide -----------------------------------------------------------------------------------------------
+    def decide_due(self, now: datetime, news: ClockNews) -> None:
+        """Decide every job whose time has come; what the disk refuses is decided again."""
+        for name in self._wakes.due(now):
+            job = self._jobs.get(name)
+            if job is None:
+                continue
+            try:
+                self._decide(job, now, news)
+                self._storage(None)
+            except StateError as error:
+                self._storage(error)
+                self._wakes.set(name, now + SAVE_AGAIN)
+
+    def _decide(self, job: StandingJob, now: datetime, news: ClockNews) -> None:
+        gates = Gates(
+            paused=self._pause(job.name, now), forbidden=job.forbidden, downtime=news.downtime,
+            clock_stepped=bool(news.stepped), lead=_lead(job), recent_starts=self._ages(job.name),
+        )  # fmt: skip
+        decision = decide(job, self._book.of(job.name), now, gates)
+        self._record(job, decision, now)
+        self._wakes.set(job.name, decision.wake_at)
+        for run_id, why in decision.stop:
+            self._work.ask_stop(run_id, why, now)
+        for run_id in decision.supersede:
+            if (entry := self._book.runs.get(run_id)) is not None:
+                self._work.supersede(entry, "the next slot is due", now)
+        for slot in decision.slots:
+            self._tell_slot(slot)
+
+    def _pause(self, job: str, now: datetime) -> Pause | None:
+        """The pause that covers now, else the one of this job that ended last."""
+        ours = [p for p in self._pauses if p.job in ("*", job)]
+        covering = [p for p in ours if p.covers(job, now)]
+        ended = sorted((p for p in ours if p.until is not None and p.until <= now), key=lambda p: p.until or now)
+        found = covering or ended
+        return found[-1] if found else None
+
+    def _ages(self, job: str) -> tuple[float, ...]:
+        boot = self._boot()
+        return tuple(boot - at for at in self._recent.get(job, ()))
+
+    def _tell_slot(self, slot: SlotRecord) -> None:
+        if (name := LOUD.get(slot.disposition)) is not None:
+            self._emit.emit(name, job=slot.job, slot=_stamp(slot.last), count=slot.count,
+                            disposition=slot.disposition.value, reason=slot.reason)  # fmt: skip
+
+    # -- claim ------------------------------------------------------------------------------------------------
+    def _record(self, job: StandingJob, decision: Decision, now: datetime) -> None:
+        """Claim, cursor and slots in one transaction; what is claimed is ours to start, and nobody else's."""
+        for request in decision.launch:
+            record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
+            if self._history.claim(record, decision.cursor, decision.slots, current=True):
+                self._book.add(record)
+                if request.trigger is not Trigger.MANUAL:
+                    self._recent.setdefault(job.name, deque(maxlen=2)).append(
+                        self._boot() + max(0.0, (request.slot - now).total_seconds())
+                    )
+        if not decision.launch and (decision.slots or decision.cursor != job.cursor):
+            self._history.set_cursor(job.name, decision.cursor, decision.slots)
+        if decision.cursor != job.cursor:
+            self._jobs[job.name] = replace(job, cursor=max(decision.cursor, job.cursor))
+
+    def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
+        """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before, or the job is
+        just being changed."""
+        slot = now.replace(microsecond=(now.microsecond // 1000 or 1) * 1000)
+        replaces = job.spec.concurrency_policy is Concurrency.REPLACE
+        replaced = tuple(run.run_id for run in self._book.of(job.name)) if replaces else ()
+        request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=replaced)
+        record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
+        if not self._history.claim(record, current=True):
+            return None
+        self._book.add(record)
+        for run_id in request.replaces:
+            self._work.ask_stop(run_id, f"replaced by {record.run_id}", now)
+        return record
+
+
+def _lead(job: StandingJob) -> float:
+    """Half an interval at most: what fires every few seconds is prepared after the run before it was claimed."""
+    if job.spec.schedule.kind is ScheduleKind.MANUAL:
+        return 0.0
+    interval = smallest_interval(job.spec.schedule)
+    return min(LEAD, interval / 2) if interval else LEAD
+
+
+def _stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
