@@ -14,7 +14,7 @@ from ..model.event import Event
 from ..model.job import JobSpec
 from ..model.live import StandingJob
 from ..model.run import Pause, RunRecord, SlotRecord
-from . import retention, rows, slots, standing
+from . import claims, retention, rows, slots, standing
 from .database import Database
 from .faults import decoding
 from .opening import open_for_reading, open_for_writing
@@ -23,16 +23,6 @@ from .standing import StandingCache
 T = TypeVar("T")
 
 LIST_LIMIT = 10_000  # rows that one listing returns at most, whatever is asked
-
-_RUN = ", ".join(rows.RUN_COLUMNS)
-# Statements are put together from column names of our own only; values are always bound.
-_CLAIM = f"""INSERT INTO runs ({_RUN}) VALUES ({", ".join(":" + name for name in rows.RUN_COLUMNS)})
-    ON CONFLICT DO NOTHING"""  # noqa: S608
-# A run keeps its identity; `job` is left out because the job may have moved since the caller read the record.
-_IDENTITY = frozenset({"run_id", "job", "slot", "cell", "attempt"})
-_SETTINGS = ", ".join(f"{name} = :{name}" for name in rows.RUN_COLUMNS if name not in _IDENTITY)
-_UPDATE = f"UPDATE runs SET {_SETTINGS} WHERE run_id = :run_id"  # noqa: S608
-_BAD = "('failed', 'timed_out', 'lost', 'oom')"
 
 
 def open_history(path: str | Path, *, read_only: bool = False) -> "SqliteHistory":
@@ -154,17 +144,14 @@ class SqliteHistory:
         with self._database.write(lambda: self._advanced(run.job, moved_to)) as connection:
             if current and not standing.is_current(connection, run.job, run.digest):
                 return False
-            claimed = _claim(connection, run)
+            claimed = claims.claim(connection, run)
             _record(connection, run.job, cursor, slots)
             moved_to = cursor
         return claimed
 
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
         with self._database.write() as connection:
-            connection.execute(_UPDATE, rows.run_row(run))
-            if slot is not None:
-                found = connection.execute("SELECT job FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()
-                slots.close_slot(connection, found[0] if found else run.job, run, slot)
+            claims.update(connection, run, slot)
 
     def run(self, run_id: str) -> RunRecord | None:
         return next(iter(self._runs("WHERE run_id = ?", (run_id,))), None)
@@ -176,18 +163,7 @@ class SqliteHistory:
     def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
              failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
         """`before` is exclusive."""
-        terms: list[str] = []
-        values: list[Any] = []
-        if job is not None:
-            terms.append("job = ?")
-            values.append(job)
-        if before is not None:
-            terms.append("slot < ?")
-            values.append(rows.slot_text(before))
-        if failed:
-            terms.append(f"phase IN {_BAD}")
-        where = f"WHERE {' AND '.join(terms)} " if terms else ""
-        return self._runs(where + "ORDER BY slot DESC, cell, attempt DESC LIMIT ?", (*values, _bounded(limit)))
+        return self._runs(*claims.listing(job, _bounded(limit), before, failed=failed))
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """Manual runs count as well: their data are as good."""
@@ -284,20 +260,11 @@ class SqliteHistory:
 
     # -- parts ------------------------------------------------------------------------------------------------
     def _runs(self, tail: str, values: Sequence[Any]) -> list[RunRecord]:
-        return self._decoded(rows.run_from, self._database.rows(f"SELECT {_RUN} FROM runs {tail}", values))  # noqa: S608
+        return self._decoded(rows.run_from, self._database.rows(f"{claims.SELECT} {tail}", values))
 
     def _decoded(self, decode: Callable[[Any], T], found: Iterable[Any]) -> list[T]:
         with decoding(self._database.path):
             return [decode(row) for row in found]
-
-
-def _claim(connection: sqlite3.Connection, run: RunRecord) -> bool:
-    if connection.execute(_CLAIM, rows.run_row(run)).rowcount != 1:
-        return False
-    if run.attempt == 1 and not slots.claim_slot(connection, run):
-        connection.execute("DELETE FROM runs WHERE run_id = ?", (run.run_id,))
-        return False
-    return True
 
 
 def _record(connection: sqlite3.Connection, job: str, cursor: datetime | None, ended: Iterable[SlotRecord]) -> None:
