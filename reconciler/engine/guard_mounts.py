@@ -1,0 +1,72 @@
+"""In: the `Mounts` of a container-create request. Out: nothing, or EngineRejected (rule S2). The part of the guard
+that keeps the host's files to the host."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from .guard_parts import Check, clean, every_key, refuse, require, whole, within
+
+SYSTEM_TARGETS = ("/proc", "/sys")  # nothing is mounted at or below them
+ALWAYS_PROTECTED = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd", "/var/lib/docker",
+                    "/run/podman", "/var/lib/containerd")  # fmt: skip
+
+
+def mounts(value: object, where: str, check: Check) -> None:
+    """Each of a known type, on a target of its own, with a source that policy grants."""
+    require(isinstance(value, list), where, "is not a list")
+    targets: set[str] = set()
+    for number, mount in enumerate(value if isinstance(value, list) else ()):
+        here = f"{where}/{number}"
+        kind = mount.get("Type") if isinstance(mount, Mapping) else None
+        decide = MOUNTS.get(kind) if isinstance(kind, str) else None
+        if decide is None or not isinstance(mount, Mapping):
+            refuse(here, "is of a type that is never sent")
+            return
+        target = mount.get("Target")
+        require(isinstance(target, str) and clean(target) and target != "/", here, "has a target that is not clean")
+        assert isinstance(target, str)
+        require(not any(within(target, system) for system in SYSTEM_TARGETS), here, "covers a system directory")
+        require(target not in targets, here, "has the target of another mount")
+        targets.add(target)
+        require(type(mount.get("ReadOnly", False)) is bool, here, "has a ReadOnly that is not true or false")
+        decide(mount, here, check)
+
+
+def _volume(mount: Mapping[str, object], where: str, check: Check) -> None:
+    _only(mount, where, "Type", "Source", "Target", "ReadOnly")
+    source = mount.get("Source", "")
+    own = re.escape(f"{check.context.instance}.{check.context.owner.replace('/', '.')}.")
+    named = isinstance(source, str) and re.fullmatch(own + r"[A-Za-z0-9][A-Za-z0-9_-]*", source) is not None
+    external = isinstance(source, str) and source in check.policy.external_volumes and "/" not in source
+    require(source == "" or named or external, where, f"uses the volume {source}, which is not granted")
+
+
+def _bind(mount: Mapping[str, object], where: str, check: Check) -> None:
+    _only(mount, where, "Type", "Source", "Target", "ReadOnly")
+    source, target = mount.get("Source"), mount.get("Target")
+    if (source, target) in check.context.staged and mount.get("ReadOnly") is True:
+        return
+    if not isinstance(source, str) or not clean(source):
+        refuse(where, "has a source that is not a clean absolute path")
+        return
+    granted = any(clean(root) and within(source, root) for root in check.policy.binds)
+    require(granted, where, f"binds {source}, which is not granted")
+    for path in (*check.context.protected, *ALWAYS_PROTECTED):
+        hidden = within(source, path) or within(path, source)
+        require(not hidden, where, f"binds {source}, which shows {path}")
+
+
+def _tmpfs(mount: Mapping[str, object], where: str, check: Check) -> None:
+    _only(mount, where, "Type", "Target", "ReadOnly", "TmpfsOptions")
+    options = mount.get("TmpfsOptions", {})
+    every_key(options, {"SizeBytes": whole(1, 1 << 44), "Mode": whole(0, 0o1777)}, f"{where}/", check)
+
+
+def _only(mount: Mapping[str, object], where: str, *keys: str) -> None:
+    unknown = sorted(set(mount) - set(keys))
+    require(not unknown, where, f"has the setting {', '.join(map(str, unknown))}, which is never sent")
+
+
+MOUNTS: Mapping[str, Callable[[Mapping[str, object], str, Check], None]] = {
+    "volume": _volume, "bind": _bind, "tmpfs": _tmpfs,
+}  # fmt: skip
