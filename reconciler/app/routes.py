@@ -37,6 +37,12 @@ def routes(
     def resume(request: Request) -> Response:
         return _done(operators.resume(api.ResumeJob.from_data(request.body).job, request.peer.actor))
 
+    def drain(request: Request) -> Response:
+        asked = api.Drain.from_data(request.body or {})
+        if asked.end:
+            return _done(operators.end_drain(request.peer.actor))
+        return _done(operators.drain(request.peer.actor, asked.reason))
+
     def approve(request: Request) -> Response:
         asked = api.Approve.from_data(request.body)
         return _done(operators.approve(asked.digest, request.peer.actor, asked.reason))
@@ -62,6 +68,7 @@ def routes(
         ("POST", "/v1/runs/stop"): stop_run,
         ("POST", "/v1/pause"): pause,
         ("POST", "/v1/resume"): resume,
+        ("POST", "/v1/drain"): drain,
         ("POST", "/v1/approve"): approve,
         ("POST", "/v1/apply"): apply,
         ("POST", "/v1/sync"): sync,

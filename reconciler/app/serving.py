@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import __version__
 from ..apply.intents import recover_intents
 from ..daemon.clock import SystemClock
+from ..daemon.draining import boot_id
 from ..daemon.events import EventStream
 from ..daemon.fetch import Fetcher
 from ..daemon.fleet import Fleet
@@ -132,6 +133,7 @@ class Whole:
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
             boot=self.clock.boot, last_alive=alive.last(), alive=alive,
             drop_logs=lambda runs: remove_logs(state_dir, runs), relist=lambda: self._heard(""),
+            boot_id=boot_id(),
         )  # fmt: skip
 
     def run(self) -> int:

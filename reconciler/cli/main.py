@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "stop": "end a run",
     "pause": "stop firing a job, or all",
     "resume": "fire again",
+    "drain": "start nothing more, for a reboot, and wait for what runs",
     "next": "when a job or a cron line fires next",
     "check": "one line and 0/1/2, as monitoring plugins do",
     "schema": "print a JSON Schema for editors",

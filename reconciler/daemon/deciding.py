@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from ..model.event import EventName
 from ..model.job import Concurrency, ScheduleKind
 from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
+from ..runs.conditions import failures_in_a_row
 from ..runs.transitions import claimed
 from ..schedule.cron import smallest_interval
 from ..schedule.due import Gates, decide
@@ -23,6 +25,8 @@ from .run_work import RunWork
 LEAD = 8.0  # seconds ahead of its instant that a run is claimed and prepared
 MANUAL_DEADLINE = timedelta(hours=1)  # how long a run by hand may wait for image, engine or a place
 SAVE_AGAIN = timedelta(seconds=5)  # after the disk refused a row
+RECENT = 1000  # runs in which failures are counted
+OURSELVES = "reconciler"  # the actor of a pause that no person asked for
 LOUD = {Disposition.MISSED: EventName.SLOT_MISSED, Disposition.UNAVAILABLE: EventName.SLOT_MISSED,
         Disposition.SKIPPED: EventName.SLOT_SKIPPED}  # fmt: skip
 
@@ -111,21 +115,47 @@ class Decider:
             self._emit.emit(name, job=slot.job, slot=_stamp(slot.last), count=slot.count,
                             disposition=slot.disposition.value, reason=slot.reason)  # fmt: skip
 
+    def ended(self, run: RunRecord, now: datetime) -> None:
+        """The last attempt of a slot is over: after too many failures in a row the job is paused."""
+        job = self._jobs.get(run.job)
+        most = job.spec.pause_after_failures if job is not None else 0
+        if not most or not run.phase.bad or any(p.job == run.job and p.covers(run.job, now) for p in self._pauses):
+            return
+        try:
+            streak = failures_in_a_row(self._history.runs(run.job, limit=RECENT))
+            if streak < most:
+                return
+            reason = f"{streak} failures in a row (pause_after_failures: {most})"
+            self._history.put_pause(Pause(run.job, now, None, reason, OURSELVES))
+            self.take_pauses(self._history.pauses(), now)
+        except StateError as error:  # the next failure pauses it
+            self._storage(error)
+            return
+        self._emit.emit(EventName.JOB_PAUSED, job=run.job, actor=OURSELVES, reason=reason, until="")
+
     # -- claim ------------------------------------------------------------------------------------------------
     def _record(self, job: StandingJob, decision: Decision, now: datetime) -> None:
         """Claim, cursor and slots in one transaction; what is claimed is ours to start, and nobody else's."""
-        for request in decision.launch:
-            record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
-            if self._history.claim(record, decision.cursor, decision.slots, current=True):
-                self._book.add(record)
-                if request.trigger is not Trigger.MANUAL:
-                    self._recent.setdefault(job.name, deque(maxlen=2)).append(
-                        self._boot() + max(0.0, (request.slot - now).total_seconds())
-                    )
+        for record in self._claim(job, decision, now):
+            self._book.add(record)
+            if record.slot == decision.cursor:
+                self._recent.setdefault(job.name, deque(maxlen=2)).append(
+                    self._boot() + max(0.0, (record.slot - now).total_seconds())
+                )
         if not decision.launch and (decision.slots or decision.cursor != job.cursor):
             self._history.set_cursor(job.name, decision.cursor, decision.slots)
         if decision.cursor != job.cursor:
             self._jobs[job.name] = replace(job, cursor=max(decision.cursor, job.cursor))
+
+    def _claim(self, job: StandingJob, decision: Decision, now: datetime) -> list[RunRecord]:
+        """The records that are ours by now: all in one transaction, so that the cursor leaves none behind."""
+        won = []
+        with self._history.together() if len(decision.launch) > 1 else nullcontext():
+            for request in decision.launch:
+                record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
+                if self._history.claim(record, decision.cursor, decision.slots, current=True):
+                    won.append(record)
+        return won
 
     def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
         """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before, or the job is

@@ -12,6 +12,7 @@ from ..model.errors import Permanent, Refusal, Transient
 from ..model.event import EventName
 from ..model.job import Concurrency
 from ..model.run import Pause, RunRecord
+from ..plan.words import plural
 from .events import EventStream
 from .fleet import Fleet
 from .requests import Request
@@ -67,6 +68,16 @@ class Operators:
                 raise Permanent(f"cannot stop {run_id}: there is no such run", code="run-unknown")
             raise Permanent(f"cannot stop {run_id}: it has ended ({found.phase.value})", code="run-ended")
         return f"{run_id} is being stopped: TERM, its grace period, KILL."
+
+    # -- the whole service --------------------------------------------------------------------------------------
+    def drain(self, actor: str, reason: str) -> str:
+        """Start nothing any more."""
+        drain = self._ask(lambda loop, now: loop.drain(actor, reason, now))
+        return f"Nothing starts any more ({drain.words}); {plural(self._runs.running, 'run')} going on."
+
+    def end_drain(self, actor: str) -> str:
+        drain = self._ask(lambda loop, now: loop.end_drain(actor, now))
+        return f"The drain of {drain.since[:16]}Z is over; what was due meanwhile is decided now."
 
     # -- pauses -----------------------------------------------------------------------------------------------
     def pause(self, job: str, until: datetime | None, reason: str, actor: str) -> str:
@@ -151,6 +162,8 @@ def _start(loop: RunLoop, job: str, actor: str, now: datetime) -> RunRecord:
     if standing is None:
         raise Permanent(f"cannot run {job!r}: no such job is applied", code="job-unknown",
                         hint="'reconciler jobs --all' lists them")  # fmt: skip
+    if loop.drained:
+        raise Permanent(f"cannot run {job}: {loop.drained}", code="draining", hint="reconciler drain --end")
     if standing.forbidden:
         raise Permanent(f"cannot run {job}: {standing.forbidden}", code="job-forbidden")
     active = loop.active(job)

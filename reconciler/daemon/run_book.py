@@ -2,12 +2,14 @@
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from ..model.live import LivePhase, LiveRun
 from ..model.run import Phase, RunRecord
+from ..runs.places import HOLDING
 
 LOOK_EVERY = 5.0  # seconds between two looks at a running run when no event speaks of it
 LOOK_PAUSE = timedelta(seconds=0.05)  # between two looks that events ask for
@@ -52,19 +54,23 @@ class Book:
 
     def occupied(self) -> int:
         """Runs that hold a place under max_running."""
-        held = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
-        return sum(1 for entry in self.runs.values() if entry.record.phase in held)
+        return sum(1 for entry in self.runs.values() if entry.record.phase in HOLDING)
 
-    def blockers(self, record: RunRecord) -> tuple[str, ...]:
-        """Of the runs it replaces, those that have not ended."""
-        return tuple(
+    def blockers(self, record: RunRecord, *, queued: bool) -> tuple[str, ...]:
+        """Those that must have ended first: what it replaces; with `queued`, what is before it in its job's queue."""
+        replaced = tuple(
             run_id for run_id in record.replaces
             if (entry := self.runs.get(run_id)) is not None and entry.record.active
         )  # fmt: skip
+        if not queued or record.phase not in (Phase.PENDING, Phase.PREPARING):
+            return replaced
+        others = [other for other in self.of(record.job) if other.slot != record.slot]
+        first = [other for other in others if other.slot < record.slot or other.phase in HOLDING]
+        return replaced + tuple(other.run_id for other in sorted(first, key=lambda other: other.slot))
 
-    def in_order(self) -> list[Open]:
-        """Open runs, oldest slot first, so that places are given fairly."""
-        return sorted(self.runs.values(), key=lambda entry: (entry.record.slot, entry.record.run_id))
+    def in_order(self, turn: Callable[[RunRecord], Any]) -> list[Open]:
+        """Open runs by their turn, so that places are given fairly."""
+        return sorted(self.runs.values(), key=lambda entry: turn(entry.record))
 
     def must_look(self, entry: Open, now: datetime) -> bool:
         """Is what we know of it too old to act on?"""

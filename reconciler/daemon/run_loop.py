@@ -8,15 +8,17 @@ from queue import SimpleQueue
 from ..history.base import History
 from ..model.errors import StateError
 from ..model.event import EventName
-from ..model.job import JobSpec, OnRetire
+from ..model.job import Concurrency, JobSpec, OnRetire
 from ..model.live import LiveState, StandingJob
 from ..model.run import Phase, RunRecord
 from ..model.service import ServiceConfig
 from ..runs.machine import Collect, Context, Discard, Wait, next_step
+from ..runs.places import Places, turn
 from ..runs.transitions import stop_requested
 from ..schedule.due import same_schedule
 from .clock_watch import ClockNews, ClockWatch
 from .deciding import LEAD, SAVE_AGAIN, Decider
+from .draining import Drain, Drainer
 from .events import EventStream
 from .fleet import Fleet
 from .lean import structlog
@@ -42,11 +44,13 @@ class RunLoop:
         self, *, history: History, fleet: Fleet, emit: EventStream, pools: Pools, book: Book, ops: RunOps,
         boot: Callable[[], float], last_alive: datetime | None, alive: Callable[[datetime], None],
         drop_logs: Callable[[Iterable[RunRecord]], None], relist: Callable[[], None] = lambda: None,
+        boot_id: str = "",
     ) -> None:  # fmt: skip
         self._history, self._fleet, self._emit = history, fleet, emit
         self._pools, self._book = pools, book
         self._work = RunWork(ops=ops, pools=pools, book=book, history=history, emit=emit, storage=self._storage,
-                             down=self.engine_down)  # fmt: skip
+                             down=self.engine_down, ended=lambda run, now: self._decider.ended(run, now))  # fmt: skip
+        self._drainer = Drainer(history, fleet, emit, boot_id)
         self._decider = Decider(history=history, emit=emit, book=book, work=self._work, boot=boot,
                                 storage=self._storage)  # fmt: skip
         self._boot, self._alive, self._drop_logs, self._relist = boot, alive, drop_logs, relist
@@ -74,7 +78,8 @@ class RunLoop:
         news = self._clock.look(now, self._boot())
         self._tell_clock(news)
         self._take_fleet(now)
-        self._decider.decide_due(now, news)
+        if self._drainer.current is None:
+            self._decider.decide_due(now, news)
         self._book_answers(now)
         self._take_listing(now)
         self._serve_requests(now)
@@ -82,7 +87,8 @@ class RunLoop:
         self._running = self._book.occupied()
         self._prune(now)
         self._alive(now)
-        times = [self._decider.next_at(), waits, self._prune_at, self._take_at]
+        next_at = self._decider.next_at() if self._drainer.current is None else None
+        times = [next_at, waits, self._prune_at, self._take_at]
         return min((at for at in times if at is not None), default=None)
 
     # -- recovery and the fleet -------------------------------------------------------------------------------
@@ -91,6 +97,8 @@ class RunLoop:
         for record in self._history.active_runs():
             self._book.add(record, adopted=True)
         self._decider.take_pauses(self._history.pauses(), now)
+        if (ended := self._drainer.recover(now)) is not None:
+            self._clock = ClockWatch(ended.began)  # nothing was decided since
         self._recovered = True
 
     def _tell_clock(self, news: ClockNews) -> None:
@@ -182,13 +190,17 @@ class RunLoop:
         """The next step of every open run; the earliest time one of them waits for."""
         config = self._fleet.view.config
         earliest: datetime | None = None
-        for entry in self._book.in_order():
-            until = self._act_on(entry, config, now)
+        places = Places(((entry.record, self._spec(entry.record)) for entry in self._book.runs.values()), config.limits)
+        for entry in self._book.in_order(lambda run: turn(run, self._spec(run))):
+            before = entry.record
+            until = self._act_on(entry, config, places, now)
+            if places.passed(before, entry.record, self._spec(entry.record)):
+                until = now  # a place is free: whoever waits for it may have had its turn before
             if until is not None and (earliest is None or until < earliest):
                 earliest = until
         return earliest
 
-    def _act_on(self, entry: Open, config: ServiceConfig, now: datetime) -> datetime | None:
+    def _act_on(self, entry: Open, config: ServiceConfig, places: Places, now: datetime) -> datetime | None:
         for _ in range(STEPS):
             if entry.unsaved and not self._work.save_again(entry):
                 return now + SAVE_AGAIN
@@ -199,7 +211,7 @@ class RunLoop:
                 return None
             run, busy = entry.record, entry.busy
             job = self.jobs.get(run.job)
-            step = next_step(run, entry.live, self._spec(run), now, self._context(entry, job, config, now))
+            step = next_step(run, entry.live, self._spec(run), now, self._context(entry, job, config, places, now))
             if isinstance(step, Wait):
                 if not run.active and run.discarded and not busy:
                     self._book.done(run.run_id, now)
@@ -217,12 +229,15 @@ class RunLoop:
             times.append(self._engine_up_at)
         return min((at for at in times if at is not None and at > now), default=None)
 
-    def _context(self, entry: Open, job: StandingJob | None, config: ServiceConfig, now: datetime) -> Context:
-        most = config.limits.max_running
+    def _context(
+        self, entry: Open, job: StandingJob | None, config: ServiceConfig, places: Places, now: datetime
+    ) -> Context:
+        spec = self._spec(entry.record)
+        queued = spec.concurrency_policy is Concurrency.QUEUE
         return Context(
             complete=entry.known, listed_at=entry.seen_at, engine_ok=now >= self._engine_up_at, busy=entry.busy,
-            max_running_reached=most is not None and self._book.occupied() >= most,
-            blocked_by=self._book.blockers(entry.record), limits=config.limits, prepare_lead=LEAD,
+            drained=self.drained, no_place=places.lacking(spec), crowded=places.crowded(spec),
+            blocked_by=self._book.blockers(entry.record, queued=queued), limits=config.limits, prepare_lead=LEAD,
             current_digest=job.digest if job is not None else "",
         )  # fmt: skip
 
@@ -255,6 +270,22 @@ class RunLoop:
         """A pause ends at `now`: account for its slots before it is forgotten."""
         self.repause(now)
         self._decider.decide_due(now, ClockNews())
+
+    def drain(self, actor: str, reason: str, now: datetime) -> Drain:
+        """Nothing starts from now on; what runs goes on."""
+        return self._drainer.begin(actor, reason, now)
+
+    def end_drain(self, actor: str, now: datetime) -> Drain:
+        """What was due meanwhile is decided as after a downtime. Raises Permanent `not-drained`."""
+        ended = self._drainer.end(actor, now)
+        self.repause(now)
+        self._decider.decide_due(now, ClockNews(downtime=(ended.began, now)))
+        return ended
+
+    @property
+    def drained(self) -> str:
+        """Why nothing may start, "" = it may."""
+        return self._drainer.current.words if self._drainer.current is not None else ""
 
     def repause(self, now: datetime) -> None:
         """Pauses have changed: decide everything anew."""

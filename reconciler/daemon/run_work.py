@@ -30,14 +30,16 @@ PRUNED = ("run-gone", "network-missing")  # somebody tidied up when it was ready
 
 class RunWork:
     """Belongs to the run loop's thread; the pools do the waiting. `storage` hears how the ledger is; `down` is called
-    when the engine did not answer."""
+    when the engine did not answer, `ended` with the last attempt of each slot."""
 
     def __init__(
         self, *, ops: RunOps, pools: Pools, book: Book, history: History, emit: EventStream,
         storage: Callable[[StateError | None], None], down: Callable[[], None],
+        ended: Callable[[RunRecord, datetime], None],
     ) -> None:  # fmt: skip
         self._ops, self._pools, self._book = ops, pools, book
         self._history, self._emit, self._storage, self._down = history, emit, storage, down
+        self._on_end = ended
 
     # -- steps ------------------------------------------------------------------------------------------------
     def act(
@@ -148,6 +150,8 @@ class RunWork:
             exit_code=ended.exit_code, reason=ended.reason, took=took, trigger=ended.trigger.value,
             attempt=ended.attempt, hint=entry.hint or None,
         )  # fmt: skip
+        if slot is not None:
+            self._on_end(ended, self._emit.now())
 
     # -- answers ----------------------------------------------------------------------------------------------
     def settle(self, result: Result, now: datetime) -> None:

@@ -21,6 +21,11 @@ class EventName(StrEnum):
     )
     SERVICE_STOPPED = "service.stopped", "The service ends in order. Runs go on."
     SERVICE_RELOADED = "service.reloaded", "SIGHUP: the service file was read anew and is in force."
+    SERVICE_DRAINED = "service.drained", "`reconciler drain`: nothing is started any more; what runs goes on."
+    SERVICE_UNDRAINED = (
+        "service.undrained",
+        "The drain that began at `since` is over, by a person or by the reboot. What was due meanwhile is decided now.",
+    )
     SYNC_FINISHED = (
         "sync.finished",
         "A pass changed something, or tried to: applied, failed, unchanged, took (seconds).",
@@ -55,7 +60,7 @@ class EventName(StrEnum):
         "job.stalled",
         "A job was applied again and again without coming to rest; it is left alone for a while.",
     )
-    JOB_PAUSED = "job.paused", "A person paused a job (`*`: all of them)."
+    JOB_PAUSED = "job.paused", "A person paused a job (`*`: all of them), or `pause_after_failures` did."
     JOB_RESUMED = "job.resumed", "A person ended a pause."
     RUN_DELAYED = (
         "run.delayed",

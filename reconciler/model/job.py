@@ -18,11 +18,13 @@ class Concurrency(StrEnum):
     FORBID = "Forbid"
     ALLOW = "Allow"
     REPLACE = "Replace"
+    QUEUE = "Queue"
 
 
 class CatchUp(StrEnum):
     NONE = "none"
     LATEST = "latest"
+    ALL = "all"
 
 
 class OnRetire(StrEnum):
@@ -93,6 +95,14 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """How many due slots may wait for a turn, and how long each; `timeout` None = limits.queue_timeout."""
+
+    limit: int = 10
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryLimits:
     keep_success: int = 20
     keep_failed: int = 50
@@ -137,6 +147,11 @@ class JobSpec:
     cap_add: tuple[str, ...] = ()
     files: tuple[FileMount, ...] = ()
     moved_from: str | None = None
+    queue: Queue = Queue()
+    concurrency_group: str = ""  # "" = none
+    priority: int = 0  # the highest is first in line
+    catch_up_limit: int = 20  # of `catch_up: all`
+    pause_after_failures: int = 0  # failed slots in a row; 0 = never
 
     @property
     def env(self) -> dict[str, str]:

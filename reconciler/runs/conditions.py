@@ -161,6 +161,11 @@ def _streak(marks: Sequence[_Mark]) -> tuple[int, datetime | None]:
     return count, since
 
 
+def failures_in_a_row(runs: Sequence[RunRecord]) -> int:
+    """Slots that have failed for good, the latest included, since the last success. `runs` in any order."""
+    return _streak(_marks(runs, ()))[0]
+
+
 def _waiting_retry(runs: Sequence[RunRecord]) -> RunRecord | None:
     return next((run for run in runs if run.active and (run.trigger is Trigger.RETRY or run.tries > 0)), None)
 

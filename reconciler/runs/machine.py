@@ -38,6 +38,7 @@ __all__ = [
 
 KILL_MARGIN = timedelta(seconds=10)  # how long after the grace period the engine's own stop may take
 COLLECT_PATIENCE = timedelta(seconds=20)  # a log that is slow to end must not hold the job's place
+SHOWN = 3  # run ids in one sentence
 UNBOUNDED = timedelta(hours=12)  # the deadline of a run that was claimed without one
 
 # What a run's slot is called if the run was stopped before it started, by the first word of the reason.
@@ -55,14 +56,18 @@ class Context:
     """What else is known. `complete` and `listed_at` (when it was asked for) are of the listing that gave `live`.
 
     `busy` names the engine call that is under way for this run ("prepare", "launch", "stop", ...), "" = none.
-    `blocked_by` are the runs it replaces that have not ended. `current_digest` is the job's applied definition.
+    `blocked_by` are the runs that must have ended first. `no_place` says what has no free place for it, and `crowded`
+    that as many are ready before it as there are places. `drained`: why nothing may start now, "" = it may.
+    `current_digest` is the job's applied definition.
     """
 
     complete: bool = False
     listed_at: datetime | None = None
     engine_ok: bool = True
     busy: str = ""
-    max_running_reached: bool = False
+    no_place: str = ""
+    crowded: bool = False
+    drained: str = ""
     blocked_by: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     prepare_lead: float = 0.0
@@ -74,7 +79,7 @@ def next_step(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime
     if not run.active:
         return _after_the_end(run, live, spec, ctx)
     if run.phase in (Phase.PENDING, Phase.PREPARING):
-        return _before_the_start(run, live, now, ctx)
+        return _before_the_start(run, live, spec, now, ctx)
     if run.phase is Phase.STARTING:
         return _starting(live, ctx)
     if live is None or live.phase is LivePhase.CREATED:
@@ -94,12 +99,12 @@ def disposition_of(outcome: Outcome) -> Disposition:
 # -- before the start ------------------------------------------------------------------------------------------
 
 
-def _before_the_start(run: RunRecord, live: LiveRun | None, now: datetime, ctx: Context) -> Step:
+def _before_the_start(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     if live is not None and live.phase is not LivePhase.CREATED:
         return Adopt()
     if run.stop_requested_at is not None:
         return _cancelled(run)
-    given_up = _out_of_time(run, now, ctx)
+    given_up = _out_of_time(run, spec, now, ctx)
     if given_up is not None:
         return given_up
     stale = ctx.current_digest not in ("", run.digest)
@@ -110,35 +115,44 @@ def _before_the_start(run: RunRecord, live: LiveRun | None, now: datetime, ctx: 
         return Wait(min(until, _prepare_by(run, now, ctx)), f"{ctx.busy} is under way")
     if not ctx.engine_ok:
         return Wait(until, "the engine does not answer")
+    if ctx.drained:
+        return Wait(until, ctx.drained)
     if ctx.blocked_by:
-        return Wait(min(until, _queued_until(run, ctx)), f"waits for {', '.join(ctx.blocked_by)} to end")
+        return Wait(min(until, _queued_until(run, spec, ctx)), f"waits for {_waits_for(run, ctx)}")
     if run.retry_at is not None and run.retry_at > now:
         return Wait(min(until, run.retry_at), f"tries again: {run.reason}" if run.reason else "waits for its retry")
-    return _pending(run, now, ctx) if run.phase is Phase.PENDING else _preparing(run, live, now, ctx)
+    if run.phase is Phase.PENDING:
+        return _pending(run, spec, now, ctx)
+    return _preparing(run, live, spec, now, ctx)
 
 
-def _pending(run: RunRecord, now: datetime, ctx: Context) -> Step:
-    if ctx.max_running_reached:
-        return Wait(min(_deadline(run), _queued_until(run, ctx)), "waits for a place (limits.max_running)")
+def _pending(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step:
+    if ctx.no_place and ctx.crowded:
+        return Wait(min(_deadline(run), _queued_until(run, spec, ctx)), f"waits for {ctx.no_place}")
     early = run.slot - timedelta(seconds=ctx.prepare_lead)
     return Wait(early, "is not due yet") if now < early else Prepare()
 
 
-def _preparing(run: RunRecord, live: LiveRun | None, now: datetime, ctx: Context) -> Step:
+def _preparing(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     """Prepare may be repeated: nothing has asked the engine to start it. Somebody may have pruned it meanwhile."""
     if run.prepared_at is None or (live is None and _seen_after(ctx, run.prepared_at)):
         return Prepare()
-    return Wait(run.slot, "is ready, and not due yet") if now < run.slot else Launch()
+    if now < run.slot:
+        return Wait(run.slot, "is ready, and not due yet")
+    if ctx.no_place:
+        return Wait(min(_deadline(run), _queued_until(run, spec, ctx)), f"is ready, and waits for {ctx.no_place}")
+    return Launch()
 
 
-def _out_of_time(run: RunRecord, now: datetime, ctx: Context) -> GiveUp | None:
+def _out_of_time(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> GiveUp | None:
     """Deadlines before the start: of the slot, of one preparation, of the queue."""
     if run.phase is Phase.PREPARING and run.prepared_at is None and now >= _prepare_by(run, now, ctx):
         reason = f"preparing it took longer than {ctx.limits.prepare_timeout:.0f} s (limits.prepare_timeout)"
         return _unavailable(run, run.failure or FailureClass.UNKNOWN, reason)
-    waits = _waits_for(ctx)
-    if run.phase is Phase.PENDING and waits and now >= _queued_until(run, ctx):
-        return _missed(run, f"waited longer than {ctx.limits.queue_timeout:.0f} s (limits.queue_timeout) for {waits}")
+    waits = _waits_for(run, ctx)
+    if waits and now >= _queued_until(run, spec, ctx):
+        name = "limits.queue_timeout" if spec.queue.timeout is None else "queue.timeout"
+        return _missed(run, f"waited longer than {_patience(spec, ctx):.0f} s ({name}) for {waits}")
     if now < _deadline(run):
         return None
     if run.tries > 0:
@@ -150,10 +164,14 @@ def _out_of_time(run: RunRecord, now: datetime, ctx: Context) -> GiveUp | None:
     return _missed(run, f"its start deadline passed while it waited for {waits or 'its turn'}")
 
 
-def _waits_for(ctx: Context) -> str:
+def _waits_for(run: RunRecord, ctx: Context) -> str:
+    """What it queues for, "" = nothing. Once it is being prepared, only what is ready can be said to wait."""
+    if run.phase is Phase.PREPARING and run.prepared_at is None:
+        return ""
     if ctx.blocked_by:
-        return f"{', '.join(ctx.blocked_by)} to end"
-    return "a place (limits.max_running)" if ctx.max_running_reached else ""
+        more = len(ctx.blocked_by) - SHOWN
+        return f"{', '.join(ctx.blocked_by[:SHOWN])}{f' and {more} more' if more > 0 else ''} to end"
+    return ctx.no_place
 
 
 def _deadline(run: RunRecord) -> datetime:
@@ -167,9 +185,13 @@ def _prepare_by(run: RunRecord, now: datetime, ctx: Context) -> datetime:
     return run.retry_at + timedelta(seconds=ctx.limits.prepare_timeout)
 
 
-def _queued_until(run: RunRecord, ctx: Context) -> datetime:
+def _patience(spec: JobSpec, ctx: Context) -> float:
+    return ctx.limits.queue_timeout if spec.queue.timeout is None else spec.queue.timeout
+
+
+def _queued_until(run: RunRecord, spec: JobSpec, ctx: Context) -> datetime:
     since = max(run.claimed_at, run.slot, run.retry_at or run.claimed_at)
-    return since + timedelta(seconds=ctx.limits.queue_timeout)
+    return since + timedelta(seconds=_patience(spec, ctx))
 
 
 def _cancelled(run: RunRecord) -> GiveUp:

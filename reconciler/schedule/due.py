@@ -5,7 +5,7 @@ cursor and claims `launch` in one transaction, so that a slot is decided once, w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from ..model.job import CatchUp, Concurrency, JobSpec, Schedule
@@ -81,6 +81,8 @@ def default_deadline(spec: JobSpec, slot: datetime, anchor: datetime) -> datetim
         return slot + timedelta(seconds=spec.start_deadline)
     following = next_fire(spec.schedule, slot, anchor)
     latest = slot + LONGEST_DEADLINE
+    if spec.catch_up is CatchUp.ALL:
+        return latest  # its next slot does not end it: both will run
     return latest if following is None else min(following, latest)
 
 
@@ -182,17 +184,67 @@ def _due(
     if postponed is not None:
         cursor = max([job.cursor, *(record.last for record in records)])
         return Decision(cursor, now + timedelta(seconds=postponed), slots=records)
-    none = job.spec.catch_up is CatchUp.NONE
-    why = "catch_up: none" if none else "only the latest slot is caught up"
-    records += _missed(job, start, slot - timedelta(seconds=1), gates, why)
+    owed: tuple[datetime, ...] = ()
+    if job.spec.catch_up is CatchUp.ALL:
+        owed, older = _owed(job, start, slot, now, gates)
+        records += older
+    else:
+        none = job.spec.catch_up is CatchUp.NONE
+        why = "catch_up: none" if none else "only the latest slot is caught up"
+        records += _missed(job, start, slot - timedelta(seconds=1), gates, why)
     blockers = _blockers(active, now)
+    if job.spec.concurrency_policy is Concurrency.QUEUE and (owed or blockers):
+        return _queue(job, (*owed, slot), active, now, records, ended)
     if blockers and job.spec.concurrency_policy is Concurrency.FORBID:
         reason = f"{blockers[0].run_id} was still {blockers[0].phase} (concurrency_policy: Forbid)"
         skipped = SlotRecord(job.name, slot, slot, 1, Disposition.SKIPPED, reason)
         return _with(ended, (*records, skipped))
     trigger = Trigger.CATCH_UP if late else Trigger.SCHEDULE
     replaced = blockers if job.spec.concurrency_policy is Concurrency.REPLACE else ()
-    return _launch(job, slot, trigger, gates, records, ended, replaced)
+    launched = _launch(job, slot, trigger, gates, records, ended, replaced)
+    if not owed:
+        return launched
+    requests = tuple(RunRequest(job.name, at, 1, Trigger.CATCH_UP) for at in owed)
+    return replace(launched, launch=(*requests, *launched.launch), deadline=now + LONGEST_DEADLINE)
+
+
+def _owed(
+    job: StandingJob, after: datetime, slot: datetime, now: datetime, gates: Gates
+) -> tuple[tuple[datetime, ...], tuple[SlotRecord, ...]]:
+    """`catch_up: all`: the slots before `slot` that are still to run, oldest first; the others, older ones, missed."""
+    found: list[datetime] = []
+    until, why = slot - _TICK, ""
+    while (window := latest_fires(job.spec.schedule, after, until, job.anchor)).last is not None:
+        if len(found) >= job.spec.catch_up_limit - 1:
+            why = f"catch_up_limit: {job.spec.catch_up_limit}"
+        elif now > default_deadline(job.spec, window.last, job.anchor):
+            why = "start deadline passed"
+        if why:
+            break
+        found.append(window.last)
+        until = window.last - _TICK
+    return tuple(reversed(found)), _missed(job, after, until, gates, why) if why else ()
+
+
+def _queue(
+    job: StandingJob, slots: Sequence[datetime], active: Sequence[RunRecord], now: datetime,
+    records: tuple[SlotRecord, ...], ended: Decision,
+) -> Decision:  # fmt: skip
+    """They wait for their turn, as far as the queue has room. Waiting has its own bound: the run machine's."""
+    queue = job.spec.queue
+    waiting = sum(1 for run in active if run.phase in _UNSTARTED and not _waiting(run))
+    free = max(0, queue.limit + (not _blockers(active, now)) - waiting)
+    taken, left = slots[:free], slots[free:]
+    if left:
+        reason = f"{waiting + len(taken)} are waiting already (queue.limit: {queue.limit})"
+        records += (SlotRecord(job.name, left[0], left[-1], len(left), Disposition.SKIPPED, reason),)
+    late = [now - slot > LATENESS_TOLERANCE for slot in taken]
+    requests = tuple(
+        RunRequest(job.name, slot, 1, Trigger.CATCH_UP if behind else Trigger.SCHEDULE)
+        for slot, behind in zip(taken, late, strict=True)
+    )
+    patience = max(LONGEST_DEADLINE, timedelta(seconds=2 * (queue.timeout or 0.0)))
+    return replace(ended, launch=requests, deadline=now + patience, slots=records)
 
 
 def _launch(

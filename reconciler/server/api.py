@@ -1,7 +1,7 @@
 """What the service is asked and what it answers, as values; the same on the socket and on any later listener.
 
 Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/runs/stop, /v1/pause,
-/v1/resume, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
+/v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ __all__ = [
     "ApplyPlan",
     "Approve",
     "Done",
+    "Drain",
     "Failure",
     "PauseJob",
     "RefusalLine",
@@ -66,6 +67,14 @@ class ResumeJob(Shape):
     """POST /v1/resume."""
 
     job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(Shape):
+    """POST /v1/drain. Start nothing any more; with `end`, start again."""
+
+    end: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from ..model.job import (
     JobSpec,
     OnRetire,
     PullPolicy,
+    Queue,
     Resources,
     Retries,
     Schedule,
@@ -103,7 +104,13 @@ def build_spec(
         cap_add=values.get("cap_add", ()),
         files=_files(build, texts),
         moved_from=values.get("moved_from"),
+        queue=Queue(**values["queue"]) if "queue" in values else Queue(),
+        concurrency_group=values.get("concurrency_group", ""),
+        priority=values.get("priority", 0),
+        catch_up_limit=values.get("catch_up_limit", 20),
+        pause_after_failures=values.get("pause_after_failures", 0),
     )
+    _check_queue(build, spec)
     _check_targets(build, spec)
     for violation in admit(spec, shared.config):
         tokens = tuple(violation.pointer.split("/")[1:])
@@ -246,6 +253,20 @@ def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMou
         origin, content = texts.get(target, ("", "")) if "from" in file else ("", file.get("content", ""))
         found.append(FileMount(target, content, file["mode"], origin))
     return tuple(found)
+
+
+def _check_queue(build: _Build, spec: JobSpec) -> None:
+    """Settings that would have no effect, or would lose what they promise."""
+    values, policy = build.values, spec.concurrency_policy
+    if "queue" in values and policy is not Concurrency.QUEUE and not spec.concurrency_group:
+        hint = "Write `concurrency_policy: Queue`, or remove the line."
+        build.report(("queue",), "queue-unused", f"nothing waits under `concurrency_policy: {policy}`", hint)
+    if spec.catch_up is CatchUp.ALL and policy not in (Concurrency.QUEUE, Concurrency.ALLOW):
+        message = f"`catch_up: all` cannot run every slot under `concurrency_policy: {policy}`"
+        hint = "Write `concurrency_policy: Queue` (one after the other) or `Allow` (side by side)."
+        build.report(("catch_up",), "catch-up-conflict", message, hint)
+    if "catch_up_limit" in values and spec.catch_up is not CatchUp.ALL:
+        build.report(("catch_up_limit",), "catch-up-limit-unused", "only `catch_up: all` has a limit")
 
 
 def _check_targets(build: _Build, spec: JobSpec) -> None:

@@ -73,6 +73,7 @@ _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
     "resources": _sparse,
     "retries": _sparse,
     "history": _sparse,
+    "queue": _sparse,
     "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
     "files": lambda files: sorted((file.target, file.content, file.mode) for file in files),
 }

@@ -131,6 +131,14 @@ def concurrency(value: Any, report: Report) -> Concurrency:  # noqa: ARG001
     return Concurrency(value.capitalize())
 
 
+def queue(value: Any, report: Report) -> dict[str, Any]:
+    """`limit` as a count, `timeout` in seconds."""
+    found = dict(value)
+    if "timeout" in found:
+        found["timeout"] = positive_duration(found["timeout"], lambda _, *rest: report(("timeout",), *rest))
+    return found
+
+
 def capabilities(value: Any, report: Report) -> tuple[str, ...]:  # noqa: ARG001
     return tuple(sorted({name.removeprefix("CAP_") for name in value}))
 

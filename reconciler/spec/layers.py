@@ -14,7 +14,7 @@ from . import fields
 from .document import Document
 from .places import Places
 
-MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files"})
+MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files", "queue"})
 _OWN = ("name", "moved_from")  # say something of one job, so a `_defaults.yaml` cannot say them
 _ARGV = ("command", "entrypoint")
 
@@ -32,6 +32,7 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
     "concurrency_policy": fields.concurrency,
     "retries": fields.retries,
     "history": fields.history,
+    "queue": fields.queue,
     "cap_add": fields.capabilities,
     "files": fields.files,
 }

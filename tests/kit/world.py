@@ -66,6 +66,7 @@ class World:
         self.machine = MemoryWorld(clock=lambda: self.time)
         self.relists = 0  # how often the loop asked for a listing
         self.last_alive: datetime | None = None
+        self.boot_id = "this one"
         self._open()
 
     def _open(self) -> None:
@@ -79,7 +80,7 @@ class World:
         self.loop = RunLoop(
             history=self.history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=self.book, ops=ops,
             boot=lambda: self.boot_time, last_alive=self.last_alive, alive=self._alive, drop_logs=lambda _runs: None,
-            relist=self._relist,
+            relist=self._relist, boot_id=self.boot_id,
         )  # type: ignore[arg-type]  # fmt: skip
         self.fleet.publish_standing(self.history.standing())
 

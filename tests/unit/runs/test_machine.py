@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.model.job import Queue
 from reconciler.model.live import LivePhase, LiveRun
 from reconciler.model.run import Disposition, FailureClass, Phase, RunRecord
 from reconciler.model.service import Limits
@@ -119,7 +120,7 @@ class TestBeforeTheStart:
 
 
 class TestQueue:
-    full = Context(max_running_reached=True, limits=Limits(queue_timeout=600.0))
+    full = Context(no_place="a place (limits.max_running)", crowded=True, limits=Limits(queue_timeout=600.0))
 
     def test_T6_a_full_house_makes_it_wait(self) -> None:
         waits = step(run(), ctx=self.full)
@@ -137,6 +138,32 @@ class TestQueue:
         given_up = step(soon, at=SLOT + MINUTE, ctx=self.full)
         assert isinstance(given_up, GiveUp)
         assert given_up.disposition is Disposition.MISSED
+
+    def test_R2_what_is_ready_waits_for_its_place(self) -> None:
+        """Being ready is no place: the limit holds at the start."""
+        ready = run(Phase.PREPARING, prepared_at=SLOT, retry_at=SLOT)
+        waits = step(ready, ctx=self.full)
+        assert isinstance(waits, Wait) and waits.until == SLOT + 10 * MINUTE
+        assert isinstance(step(ready, at=SLOT + 10 * MINUTE, ctx=self.full), GiveUp)
+        assert step(ready, ctx=Context()) == Launch()
+
+    def test_R2_whoever_is_next_in_line_gets_ready(self) -> None:
+        next_one = Context(no_place="a place (limits.max_running)", crowded=False)
+        assert step(run(), ctx=next_one) == Prepare()
+
+    def test_T6_a_job_may_bound_its_own_waiting(self) -> None:
+        impatient = replace(spec(), queue=Queue(timeout=60.0))
+        given_up = next_step(run(), None, impatient, SLOT + MINUTE, self.full)
+        assert isinstance(given_up, GiveUp)
+        assert "queue.timeout" in given_up.outcome.reason
+
+    def test_a_drain_starts_nothing(self) -> None:
+        drained = Context(drained="drained by anna")
+        for record in (run(), run(Phase.PREPARING, prepared_at=SLOT)):
+            waits = step(record, ctx=drained)
+            assert isinstance(waits, Wait)
+            assert waits.why == "drained by anna"
+        assert isinstance(step(run(deadline=SLOT + MINUTE), at=SLOT + MINUTE, ctx=drained), GiveUp)
 
     def test_R2_Replace_waits_for_what_it_replaces(self) -> None:
         for record in (run(), run(Phase.PREPARING, prepared_at=SLOT)):

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from reconciler.model.job import FileMount, JobSpec, Mount, Resources, Schedule, ScheduleKind
+from reconciler.model.job import FileMount, JobSpec, Mount, Queue, Resources, Schedule, ScheduleKind
 from reconciler.spec.canonical import digest_of, from_data, to_data
 
 from .kit import Repo, job
@@ -71,6 +71,7 @@ CHANGES: dict[str, object] = {
     "retries": replace(SPEC.retries, backoff=3.0), "start_deadline": None, "catch_up": "none", "on_retire": "stop",
     "protect": True, "history": replace(SPEC.history, keep_failed=1), "pull_policy": "always", "read_only": True,
     "cap_add": ("CHOWN",), "files": (FileMount("/f", "x", 0o400),),
+    "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
 }  # fmt: skip
 
 

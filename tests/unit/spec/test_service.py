@@ -33,7 +33,7 @@ runtime_dir: /run/reconciler
 registries: {registry.example.org: {username: reconciler, password_file: /etc/reconciler/registry.pw}}
 sizes: {small: {cpus: 1, memory: 1g}}
 limits: {max_running: 12, queue_timeout: 30m, max_retired_share: 0.5, prepare_timeout: 10m, run_log_bytes: 1m,
-         default_timeout: 1h}
+         default_timeout: 1h, groups: {warehouse: 2}}
 policy: {images: ["registry.example.org/**"], binds: [/srv/reports], networks: [shop], capabilities: [CAP_CHOWN, KILL],
          external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}}
 owners:
@@ -64,7 +64,7 @@ def test_every_field_of_the_service_file() -> None:
         runtime_dir="/run/reconciler",
         registries={"registry.example.org": Registry("reconciler", "/etc/reconciler/registry.pw")},
         sizes={"small": Resources(cpus=1.0, memory=1 << 30)},
-        limits=Limits(12, 1800.0, 0.5, 600.0, 1 << 20, 3600.0),
+        limits=Limits(12, 1800.0, 0.5, 600.0, 1 << 20, 3600.0, {"warehouse": 2}),
         policy=Policy(
             ("registry.example.org/**",), ("/srv/reports",), ("shop",), ("CHOWN", "KILL"), ("backup",), 60.0,
             Resources(cpus=4.0, pids_limit=1 << 22),

@@ -179,7 +179,7 @@ WRONG = {
     "an unknown key": (b"schedul: manual", 'unknown key "schedul"', 'did you mean "schedule"?'),
     "a key of Kubernetes": (b"concurrencyPolicy: Forbid", 'unknown key "concurrencyPolicy"', '"concurrency_policy"'),
     "a key of Compose": (b"mem_limit: 5m", 'unknown key "mem_limit"', 'did you mean "resources"?'),
-    "an unknown value": (b"catch_up: lates", "catch_up must be none or latest", 'did you mean "latest"?'),
+    "an unknown value": (b"catch_up: lates", "catch_up must be none, latest or all", 'did you mean "latest"?'),
     "too small a number": (b"resources: {cpus: 0}", "resources.cpus must be more than 0", ""),
     "too large a number": (b"retries: 101", "retries must be at most 100", ""),
     "a variable in an image": (b"image: 'a:${TAG}'", "image must be an image reference", "Nothing is substituted"),

@@ -1,0 +1,67 @@
+"""In: the open runs, in the order of their turn, and the limits. Out: who may get ready and who may start (rule R2).
+
+A place is held from the request to start until the end. Nobody is made ready for a place that others, first in line,
+will take; but whoever is next is ready by the time one is free.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from ..model.job import JobSpec
+from ..model.run import Phase, RunRecord
+from ..model.service import Limits
+
+HOLDING = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
+_EVERYBODY = ""
+
+
+def turn(run: RunRecord, spec: JobSpec) -> tuple[int, object, str]:
+    """Sorts by turn: the highest priority, then the oldest slot."""
+    return -spec.priority, run.slot, run.run_id
+
+
+def group_key(spec: JobSpec, shared: Mapping[str, int]) -> str:
+    """What runs of one group have in common: a group is its owner's own, unless the service file names it."""
+    return spec.concurrency_group if spec.concurrency_group in shared else f"{spec.owner}:{spec.concurrency_group}"
+
+
+class Places:
+    """Of one round. Tell `passed` of each run after its turn."""
+
+    def __init__(self, runs: Iterable[tuple[RunRecord, JobSpec]], limits: Limits) -> None:
+        self._limits = limits
+        self._held: dict[str, int] = {}
+        self._ready: dict[str, int] = {}  # those that were passed and are being prepared, or are ready
+        for run, spec in runs:
+            if run.phase in HOLDING:
+                self._count(self._held, spec, 1)
+
+    def lacking(self, spec: JobSpec) -> str:
+        """What has no free place for it, in words; "" = it may start."""
+        return next((words for key, most, words in self._lanes(spec) if self._held.get(key, 0) >= most), "")
+
+    def crowded(self, spec: JobSpec) -> bool:
+        """Are as many ready, or getting ready, before it as there are places in all?"""
+        return any(self._ready.get(key, 0) >= most for key, most, _ in self._lanes(spec))
+
+    def passed(self, before: RunRecord, after: RunRecord, spec: JobSpec) -> bool:
+        """Its turn is over, and took it from `before` to `after`. True if it has ended, and others may go on."""
+        change = (after.phase in HOLDING) - (before.phase in HOLDING)
+        if change:
+            self._count(self._held, spec, change)
+        if after.phase is Phase.PREPARING:
+            self._count(self._ready, spec, 1)
+        return before.active and not after.active
+
+    def _count(self, counts: dict[str, int], spec: JobSpec, by: int) -> None:
+        for key, _, _ in self._lanes(spec):
+            counts[key] = counts.get(key, 0) + by
+
+    def _lanes(self, spec: JobSpec) -> list[tuple[str, int, str]]:
+        """(key, places, words) of each limit that it is subject to."""
+        limits, found = self._limits, []
+        if limits.max_running is not None:
+            found.append((_EVERYBODY, limits.max_running, "a place (limits.max_running)"))
+        if spec.concurrency_group:
+            key = group_key(spec, limits.groups)
+            found.append((key, limits.groups.get(key, 1), f"a place in group {spec.concurrency_group}"))
+        return found
