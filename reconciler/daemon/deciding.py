@@ -14,7 +14,8 @@ from ..model.job import Concurrency, ScheduleKind
 from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
 from ..runs.conditions import failures_in_a_row
-from ..runs.transitions import claimed
+from ..runs.transitions import claimed, stop_requested
+from ..schedule.after import fires, key_of, own_instant, triggered
 from ..schedule.cron import smallest_interval
 from ..schedule.due import Gates, decide
 from .clock_watch import ClockNews
@@ -25,6 +26,7 @@ from .run_work import RunWork
 LEAD = 8.0  # seconds ahead of its instant that a run is claimed and prepared
 MANUAL_DEADLINE = timedelta(hours=1)  # how long a run by hand may wait for image, engine or a place
 SAVE_AGAIN = timedelta(seconds=5)  # after the disk refused a row
+SAME_INSTANT = 100  # runs of one job that may be asked for within one moment
 RECENT = 1000  # runs in which failures are counted
 OURSELVES = "reconciler"  # the actor of a pause that no person asked for
 LOUD = {Disposition.MISSED: EventName.SLOT_MISSED, Disposition.UNAVAILABLE: EventName.SLOT_MISSED,
@@ -43,6 +45,7 @@ class Decider:
         self._jobs: dict[str, StandingJob] = {}
         self._pauses: tuple[Pause, ...] = ()
         self._wakes = Wakes()
+        self._after: dict[str, list[str]] = {}  # job -> the jobs that its outcome may fire
         self._recent: dict[str, deque[float]] = {}  # job -> when its scheduled runs started, on the boot clock
 
     @property
@@ -58,9 +61,12 @@ class Decider:
         """These are the standing jobs: decide those that are new or changed."""
         old, self._jobs = self._jobs, dict(jobs)
         self._wakes.keep(self._jobs)
+        self._after = {}
         for name, job in self._jobs.items():
             if old.get(name) is not job:
                 self._wakes.set(name, now)
+            for link in job.spec.after:
+                self._after.setdefault(link.job, []).append(name)
 
     def take_pauses(self, pauses: Iterable[Pause], now: datetime) -> None:
         """These are the pauses: decide everything anew."""
@@ -115,6 +121,28 @@ class Decider:
             self._emit.emit(name, job=slot.job, slot=_stamp(slot.last), count=slot.count,
                             disposition=slot.disposition.value, reason=slot.reason)  # fmt: skip
 
+    def fire_after(self, run: RunRecord, now: datetime) -> None:
+        """`run` decides how its slot has ended: claim what that fires. May be repeated. Raises StateError."""
+        for name in self._after.get(run.job, ()):
+            job = self._jobs.get(name)
+            if job is None or not any(link.job == run.job and fires(link, run.phase) for link in job.spec.after):
+                continue
+            if self._history.keyed(name, key_of(run)) is None:
+                self._claim_after(job, run, now)
+
+    def _claim_after(self, job: StandingJob, cause: RunRecord, now: datetime) -> None:
+        gates = Gates(paused=self._pause(job.name, now), forbidden=job.forbidden)
+        for nth in range(SAME_INSTANT):
+            found = triggered(job, cause, self._book.of(job.name), own_instant(now, nth), now, gates)
+            request = found.request
+            record = claimed(request, job, found.deadline, now, log_path(job.name, request.run_id))
+            record = stop_requested(record, found.refused, now) if found.refused else record
+            if self._history.claim(record, current=True):
+                self._book.add(record)
+                for run_id in request.replaces:
+                    self._work.ask_stop(run_id, f"replaced by {record.run_id}", now)
+                return
+
     def ended(self, run: RunRecord, now: datetime) -> None:
         """The last attempt of a slot is over: after too many failures in a row the job is paused."""
         job = self._jobs.get(run.job)
@@ -160,7 +188,7 @@ class Decider:
     def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
         """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before, or the job is
         just being changed."""
-        slot = now.replace(microsecond=(now.microsecond // 1000 or 1) * 1000)
+        slot = own_instant(now)
         replaces = job.spec.concurrency_policy is Concurrency.REPLACE
         replaced = tuple(run.run_id for run in self._book.of(job.name)) if replaces else ()
         request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=replaced)

@@ -8,16 +8,16 @@ from queue import SimpleQueue
 from ..history.base import History
 from ..model.errors import StateError
 from ..model.event import EventName
-from ..model.job import Concurrency, JobSpec, OnRetire
+from ..model.job import JobSpec, OnRetire
 from ..model.live import LiveState, StandingJob
 from ..model.run import Phase, RunRecord
 from ..model.service import ServiceConfig
-from ..runs.machine import Collect, Context, Discard, Wait, next_step
+from ..runs.machine import Collect, Discard, Wait, next_step
 from ..runs.places import Places, turn
 from ..runs.transitions import stop_requested
 from ..schedule.due import same_schedule
 from .clock_watch import ClockNews, ClockWatch
-from .deciding import LEAD, SAVE_AGAIN, Decider
+from .deciding import SAVE_AGAIN, Decider
 from .draining import Drain, Drainer
 from .events import EventStream
 from .fleet import Fleet
@@ -26,6 +26,7 @@ from .orphans import UNKNOWN, take_up, unknown_spec
 from .pools import Pools
 from .requests import Request
 from .run_book import Book, Open
+from .run_context import context_of
 from .run_ops import RunOps
 from .run_work import RunWork
 
@@ -49,7 +50,8 @@ class RunLoop:
         self._history, self._fleet, self._emit = history, fleet, emit
         self._pools, self._book = pools, book
         self._work = RunWork(ops=ops, pools=pools, book=book, history=history, emit=emit, storage=self._storage,
-                             down=self.engine_down, ended=lambda run, now: self._decider.ended(run, now))  # fmt: skip
+                             down=self.engine_down, ended=lambda run, now: self._decider.ended(run, now),
+                             fire_after=lambda run, now: self._decider.fire_after(run, now))  # fmt: skip
         self._drainer = Drainer(history, fleet, emit, boot_id)
         self._decider = Decider(history=history, emit=emit, book=book, work=self._work, boot=boot,
                                 storage=self._storage)  # fmt: skip
@@ -211,14 +213,17 @@ class RunLoop:
                 return None
             run, busy = entry.record, entry.busy
             job = self.jobs.get(run.job)
-            step = next_step(run, entry.live, self._spec(run), now, self._context(entry, job, config, places, now))
+            spec = self._spec(run)
+            ctx = context_of(entry, spec, job, config.limits, places, self._book, self._history, self.jobs, now,
+                             engine_ok=now >= self._engine_up_at, drained=self.drained)  # fmt: skip
+            step = next_step(run, entry.live, spec, now, ctx)
             if isinstance(step, Wait):
                 if not run.active and run.discarded and not busy:
                     self._book.done(run.run_id, now)
                 return self._until(entry, step.until, now)
             if isinstance(step, Discard | Collect) and entry.look_at is not None and now < entry.look_at:
                 return entry.look_at
-            self._work.act(entry, step, self._spec(run), job, config, now)
+            self._work.act(entry, step, spec, job, config, now)
             if entry.record is run and entry.busy == busy:
                 return now + SAVE_AGAIN  # the disk refused what had to be written first
         return now
@@ -228,18 +233,6 @@ class RunLoop:
         if now < self._engine_up_at:
             times.append(self._engine_up_at)
         return min((at for at in times if at is not None and at > now), default=None)
-
-    def _context(
-        self, entry: Open, job: StandingJob | None, config: ServiceConfig, places: Places, now: datetime
-    ) -> Context:
-        spec = self._spec(entry.record)
-        queued = spec.concurrency_policy is Concurrency.QUEUE
-        return Context(
-            complete=entry.known, listed_at=entry.seen_at, engine_ok=now >= self._engine_up_at, busy=entry.busy,
-            drained=self.drained, no_place=places.lacking(spec), crowded=places.crowded(spec),
-            blocked_by=self._book.blockers(entry.record, queued=queued), limits=config.limits, prepare_lead=LEAD,
-            current_digest=job.digest if job is not None else "",
-        )  # fmt: skip
 
     # -- operators --------------------------------------------------------------------------------------------
     def _serve_requests(self, now: datetime) -> None:

@@ -30,16 +30,16 @@ PRUNED = ("run-gone", "network-missing")  # somebody tidied up when it was ready
 
 class RunWork:
     """Belongs to the run loop's thread; the pools do the waiting. `storage` hears how the ledger is; `down` is called
-    when the engine did not answer, `ended` with the last attempt of each slot."""
+    when the engine did not answer, `ended` after the last attempt of each slot, `fire_after` before it is written."""
 
     def __init__(
         self, *, ops: RunOps, pools: Pools, book: Book, history: History, emit: EventStream,
         storage: Callable[[StateError | None], None], down: Callable[[], None],
-        ended: Callable[[RunRecord, datetime], None],
+        ended: Callable[[RunRecord, datetime], None], fire_after: Callable[[RunRecord, datetime], None],
     ) -> None:  # fmt: skip
         self._ops, self._pools, self._book = ops, pools, book
         self._history, self._emit, self._storage, self._down = history, emit, storage, down
-        self._on_end = ended
+        self._on_end, self._fire_after = ended, fire_after
 
     # -- steps ------------------------------------------------------------------------------------------------
     def act(
@@ -140,6 +140,8 @@ class RunWork:
         return True
 
     def _end(self, entry: Open, ended: RunRecord, slot: SlotRecord | None) -> None:
+        if slot is not None and not self._fired(ended):
+            return  # what it fires is claimed first, so that a crash in between loses nothing
         if not self.save(entry, ended, slot):
             return
         took = None
@@ -152,6 +154,14 @@ class RunWork:
         )  # fmt: skip
         if slot is not None:
             self._on_end(ended, self._emit.now())
+
+    def _fired(self, ended: RunRecord) -> bool:
+        try:
+            self._fire_after(ended, self._emit.now())
+        except StateError as error:
+            self._storage(error)
+            return False
+        return True
 
     # -- answers ----------------------------------------------------------------------------------------------
     def settle(self, result: Result, now: datetime) -> None:

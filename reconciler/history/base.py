@@ -59,6 +59,12 @@ class History(Protocol):
         """Write the whole row; `slot` closes the slot's row in the same transaction."""
 
     def run(self, run_id: str) -> RunRecord | None: ...
+    def keyed(self, job: str, key: str) -> RunRecord | None:
+        """The first run that was asked for with this idempotency key, as long as history keeps it."""
+
+    def last_success(self, job: str) -> datetime | None:
+        """The latest slot for which a run of `job` has succeeded."""
+
     def active_runs(self) -> Sequence[RunRecord]:
         """Active ones, waiting retries included, and ended ones not yet collected or discarded."""
 

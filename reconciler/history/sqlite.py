@@ -156,6 +156,16 @@ class SqliteHistory:
     def run(self, run_id: str) -> RunRecord | None:
         return next(iter(self._runs("WHERE run_id = ?", (run_id,))), None)
 
+    def keyed(self, job: str, key: str) -> RunRecord | None:
+        """The first run that was asked for with this idempotency key."""
+        found = self._runs("WHERE job = ? AND key = ? AND key <> '' AND attempt = 1 LIMIT 1", (job, key))
+        return next(iter(found), None)
+
+    def last_success(self, job: str) -> datetime | None:
+        """A run that was asked for at an instant of its own counts for that instant."""
+        found = self._database.rows("SELECT max(slot) FROM runs WHERE job = ? AND phase = 'succeeded'", (job,))
+        return rows.optional_instant(found[0][0])
+
     def active_runs(self) -> Sequence[RunRecord]:
         """Oldest slot first."""
         return self._runs("WHERE open ORDER BY slot, cell, attempt", ())

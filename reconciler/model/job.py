@@ -103,6 +103,22 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """Another job whose outcome fires this one. `on`: success, failure or any."""
+
+    job: str
+    on: str = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """A slot waits until `job` has succeeded for its own latest slot; at most `within` seconds."""
+
+    job: str
+    within: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryLimits:
     keep_success: int = 20
     keep_failed: int = 50
@@ -151,6 +167,8 @@ class JobSpec:
     concurrency_group: str = ""  # "" = none
     priority: int = 0  # the highest is first in line
     catch_up_limit: int = 20  # of `catch_up: all`
+    after: tuple[After, ...] = ()
+    wait_for: tuple[WaitFor, ...] = ()
     pause_after_failures: int = 0  # failed slots in a row; 0 = never
 
     @property

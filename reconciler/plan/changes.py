@@ -54,6 +54,10 @@ FIELDS = (
     Field("retries.backoff", lambda s: s.retries.backoff),
     Field("retries.max_delay", lambda s: s.retries.max_delay, words.seconds),
     Field("retries.on_exit_codes", lambda s: s.retries.on_exit_codes, words.listing),
+    Field("after", lambda s: tuple(f"{link.job} ({link.on})" for link in s.after), words.listing),
+    Field(
+        "wait_for", lambda s: tuple(f"{link.job} ({words.seconds(link.within)})" for link in s.wait_for), words.listing
+    ),
     Field("start_deadline", lambda s: s.start_deadline, words.seconds),
     Field("catch_up", lambda s: s.catch_up),
     Field("catch_up_limit", lambda s: s.catch_up_limit),

@@ -48,6 +48,7 @@ _STOPPED_SLOTS = {
     "forbidden": Disposition.FORBIDDEN,
     "unavailable": Disposition.UNAVAILABLE,
     "replaced": Disposition.SUPERSEDED,
+    "skipped": Disposition.SKIPPED,
 }
 
 
@@ -58,7 +59,7 @@ class Context:
     `busy` names the engine call that is under way for this run ("prepare", "launch", "stop", ...), "" = none.
     `blocked_by` are the runs that must have ended first. `no_place` says what has no free place for it, and `crowded`
     that as many are ready before it as there are places. `drained`: why nothing may start now, "" = it may.
-    `current_digest` is the job's applied definition.
+    `awaits` is what `wait_for` still waits for, until `awaits_until`. `current_digest` is the job's applied definition.
     """
 
     complete: bool = False
@@ -68,6 +69,8 @@ class Context:
     no_place: str = ""
     crowded: bool = False
     drained: str = ""
+    awaits: str = ""
+    awaits_until: datetime | None = None
     blocked_by: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     prepare_lead: float = 0.0
@@ -129,6 +132,8 @@ def _before_the_start(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: 
 def _pending(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     if ctx.no_place and ctx.crowded:
         return Wait(min(_deadline(run), _queued_until(run, spec, ctx)), f"waits for {ctx.no_place}")
+    if ctx.awaits and now >= run.slot:
+        return Wait(_earliest(_deadline(run), ctx.awaits_until), f"waits for {ctx.awaits}")
     early = run.slot - timedelta(seconds=ctx.prepare_lead)
     return Wait(early, "is not due yet") if now < early else Prepare()
 
@@ -139,6 +144,8 @@ def _preparing(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetim
         return Prepare()
     if now < run.slot:
         return Wait(run.slot, "is ready, and not due yet")
+    if ctx.awaits:
+        return Wait(_earliest(_deadline(run), ctx.awaits_until), f"is ready, and waits for {ctx.awaits}")
     if ctx.no_place:
         return Wait(min(_deadline(run), _queued_until(run, spec, ctx)), f"is ready, and waits for {ctx.no_place}")
     return Launch()
@@ -149,6 +156,8 @@ def _out_of_time(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> 
     if run.phase is Phase.PREPARING and run.prepared_at is None and now >= _prepare_by(run, now, ctx):
         reason = f"preparing it took longer than {ctx.limits.prepare_timeout:.0f} s (limits.prepare_timeout)"
         return _unavailable(run, run.failure or FailureClass.UNKNOWN, reason)
+    if ctx.awaits and ctx.awaits_until is not None and now >= ctx.awaits_until:
+        return _missed(run, f"waited in vain for {ctx.awaits} (wait_for)")
     waits = _waits_for(run, ctx)
     if waits and now >= _queued_until(run, spec, ctx):
         name = "limits.queue_timeout" if spec.queue.timeout is None else "queue.timeout"
@@ -161,7 +170,9 @@ def _out_of_time(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> 
         return _unavailable(run, FailureClass.ENGINE, "the engine did not answer before the start deadline")
     if run.phase is Phase.PREPARING and run.prepared_at is None:
         return _unavailable(run, FailureClass.UNKNOWN, "preparing it went on beyond its start deadline")
-    return _missed(run, f"its start deadline passed while it waited for {waits or 'its turn'}")
+    return _missed(
+        run, f"its start deadline passed while it waited for {waits or ctx.awaits or ctx.drained or 'its turn'}"
+    )
 
 
 def _waits_for(run: RunRecord, ctx: Context) -> str:
@@ -183,6 +194,10 @@ def _prepare_by(run: RunRecord, now: datetime, ctx: Context) -> datetime:
     if run.phase is not Phase.PREPARING or run.retry_at is None:
         return now + timedelta(seconds=ctx.limits.prepare_timeout)
     return run.retry_at + timedelta(seconds=ctx.limits.prepare_timeout)
+
+
+def _earliest(one: datetime, other: datetime | None) -> datetime:
+    return one if other is None else min(one, other)
 
 
 def _patience(spec: JobSpec, ctx: Context) -> float:

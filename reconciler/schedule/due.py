@@ -18,6 +18,7 @@ LATENESS_TOLERANCE = timedelta(seconds=60)
 LONGEST_DEADLINE = timedelta(hours=12)
 BURST = 2  # starts within the smallest interval: one that was late, and one on time
 _TICK = timedelta(microseconds=1)
+_WAITED = timedelta(hours=1)  # to get ready in, after waiting for another job
 _UNSTARTED = (Phase.PENDING, Phase.PREPARING)
 
 
@@ -44,7 +45,7 @@ def decide(job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: 
 
     A cursor later than now (the clock was set back) is no fault: nothing is due until it has been passed.
     """
-    block = _block(job, now, gates)
+    block = blocked(job, now, gates)
     if block is not None:
         return _blocked(job, active, now, gates, *block)
     start, records = _ended_pause(job, now, gates.paused)
@@ -89,7 +90,7 @@ def default_deadline(spec: JobSpec, slot: datetime, anchor: datetime) -> datetim
 # -- nothing may fire ------------------------------------------------------------------------------------------
 
 
-def _block(job: StandingJob, now: datetime, gates: Gates) -> tuple[Disposition, str] | None:
+def blocked(job: StandingJob, now: datetime, gates: Gates) -> tuple[Disposition, str] | None:
     """Why the job may not fire now. The first word of a reason is what a stopped run's slot will be called."""
     if job.retiring:
         return Disposition.UNAVAILABLE, "unavailable: being retired"
@@ -162,7 +163,7 @@ def _free(job: StandingJob, active: Sequence[RunRecord], now: datetime) -> bool:
     """Nothing active has a say in the next slot; only then may it be claimed ahead of its instant."""
     if any(_waiting(run) for run in active):
         return False
-    return job.spec.concurrency_policy is Concurrency.ALLOW or not _blockers(active, now)
+    return job.spec.concurrency_policy is Concurrency.ALLOW or not blockers_of(active, now)
 
 
 # -- something is due ------------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def _due(
         none = job.spec.catch_up is CatchUp.NONE
         why = "catch_up: none" if none else "only the latest slot is caught up"
         records += _missed(job, start, slot - timedelta(seconds=1), gates, why)
-    blockers = _blockers(active, now)
+    blockers = blockers_of(active, now)
     if job.spec.concurrency_policy is Concurrency.QUEUE and (owed or blockers):
         return _queue(job, (*owed, slot), active, now, records, ended)
     if blockers and job.spec.concurrency_policy is Concurrency.FORBID:
@@ -233,7 +234,7 @@ def _queue(
     """They wait for their turn, as far as the queue has room. Waiting has its own bound: the run machine's."""
     queue = job.spec.queue
     waiting = sum(1 for run in active if run.phase in _UNSTARTED and not _waiting(run))
-    free = max(0, queue.limit + (not _blockers(active, now)) - waiting)
+    free = max(0, queue.limit + (not blockers_of(active, now)) - waiting)
     taken, left = slots[:free], slots[free:]
     if left:
         reason = f"{waiting + len(taken)} are waiting already (queue.limit: {queue.limit})"
@@ -257,11 +258,17 @@ def _launch(
         cursor=slot,
         wake_at=_ahead_of(following, gates),
         launch=(request,),
-        deadline=default_deadline(job.spec, slot, job.anchor),
+        deadline=_with_waiting(job.spec, slot, default_deadline(job.spec, slot, job.anchor)),
         stop=tuple((r.run_id, f"replaced by {request.run_id}") for r in replaced if r.stop_requested_at is None),
         slots=records,
         supersede=ended.supersede,
     )
+
+
+def _with_waiting(spec: JobSpec, slot: datetime, deadline: datetime) -> datetime:
+    """What waits for another job may start as late as that takes: waiting has its own bound (rule T6)."""
+    longest = max((wait.within for wait in spec.wait_for), default=None)
+    return deadline if longest is None else max(deadline, slot + timedelta(seconds=longest) + _WAITED)
 
 
 def _guarded(job: StandingJob, gates: Gates) -> float | None:
@@ -285,7 +292,7 @@ def _claimed_ahead(run: RunRecord, now: datetime) -> bool:
     return run.phase in _UNSTARTED and run.slot > now
 
 
-def _blockers(active: Sequence[RunRecord], now: datetime) -> tuple[RunRecord, ...]:
+def blockers_of(active: Sequence[RunRecord], now: datetime) -> tuple[RunRecord, ...]:
     """Active runs, scheduled or by hand, that hold the job's place (rule R2).
 
     Neither a waiting one nor one that is to be given up at this very instant: its deadline is our slot.

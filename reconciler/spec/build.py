@@ -109,6 +109,8 @@ def build_spec(
         priority=values.get("priority", 0),
         catch_up_limit=values.get("catch_up_limit", 20),
         pause_after_failures=values.get("pause_after_failures", 0),
+        after=values.get("after", ()),
+        wait_for=values.get("wait_for", ()),
     )
     _check_queue(build, spec)
     _check_targets(build, spec)

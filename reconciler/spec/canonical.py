@@ -74,6 +74,8 @@ _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
     "retries": _sparse,
     "history": _sparse,
     "queue": _sparse,
+    "after": lambda links: sorted((link.job, link.on) for link in links),
+    "wait_for": lambda links: sorted((link.job, link.within) for link in links),
     "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
     "files": lambda files: sorted((file.target, file.content, file.mode) for file in files),
 }

@@ -20,6 +20,7 @@ from .build import Pass
 from .canonical import digest_of
 from .document import guarded
 from .layers import NO_DEFAULTS, Base, Layer, merge_defaults
+from .links import conflicts
 from .onefile import Draft, Finished, draft_job, finish_job, read_layer
 from .tree import Folder, JobFile, TreeSorter, owner_or_default
 
@@ -213,7 +214,7 @@ class _Work:
                 problems.update(parsed.problems)
             if parsed.uses:
                 used.update(path for path, _ in parsed.uses)
-        for blocked in (*self.tree.held, *_move_conflicts(jobs, held)):
+        for blocked in (*self.tree.held, *conflicts(jobs, held)):
             jobs.pop(blocked.name, None)
             held[blocked.name] = _joined(held.get(blocked.name), blocked)
             problems.update(blocked.problems)
@@ -234,23 +235,3 @@ def _joined(known: HeldJob | None, other: HeldJob) -> HeldJob:
     if known is None:
         return other
     return HeldJob(known.name, known.path, known.owner, tuple(dict.fromkeys(known.problems + other.problems)))
-
-
-def _move_conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob]) -> list[HeldJob]:
-    """One history has one heir, and no heir while its owner lives."""
-    heirs: dict[str, list[DesiredJob]] = {}
-    for job in jobs.values():
-        if job.spec.moved_from is not None:
-            heirs.setdefault(job.spec.moved_from, []).append(job)
-    found = []
-    for old, claimants in heirs.items():
-        if len(claimants) == 1 and old not in jobs and old not in held:
-            continue
-        for job in claimants:
-            others = ", ".join(other.name for other in claimants if other is not job)
-            message = f'moved_from: "{old}" is ' + (f"claimed by {others} too" if others else "still there")
-            line = job.lines["moved_from"].line
-            hint = "Delete the old file in the same commit." if not others else "Only one of them can have its history."
-            problem = SpecProblem(job.path, line, 1, "moved-from-taken", message, hint, "/moved_from")
-            found.append(HeldJob(job.name, job.path, job.spec.owner, (problem,)))
-    return found

@@ -10,7 +10,7 @@ from functools import lru_cache
 from posixpath import normpath
 from typing import Any
 
-from ..model.job import Concurrency, Mount
+from ..model.job import After, Concurrency, Mount, WaitFor
 from .durations import parse_duration, parse_size
 
 Tokens = tuple[str, ...]
@@ -137,6 +137,32 @@ def queue(value: Any, report: Report) -> dict[str, Any]:
     if "timeout" in found:
         found["timeout"] = positive_duration(found["timeout"], lambda _, *rest: report(("timeout",), *rest))
     return found
+
+
+def after(value: Any, report: Report) -> tuple[After, ...]:
+    return tuple(After(**item) for item in _once(value, report))
+
+
+def wait_for(value: Any, report: Report) -> tuple[WaitFor, ...]:
+    """`within` in seconds."""
+    found = []
+    for index, item in enumerate(_once(value, report)):
+        if "within" in item:
+            place = str(index)
+            within = positive_duration(item["within"], lambda _, *rest, p=place: report((p, "within"), *rest))
+            item = {**item, "within": within}
+        found.append(WaitFor(**item))
+    return tuple(found)
+
+
+def _once(items: Any, report: Report) -> list[dict[str, Any]]:
+    """Each item names another job."""
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        if item["job"] in seen:
+            report((str(index), "job"), "job-twice", f'"{item["job"]}" is in the list twice', "Keep one of the two.")
+        seen.add(item["job"])
+    return list(items)
 
 
 def capabilities(value: Any, report: Report) -> tuple[str, ...]:  # noqa: ARG001

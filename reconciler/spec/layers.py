@@ -33,6 +33,8 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
     "retries": fields.retries,
     "history": fields.history,
     "queue": fields.queue,
+    "after": fields.after,
+    "wait_for": fields.wait_for,
     "cap_add": fields.capabilities,
     "files": fields.files,
 }

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from reconciler.model.job import FileMount, JobSpec, Mount, Queue, Resources, Schedule, ScheduleKind
+from reconciler.model.job import After, FileMount, JobSpec, Mount, Queue, Resources, Schedule, ScheduleKind, WaitFor
 from reconciler.spec.canonical import digest_of, from_data, to_data
 
 from .kit import Repo, job
@@ -72,6 +72,7 @@ CHANGES: dict[str, object] = {
     "protect": True, "history": replace(SPEC.history, keep_failed=1), "pull_policy": "always", "read_only": True,
     "cap_add": ("CHOWN",), "files": (FileMount("/f", "x", 0o400),),
     "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
+    "after": (After("x"),), "wait_for": (WaitFor("x"),),
 }  # fmt: skip
 
 

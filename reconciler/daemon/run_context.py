@@ -1,0 +1,34 @@
+"""In: an open run and all that stands round it. Out: the Context in which its next step is chosen."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from ..history.base import History
+from ..model.job import Concurrency, JobSpec
+from ..model.live import StandingJob
+from ..model.run import Phase
+from ..model.service import Limits
+from ..runs.machine import Context
+from ..runs.places import Places
+from ..schedule.after import awaited
+from .deciding import LEAD
+from .run_book import Book, Open
+
+UNSTARTED = (Phase.PENDING, Phase.PREPARING)
+
+
+def context_of(
+    entry: Open, spec: JobSpec, job: StandingJob | None, limits: Limits, places: Places, book: Book, history: History,
+    jobs: Mapping[str, StandingJob], now: datetime, *, engine_ok: bool, drained: str,
+) -> Context:  # fmt: skip
+    run = entry.record
+    awaits, awaits_until = "", None
+    if spec.wait_for and run.phase in UNSTARTED and now >= run.slot:
+        awaits, awaits_until = awaited(spec, run.slot, jobs.get, history.last_success)
+    return Context(
+        complete=entry.known, listed_at=entry.seen_at, engine_ok=engine_ok, busy=entry.busy,
+        no_place=places.lacking(spec), crowded=places.crowded(spec), drained=drained,
+        awaits=awaits, awaits_until=awaits_until,
+        blocked_by=book.blockers(run, queued=spec.concurrency_policy is Concurrency.QUEUE),
+        limits=limits, prepare_lead=LEAD, current_digest=job.digest if job is not None else "",
+    )  # fmt: skip
