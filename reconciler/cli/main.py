@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "resume": "fire again",
     "drain": "start nothing more, for a reboot, and wait for what runs",
     "next": "when a job or a cron line fires next",
+    "simulate": "what the jobs would do in a span of time",
     "check": "one line and 0/1/2, as monitoring plugins do",
     "schema": "print a JSON Schema for editors",
     "doctor": "examine this machine and the state directory",

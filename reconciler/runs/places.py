@@ -44,13 +44,19 @@ class Places:
         return any(self._ready.get(key, 0) >= most for key, most, _ in self._lanes(spec))
 
     def passed(self, before: RunRecord, after: RunRecord, spec: JobSpec) -> bool:
-        """Its turn is over, and took it from `before` to `after`. True if it has ended, and others may go on."""
-        change = (after.phase in HOLDING) - (before.phase in HOLDING)
-        if change:
-            self._count(self._held, spec, change)
+        """Its turn is over, and took it from `before` to `after`. True if it has ended, and others may go on.
+
+        What it held is free in the next round only: whoever is first in line has had its turn in this one already.
+        """
+        if after.phase in HOLDING and before.phase not in HOLDING:
+            self._count(self._held, spec, 1)
         if after.phase is Phase.PREPARING:
             self._count(self._ready, spec, 1)
         return before.active and not after.active
+
+    def freed(self, spec: JobSpec) -> None:
+        """For whoever keeps no rounds: a place is free again."""
+        self._count(self._held, spec, -1)
 
     def _count(self, counts: dict[str, int], spec: JobSpec, by: int) -> None:
         for key, _, _ in self._lanes(spec):

@@ -96,6 +96,19 @@ def test_R2_the_highest_priority_is_first_in_line(tmp_path: Path) -> None:
     assert [name for _, name in started] == ["b", "d", "a", "c"]
 
 
+def test_R2_a_place_that_is_freed_goes_to_the_first_in_line(tmp_path: Path) -> None:
+    """The run that ends comes after it in the order of turns, and another waiting one after that."""
+    world = world_of(tmp_path, max_running=1)
+    for name in ("a", "b", "c"):
+        world.behave(name, duration=30.0)
+    world.apply(cron("1 2 * * *", "a"), cron("1 2 * * *", "c"))
+    world.tick(70)
+    world.apply(every(10, "b", priority=3))
+    world.tick(45)
+    started = [(run.started_at, name) for name in ("a", "b", "c") for run in world.runs(name) if run.started_at]
+    assert [name for _, name in sorted(started)][:2] == ["a", "b"]
+
+
 def test_R2_a_group_has_one_place_and_other_owners_have_their_own(world: World) -> None:
     for name in ("a", "b", "x"):
         world.behave(name, duration=20.0)

@@ -1,0 +1,273 @@
+"""In: jobs, how long their runs take, a span of time. Out: what the deciding code of the service makes of it.
+
+Decisions are those of `schedule.due`, turns those of `runs.places`; only the engine is imagined: a run lasts as long as
+it is said to, or its timeout. Nothing fails. Time jumps from event to event.
+"""
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from ..model.job import Concurrency
+from ..model.live import StandingJob
+from ..model.run import Disposition, Phase, RunRecord, RunRequest, SlotRecord
+from ..model.service import Limits
+from ..runs.places import HOLDING, Places, turn
+from ..runs.transitions import claimed
+from ..schedule.after import awaited, fires, own_instant, triggered
+from ..schedule.due import Gates, decide
+from .figures import Figures
+
+MOST_RUNS = 1_000_000
+_END, _BACK, _WAKE, _LOOK = range(4)  # at one instant in this order
+Event = tuple[datetime, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`downtime`: (from, to) in which the service does not run; containers go on."""
+
+    begin: datetime
+    end: datetime
+    downtime: tuple[tuple[datetime, datetime], ...] = ()
+
+
+def simulate(
+    jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits, zone: ZoneInfo
+) -> Figures:
+    """`duration(job, n)`: seconds that the n-th run of a job takes, from 0. Cursors are set to the span's begin."""
+    return _World(jobs, span, duration, limits, zone).run()
+
+
+class _World:
+    def __init__(
+        self, jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits,
+        zone: ZoneInfo,
+    ) -> None:  # fmt: skip
+        self.jobs = {name: replace(job, cursor=span.begin, applied_at=span.begin) for name, job in jobs.items()}
+        self.span, self.duration = span, duration
+        self.figures = Figures(zone)
+        self.places = Places((), limits)
+        self.patience = limits.queue_timeout
+        self.heap: list[Event] = []
+        self.order = self.runs = 0
+        self.down: tuple[datetime, datetime] | None = None
+        self.wakes: dict[str, datetime] = {}  # of several wake-ups of a job, this one counts
+        self.looks: dict[str, datetime] = {}  # when a waiting run is looked at for the last time
+        self.active: dict[str, dict[str, RunRecord]] = {}
+        self.waiting: dict[str, RunRecord] = {}
+        self.unseen: list[RunRecord] = []  # ended while nobody looked
+        self.nth: dict[str, int] = {}
+        self.success: dict[str, datetime] = {}
+        self.followers: dict[str, list[str]] = {}
+        for name, job in self.jobs.items():
+            for link in job.spec.after:
+                self.followers.setdefault(link.job, []).append(name)
+
+    def run(self) -> Figures:
+        for name in self.jobs:
+            self._wake(name, self.span.begin)
+        for begin, end in self.span.downtime:
+            self._at(begin, _BACK, "")
+            self._at(end, _BACK, "")
+        while self.heap and self.heap[0][0] <= self.span.end:
+            at, kind, _, name = heapq.heappop(self.heap)
+            self._happen(at, kind, name)
+            if self.runs >= MOST_RUNS or self.order >= 10 * MOST_RUNS:
+                self.figures.capped = True
+                break
+        return self.figures
+
+    def _at(self, at: datetime, kind: int, name: str) -> None:
+        self.order += 1
+        heapq.heappush(self.heap, (at, kind, self.order, name))
+
+    def _wake(self, name: str, at: datetime) -> None:
+        self.wakes[name] = at
+        self._at(at, _WAKE, name)
+
+    def _happen(self, now: datetime, kind: int, name: str) -> None:
+        if kind == _END:
+            self._ended(name, now)
+        elif kind == _BACK:
+            self._up_or_down(now)
+        elif self.down is not None:
+            return  # nobody decides; all of it is decided when the service is back
+        elif kind == _WAKE:
+            if self.wakes.get(name) == now:
+                self._decide(name, now, None)
+        else:
+            self._serve(now)
+
+    def _up_or_down(self, now: datetime) -> None:
+        here = next(((begin, end) for begin, end in self.span.downtime if begin <= now < end), None)
+        if here is not None:
+            self.down = here
+            return
+        gone, self.down = self.down, None
+        for run in self.unseen:
+            self._fire_after(run, now)
+        self.unseen.clear()
+        for name in self.jobs:
+            self._decide(name, now, gone)
+        self._serve(now)
+
+    # -- slots ------------------------------------------------------------------------------------------------
+    def _decide(self, name: str, now: datetime, downtime: tuple[datetime, datetime] | None) -> None:
+        job = self.jobs[name]
+        active = self.active.get(name)
+        decision = decide(job, tuple(active.values()) if active else (), now, Gates(downtime=downtime))
+        if decision.cursor != job.cursor:
+            job = self.jobs[name] = replace(job, cursor=decision.cursor)
+        for slot in decision.slots:
+            self.figures.slot(slot)
+        for run_id, _ in decision.stop:
+            self._stop(name, run_id, now)
+        for request in decision.launch:
+            self._claim(job, request, decision.deadline, now)
+        if decision.launch:
+            self._serve(now)
+        if decision.wake_at is not None:
+            self._wake(name, max(decision.wake_at, now))
+        else:
+            self.wakes.pop(name, None)
+
+    def _claim(self, job: StandingJob, request: RunRequest, deadline: datetime | None, now: datetime) -> None:
+        run = claimed(request, job, deadline, now, "")
+        self.figures.of(job.name).fires += 1
+        self.active.setdefault(job.name, {})[run.run_id] = run
+        self.waiting[run.run_id] = run
+
+    def _stop(self, name: str, run_id: str, now: datetime) -> None:
+        """Replace: it ends at once. What waits is superseded."""
+        run = self.active.get(name, {}).get(run_id)
+        if run is None:
+            return
+        if self.waiting.pop(run_id, None) is not None:
+            self._drop(run)
+            self._nothing(run, Disposition.SUPERSEDED, "replaced")
+        else:
+            self._over(run, Phase.CANCELLED, now)
+
+    # -- turns ------------------------------------------------------------------------------------------------
+    def _serve(self, now: datetime) -> None:
+        """Start what may start, in the order of turns; what waits too long is missed."""
+        if not self.waiting:
+            return
+        order = sorted(self.waiting.values(), key=lambda run: turn(run, self.jobs[run.job].spec))
+        for run in order:
+            job = self.jobs[run.job]
+            why, until = self._hindered(run, job, now)
+            if not why:
+                self._start(run, job, now)
+            elif until <= now:
+                del self.waiting[run.run_id]
+                self.looks.pop(run.run_id, None)
+                self._drop(run)
+                self._nothing(run, Disposition.MISSED, f"waited for {why}")
+            elif self.looks.get(run.run_id) != until:
+                self.looks[run.run_id] = until
+                self._at(until, _LOOK, "")
+        self.figures.waiting.see(len(self.waiting), now)
+
+    def _hindered(self, run: RunRecord, job: StandingJob, now: datetime) -> tuple[str, datetime]:
+        """(what it waits for, until when); ("", now) = it may start."""
+        spec = job.spec
+        patience = self.patience if spec.queue.timeout is None else spec.queue.timeout
+        until = max(run.claimed_at, run.slot) + timedelta(seconds=patience)
+        if run.deadline is not None:
+            until = min(until, run.deadline)
+        others = self.active[run.job]
+        if run.replaces and any(name in others for name in run.replaces):
+            return "what it replaces", until
+        if len(others) > 1 and spec.concurrency_policy is Concurrency.QUEUE:
+            mine = run.slot
+            if any(o.slot < mine or o.phase in HOLDING for o in others.values() if o.slot != mine):
+                return "its turn", until
+        if spec.wait_for:
+            words, bound = awaited(spec, run.slot, self.jobs.get, self.success.get)
+            if words:
+                return words, bound or until
+        lacking = self.places.lacking(spec)
+        return (lacking, until) if lacking else ("", now)
+
+    def _start(self, run: RunRecord, job: StandingJob, now: datetime) -> None:
+        del self.waiting[run.run_id]
+        spec, nth = job.spec, self.nth.get(run.job, 0)
+        self.nth[run.job] = nth + 1
+        self.runs += 1
+        self.looks.pop(run.run_id, None)
+        takes = self.duration(run.job, nth)
+        phase = Phase.TIMED_OUT if takes > spec.timeout else Phase.SUCCEEDED
+        started = replace(run, phase=Phase.RUNNING, started_at=now, reason=phase.value)
+        self.places.passed(run, started, spec)
+        others = self.active[run.job]
+        others[run.run_id] = started
+        beside = len(others) > 1 and any(o.phase in HOLDING for o in others.values() if o is not started)
+        self.figures.started(run, spec, now, beside=beside)
+        self._at(now + timedelta(seconds=min(takes, spec.timeout)), _END, run.run_id + "\n" + run.job)
+
+    # -- ends -------------------------------------------------------------------------------------------------
+    def _ended(self, name: str, now: datetime) -> None:
+        run_id, _, job = name.partition("\n")
+        run = self.active.get(job, {}).get(run_id)
+        if run is not None:
+            self._over(run, Phase(run.reason), now)
+
+    def _over(self, run: RunRecord, phase: Phase, now: datetime) -> None:
+        spec = self.jobs[run.job].spec
+        self.places.freed(spec)
+        self.figures.ended(run, spec, phase, now)
+        self._drop(run)
+        if phase is Phase.SUCCEEDED:
+            self.success[run.job] = max(run.slot, self.success.get(run.job, run.slot))
+        if run.job in self.followers:
+            ended = replace(run, phase=phase)
+            if self.down is not None:
+                self.unseen.append(ended)
+            else:
+                self._fire_after(ended, now)
+        if self.down is None:
+            self._serve(now)
+
+    def _drop(self, run: RunRecord) -> None:
+        of_job = self.active[run.job]
+        del of_job[run.run_id]
+        if not of_job:
+            del self.active[run.job]
+
+    def _nothing(self, run: RunRecord, disposition: Disposition, reason: str) -> None:
+        """It was counted when it was claimed; what came of it is counted now."""
+        self.figures.of(run.job).fires -= 1
+        self.figures.slot(SlotRecord(run.job, run.slot, run.slot, 1, disposition, reason))
+
+    def _fire_after(self, cause: RunRecord, now: datetime) -> None:
+        for name in self.followers.get(cause.job, ()):
+            job = self.jobs[name]
+            if not any(link.job == cause.job and fires(link, cause.phase) for link in job.spec.after):
+                continue
+            active = self.active.get(name, {})
+            nth = 0
+            while any(run.slot == own_instant(now, nth) for run in active.values()):
+                nth += 1
+            found = triggered(job, cause, tuple(active.values()), own_instant(now, nth), now, Gates())
+            if found.refused:
+                slot = found.request.slot
+                self.figures.slot(SlotRecord(name, slot, slot, 1, Disposition.SKIPPED, found.refused))
+                continue
+            for run_id in found.request.replaces:
+                self._stop(name, run_id, now)
+            self._claim(job, found.request, found.deadline, now)
+
+
+def spans(text: Sequence[tuple[datetime, datetime]]) -> tuple[tuple[datetime, datetime], ...]:
+    """Downtimes in order, those that meet made one."""
+    found: list[tuple[datetime, datetime]] = []
+    for begin, end in sorted(text):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return tuple(found)
