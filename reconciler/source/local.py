@@ -10,7 +10,7 @@ from .objects import Objects
 from .refs import Found, RefFiles
 from .runner import GitRunner
 from .snapshots import Snapshots
-from .url import Ref, RefKind
+from .url import Ref, RefKind, may_be_abbreviated
 from .watch import watch_refs
 
 
@@ -58,15 +58,16 @@ class LocalGit:
 
     def _find(self, refs: RefFiles | None = None) -> Found:
         """What the reference holds. Raises SourceRejected `ref-not-found`, `ref-ambiguous`, SourceUnavailable."""
+        objects = None if refs else self._objects  # the watching thread starts no child
         if not self._repository.plain_refs:
-            return self._ask_git()
+            return self._ask_git(objects)
         try:
             found = [hit for name in self._ref.candidates if (hit := (refs or self._refs).find(name)) is not None]
         except OSError as error:
             raise SourceUnavailable(f"cannot read {self._ref.text} of {self._path}: {error.strerror}") from error
-        return self._only(found)
+        return self._only(found, objects)
 
-    def _ask_git(self) -> Found:
+    def _ask_git(self, objects: Objects | None) -> Found:
         """For references that are not files (reftable)."""
         found = []
         for name in self._ref.candidates:
@@ -76,14 +77,14 @@ class LocalGit:
             )  # fmt: skip
             if done.status == 0:
                 found.append(Found(done.stdout.decode("ascii", "replace").strip()))
-        return self._only(found)
+        return self._only(found, objects)
 
-    def _only(self, found: Sequence[Found]) -> Found:
+    def _only(self, found: Sequence[Found], objects: Objects | None) -> Found:
         if len(found) == 1 or len({hit.id for hit in found}) == 1:
             return found[0]
         if found:
             raise ambiguous(self._ref, self._path)
-        raise not_found(self._ref, self._path)
+        raise not_found(self._ref, self._path, objects)
 
     def _probe(self) -> str:
         """What the watcher compares: any change of this text is worth a look. Never raises."""
@@ -101,9 +102,23 @@ def ambiguous(ref: Ref, where: str) -> SourceRejected:
     )  # fmt: skip
 
 
-def not_found(ref: Ref, where: str) -> SourceRejected:
-    """No such branch, tag or HEAD: an empty repository, a deleted branch, a typing error."""
+def not_found(ref: Ref, where: str, objects: Objects | None) -> SourceRejected:
+    """No such branch, tag or HEAD: an empty repository, a deleted branch, a typing error, or a commit id cut short.
+
+    A short id is never followed, since a later commit may share it; if `objects` have it, the whole id is named.
+    """
     hint = "commit something first, or name a branch" if ref.text == "HEAD" else "check `source.ref`"
+    if may_be_abbreviated(ref.text):
+        whole = _whole_id(ref.text.lower(), objects) if objects is not None else ""
+        hint = f"a commit is named by its whole id, all 40 digits: {whole or f'git rev-parse {ref.text.lower()}'}"
     return SourceRejected(
         f"cannot find {ref.text} in {where}: no such branch or tag", code="ref-not-found", hint=hint
     )  # fmt: skip
+
+
+def _whole_id(text: str, objects: Objects) -> str:
+    """The commit id that begins with `text`, of the objects that are here already; "" = none, or several."""
+    try:
+        return objects.commit(text).id
+    except (SourceRejected, SourceUnavailable):
+        return ""

@@ -92,7 +92,7 @@ class RemoteGit:
             ids[name] = commit
         found = [name for name in names if is_commit_id(ids.get(name, ""))]
         if not found:
-            raise not_found(self._ref, str(self._address))
+            raise not_found(self._ref, str(self._address), self._objects)
         commits = {ids.get(name + "^{}", ids[name]) for name in found}
         if len(commits) > 1:
             raise ambiguous(self._ref, str(self._address))

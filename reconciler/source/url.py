@@ -20,6 +20,7 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_ABBREVIATED = re.compile(r"[0-9A-Fa-f]{4,64}\Z")  # git abbreviates to four digits at least
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|\Z)|(?:\A|/)\.|\.(?:/|\Z)")
 MAX_LENGTH = 2048
 
@@ -111,6 +112,11 @@ def parse_ref(text: str) -> Ref:
 def is_commit_id(text: str) -> bool:
     """True for a full, lower-case commit id of either hash."""
     return _COMMIT.match(text) is not None
+
+
+def may_be_abbreviated(text: str) -> bool:
+    """True for what could be a commit id that was cut short, or typed in capitals: hexadecimal, at least four digits."""
+    return not is_commit_id(text) and _ABBREVIATED.match(text) is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,7 @@
 """Promise: a repository on this machine is read in place, at one commit, whatever its shape, and cheaply."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,34 @@ def test_what_cannot_be_read_is_a_clear_error(repo: GitRepo, tmp_path: Path, url
     with pytest.raises(SourceRejected) as caught:
         opened(tmp_path / url, ref).snapshot(None)
     assert caught.value.code == code and caught.value.hint
+
+
+@pytest.mark.parametrize("cut", [str.lower, str.upper], ids=["as git shows it", "in capitals"])
+@pytest.mark.parametrize("length", [4, 7, 40])
+def test_a_commit_id_cut_short_is_refused_and_the_whole_one_named(
+    repo: GitRepo, cut: Callable[[str], str], length: int
+) -> None:
+    whole = repo.head()
+    short = cut(whole[:length])
+    if short == whole:
+        assert opened(repo.path, short).head() == whole
+        return
+    with pytest.raises(SourceRejected) as caught:
+        opened(repo.path, short).snapshot(None)
+    assert caught.value.code == "ref-not-found"
+    assert "40 digits" in caught.value.hint and whole in caught.value.hint
+
+
+def test_a_short_id_that_nobody_knows_says_how_to_find_the_whole_one(repo: GitRepo) -> None:
+    unknown = "0" * 7 if not repo.head().startswith("0" * 7) else "1" * 7
+    with pytest.raises(SourceRejected) as caught:
+        opened(repo.path, unknown).snapshot(None)
+    assert caught.value.hint.endswith(f"git rev-parse {unknown}")
+
+
+def test_a_branch_whose_name_looks_like_a_short_id_is_a_branch(repo: GitRepo) -> None:
+    repo.git("branch", "cafe")
+    assert opened(repo.path, "cafe").head() == repo.head()
 
 
 def test_a_directory_inside_a_repository_names_the_repository(repo: GitRepo) -> None:

@@ -117,6 +117,17 @@ def test_a_commit_that_no_branch_ends_in_can_be_pinned(repo: GitRepo, server: Gi
     assert names(opened(server, tmp_path, pinned)) == ["a.yaml", "b.yaml"]
 
 
+def test_a_commit_id_cut_short_is_refused_with_the_whole_one_if_the_cache_has_it(
+    repo: GitRepo, server: GitHttp, tmp_path: Path
+) -> None:
+    whole = repo.head()
+    for hint in (f"git rev-parse {whole[:8]}", whole):
+        with pytest.raises(SourceRejected) as caught:
+            opened(server, tmp_path, whole[:8]).snapshot(None)
+        assert caught.value.code == "ref-not-found" and caught.value.hint.endswith(hint)
+        opened(server, tmp_path).snapshot(None)  # fills the cache
+
+
 def test_D5_a_forced_push_is_seen_and_does_not_descend(repo: GitRepo, server: GitHttp, tmp_path: Path) -> None:
     old = repo.commit({"jobs.d/c.yaml": JOB})
     repo.push()
