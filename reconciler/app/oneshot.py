@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..apply.execute import apply_plan
+from ..apply.files import record_files
 from ..apply.intents import recover_intents
 from ..daemon.operators import AppliedNow
 from ..daemon.sync_loop import APPLIED
@@ -14,6 +15,7 @@ from ..history.base import History
 from ..history.identity import Identity, read_identity
 from ..history.sqlite import open_history
 from ..history.takeover import takeover
+from ..model.desired import DesiredState
 from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.event import Event
 from ..model.job import JobSpec
@@ -43,7 +45,7 @@ def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
         identity = _identity(config)
         engine = build_engine(history.get_meta(ENGINE) or "memory", config, identity, history)
         try:
-            return _plan(config, history, engine), history.standing()
+            return _plan(config, history, engine)[0], history.standing()
         finally:
             engine.close()
     finally:
@@ -79,9 +81,9 @@ def _identity(config: ServiceConfig) -> Identity:
     return identity
 
 
-def _plan(config: ServiceConfig, history: History, engine: Engine) -> Plan:
+def _plan(config: ServiceConfig, history: History, engine: Engine) -> tuple[Plan, DesiredState]:
     applied = history.get_meta(APPLIED)
-    desired = desired_once(config, applied)
+    desired = desired_once(config, applied, history.standing())
     counts: dict[str, int] = {}
     for run in history.active_runs():
         if run.active:
@@ -90,7 +92,7 @@ def _plan(config: ServiceConfig, history: History, engine: Engine) -> Plan:
         now=_now(), approvals=history.approvals(), previous_revision=applied or "", active_runs=counts,
         preview=engine.preview,
     )  # fmt: skip
-    return make_plan(desired, engine.observe(), history.standing(), config, context)
+    return make_plan(desired, engine.observe(), history.standing(), config, context), desired
 
 
 def apply_once(config: ServiceConfig, digest: str, say: Callable[[str], None]) -> AppliedNow:
@@ -99,21 +101,23 @@ def apply_once(config: ServiceConfig, digest: str, say: Callable[[str], None]) -
         engine = choose_engine(config, state, say)
         try:
             recover_intents(state.history, engine)
-            plan = _plan(config, state.history, engine)
+            plan, desired = _plan(config, state.history, engine)
             if digest and not plan.digest.startswith(digest):
                 raise Permanent(f"cannot apply {digest}: the plan is {plan.digest} by now", code="plan-changed",
                                 hint="look at it again: reconciler plan")  # fmt: skip
-            return _apply(plan, config, state.history, engine, say)
+            return _apply(plan, desired, config, state.history, engine, say)
         finally:
             engine.close()
 
 
 def _apply(
-    plan: Plan, config: ServiceConfig, history: History, engine: Engine, say: Callable[[str], None]
-) -> AppliedNow:
+    plan: Plan, desired: DesiredState, config: ServiceConfig, history: History, engine: Engine,
+    say: Callable[[str], None],
+) -> AppliedNow:  # fmt: skip
     if plan.refused:
         return AppliedNow(plan.revision, plan.unchanged, (), plan.refusals)
     history.set_meta(APPLIED, plan.revision)
+    record_files(desired, history)
 
     def report(event: Event) -> None:
         history.add_events([event])

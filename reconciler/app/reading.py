@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..model.desired import DesiredState, Snapshot
+from ..model.live import StandingJob
 from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from ..source.base import Source
 from ..source.directory import Directory
-from ..spec.desire import desire
+from ..spec.desire import NONE, desire
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ def open_repository(config: ServiceConfig) -> Source:
     return open_source(config.source, config.git, str(Path(config.state_dir) / "git"))
 
 
-def desired_once(config: ServiceConfig, applied: str | None = None) -> DesiredState:
-    """The desired state of the newest revision. Raises SourceUnavailable, SourceRejected."""
+def desired_once(
+    config: ServiceConfig, applied: str | None = None, standing: Mapping[str, StandingJob] = NONE
+) -> DesiredState:
+    """The desired state of the newest revision; `standing` as of `desire`. Raises SourceUnavailable, SourceRejected."""
     source = open_repository(config)
     try:
-        return desire(source.snapshot(applied), source.read, config, {})[0]
+        return desire(source.snapshot(applied), source.read, config, {}, standing)[0]
     finally:
         source.close()
 

@@ -25,7 +25,7 @@ def row_after(action: Action, old: StandingJob | None, made: Installed, revision
     return StandingJob(
         name=action.name, spec=action.job.spec, digest=action.digest, revision=revision, path=action.job.path,
         applied_at=now, cursor=cursor, anchor=anchor, ref=made.ref, image_id=made.image_id,
-        image_digest=made.image_digest,
+        image_digest=made.image_digest, full_path=action.job.full_path,
     )  # fmt: skip
 
 

@@ -55,9 +55,11 @@ class Held:
 
 def holds(plan: Plan, desired: DesiredState) -> dict[str, HeldJob]:
     """The jobs whose files cannot be used, and the live ones whose change or retirement is held: protected ones, those
-    beside a broken file, those that do not converge or whose name is taken."""
+    beside a broken file, those that do not converge or whose name is taken; and those whose name another file gives."""
     kept = {action.name: _kept(action) for action in plan.actions if action.kind is ActionKind.HOLD}
-    return {name: job for name, job in kept.items() if job.problems} | {h.name: h for h in desired.held.values()}
+    waiting = {job.name: job for job in desired.refused}
+    waiting |= {name: job for name, job in kept.items() if job.problems}
+    return waiting | {h.name: h for h in desired.held.values()}
 
 
 def _kept(action: Action) -> HeldJob:

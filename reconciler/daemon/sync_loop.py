@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ..apply.execute import apply_plan
+from ..apply.files import record_files
 from ..apply.outcome import Applied, Result
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
@@ -70,6 +71,7 @@ class SyncLoop:
         self._engine_backoff = Backoff(1.0, 60.0)
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
+        self._recorded: Plan | None = None
         self.stopping = threading.Event()
 
     def look(self) -> int:
@@ -220,6 +222,7 @@ class SyncLoop:
             return False
         if self._history.get_meta(APPLIED) != plan.revision:
             self._history.set_meta(APPLIED, plan.revision)
+        self._record_files(plan)
         due = tuple(
             action for action in plan.actions
             if action.changes_something and not self._retries.waiting(f"{action.name} {action.digest}", now)
@@ -242,6 +245,15 @@ class SyncLoop:
         self._emit.emit(EventName.SYNC_FINISHED, revision=plan.revision[:12], plan=plan.digest, applied=done,
                         failed=len(applied.results) - done, unchanged=plan.unchanged, took=took)  # fmt: skip
         return done > 0
+
+    def _record_files(self, plan: Plan) -> None:
+        """Once per plan: which file each job lives in now."""
+        desired = self._fleet.view.desired
+        if desired is None or plan is self._recorded:
+            return
+        self._recorded = plan
+        if record_files(desired, self._history):
+            self._fleet.publish_standing(self._history.standing())
 
     def _done_one(self, event: Event) -> None:
         """One action is done, the others go on: its job may fire."""

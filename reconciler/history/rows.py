@@ -25,7 +25,7 @@ NO_CELL = -1  # a UNIQUE of SQLite takes each NULL for another value
 _RUN_READERS = {"trigger": Trigger, "phase": Phase, "failure": FailureClass, "collected": bool, "discarded": bool}
 _EVENT_NAMES = frozenset(EventName)
 STANDING_COLUMNS = ("name", "digest", "revision", "path", "applied_at", "cursor", "anchor", "ref", "image_id",
-                    "image_digest", "forbidden", "retiring")  # fmt: skip
+                    "image_digest", "forbidden", "retiring", "full_path")  # fmt: skip
 
 
 def _utc(value: datetime) -> datetime:
@@ -104,6 +104,7 @@ def standing_row(job: StandingJob) -> tuple[Any, ...]:
     return (
         job.name, job.digest, job.revision, job.path, instant_text(job.applied_at), instant_text(job.cursor),
         instant_text(job.anchor), job.ref, job.image_id, job.image_digest, job.forbidden, int(job.retiring),
+        job.full_path,
     )  # fmt: skip
 
 

@@ -105,8 +105,11 @@ _V2 = (
     """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1 AND cell <= 0""",
 )
 
+# Which file of the repository a job lives in: of one name under two `paths`, the path below them is the same (rule D1).
+_V3 = ("""ALTER TABLE standing ADD COLUMN full_path TEXT NOT NULL DEFAULT ''""",)
+
 Migration = Sequence[str]
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2)  # append only; the index of the last one is the version
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3)  # append only; the index of the last one is the version
 
 
 def version_of(connection: sqlite3.Connection) -> int:

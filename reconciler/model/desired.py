@@ -55,7 +55,10 @@ class HeldJob:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """Everything one revision says. `problems` holds all problems of all files, warnings included."""
+    """Everything one revision says. `problems` holds all problems of all files, warnings included.
+
+    `refused`: newcomers that give the name of a job whose own file is in force (rule D1); they hold nothing of it.
+    """
 
     commit: Commit
     ref: str
@@ -66,6 +69,7 @@ class DesiredState:
     missing_paths: tuple[str, ...] = ()
     descends: bool = True
     entries: int = 0  # job files seen, valid or not
+    refused: tuple[HeldJob, ...] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -187,12 +187,16 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class DesiredJob:
-    """A valid job of one revision. Equality is by digest: re-formatting a file changes nothing."""
+    """A valid job of one revision. Equality is by digest: re-formatting a file changes nothing.
+
+    `path` is relative to the jobs directory, `full_path` to the repository.
+    """
 
     spec: JobSpec
     digest: str
     path: str
     lines: Mapping[str, Location] = field(default_factory=dict, compare=False, hash=False)  # field name -> place
+    full_path: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:

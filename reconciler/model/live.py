@@ -66,7 +66,8 @@ class StandingJob:
     """The ledger's row of an applied job: the last good spec, and where its clock stands.
 
     `cursor`: every slot at or before it is accounted for. `forbidden`: today's policy no longer allows it;
-    it does not fire. `retiring`: its retirement has begun and is not yet confirmed by the engine.
+    it does not fire. `retiring`: its retirement has begun and is not yet confirmed by the engine. `full_path`: its file
+    in the repository, "" if an earlier release applied it; `path` is relative to the jobs directory.
     """
 
     name: str
@@ -82,6 +83,7 @@ class StandingJob:
     image_digest: str = ""
     forbidden: str = ""
     retiring: bool = False
+    full_path: str = ""
 
     @property
     def owner(self) -> str:

@@ -61,7 +61,7 @@ class _Planner:
     ) -> None:
         self.desired, self.live, self.standing, self.config, self.ctx = desired, live, standing, config, ctx
         self.step = Steps(live, config, ctx, standing)
-        self.broken_owners = {held.owner for held in desired.held.values()}
+        self.broken_owners = {held.owner for held in (*desired.held.values(), *desired.refused)}
 
     def plan(self) -> Plan:
         proposal = self._propose()

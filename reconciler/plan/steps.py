@@ -132,7 +132,7 @@ class Steps:
         if row.forbidden:
             return replace(hold, kind=ActionKind.PERMIT, why="the live version is allowed again: it fires")
         if self.live.complete and not self.in_place(row):
-            heal = self.heal(row, DesiredJob(row.spec, row.digest, row.path))
+            heal = self.heal(row, DesiredJob(row.spec, row.digest, row.path, full_path=row.full_path))
             notes = hold.notes if hold.problems else (hold.why, *hold.notes)
             return self.blocked(replace(heal, notes=notes, problems=hold.problems))
         stays = f"{words.short_commit(row.revision)} stays live and keeps firing"

@@ -115,7 +115,7 @@ def is_commit_id(text: str) -> bool:
 
 
 def may_be_abbreviated(text: str) -> bool:
-    """True for what could be a commit id that was cut short, or typed in capitals: hexadecimal, at least four digits."""
+    """True for what could be a commit id that was cut short, or typed in capitals."""
     return not is_commit_id(text) and _ABBREVIATED.match(text) is not None
 
 

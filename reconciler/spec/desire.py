@@ -54,7 +54,8 @@ def desire(
 ) -> tuple[DesiredState, Cache]:
     """The state that `snapshot` asks for, and the cache for the next call. `read` gets the blobs that are missing.
 
-    A definition that is equal to that in `standing` is the same object, so that a fleet is held in memory once.
+    A definition that is equal to that in `standing` is the same object, so that a fleet is held in memory once; and of
+    two files of one name, the one that `standing` has stays (rule D1).
     What `read` raises goes through: an unreadable repository is not an invalid one.
     """
     work = _Work(snapshot, read, config, cache, standing)
@@ -86,7 +87,7 @@ class _Work:
         self.read = read
         self.cache = cache
         self.shared = Pass(config)
-        self.tree = TreeSorter(snapshot, config).sort()
+        self.tree = TreeSorter(snapshot, config, standing).sort()
         self.done: dict[str, Parsed] = {}
         self._blobs: dict[str, str] = {}
         self._bases: dict[tuple[str, ...], tuple[Base, tuple[SpecProblem, ...]]] = {}
@@ -192,7 +193,7 @@ class _Work:
             row = self.standing.get(draft.name)
             same = row is not None and row.digest == digest and row.spec == finished.spec
             spec, digest = (row.spec, row.digest) if row is not None and same else (finished.spec, digest)
-            job = DesiredJob(spec, digest, draft.path, finished.lines)
+            job = DesiredJob(spec, digest, draft.path, finished.lines, file.entry.full_path)
         else:
             owner = owner_or_default(self.shared.config, draft.name)
             held = HeldJob(draft.name, draft.path, owner, tuple(p for p in problems if p.is_error))
@@ -227,7 +228,8 @@ class _Work:
             ignored=tuple(entry.path for entry in self.tree.ignored if entry.full_path not in used),
             missing_paths=self.snapshot.missing_paths,
             descends=self.snapshot.descends,
-            entries=len(self.tree.jobs) + len(self.tree.held),
+            entries=len(self.tree.jobs) + len(self.tree.held) + len(self.tree.refused),
+            refused=tuple(self.tree.refused),
         )
 
 

@@ -1,12 +1,14 @@
-"""In: the files of a snapshot. Out: which are jobs, defaults or neither; and what their names alone tell (rule D1)."""
+"""In: the files of a snapshot, and which file each live job has. Out: which are jobs, defaults or neither, and what
+their names alone tell (rule D1)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from ..model.desired import Entry, HeldJob, Snapshot
 from ..model.ids import NAME_PART
+from ..model.live import StandingJob
 from ..model.problem import SpecProblem
 from ..model.service import DEFAULT_OWNER, ServiceConfig
 from .admission import owner_of
@@ -36,14 +38,16 @@ class JobFile:
 
 @dataclass(slots=True)
 class Tree:
-    """The files, sorted out. `held` and `problems`: what is wrong before any file is read. `broken` has, by the path
-    in a chain, the problem of a `_defaults.yaml` that the listing refused."""
+    """The files, sorted out. `held` and `problems`: what is wrong before any file is read. `refused`: newcomers that
+    give the name of a job whose own file is in `jobs`. `broken` has, by the path in a chain, the problem of a
+    `_defaults.yaml` that the listing refused."""
 
     jobs: list[JobFile] = field(default_factory=list)
     defaults: dict[str, Entry] = field(default_factory=dict)  # by full path
     broken: dict[str, SpecProblem] = field(default_factory=dict)
     ignored: list[Entry] = field(default_factory=list)
     held: list[HeldJob] = field(default_factory=list)
+    refused: list[HeldJob] = field(default_factory=list)
     problems: list[SpecProblem] = field(default_factory=list)
 
 
@@ -55,9 +59,10 @@ def owner_or_default(config: ServiceConfig, name: str) -> str:
 class TreeSorter:
     """One pass over the entries of a snapshot; `sort()` is called once."""
 
-    def __init__(self, snapshot: Snapshot, config: ServiceConfig) -> None:
+    def __init__(self, snapshot: Snapshot, config: ServiceConfig, standing: Mapping[str, StandingJob]) -> None:
         self.snapshot = snapshot
         self.config = config
+        self.standing = standing
         self.tree = Tree()
         self._folders: dict[str, Folder] = {}
         self._base = hashlib.sha256(repr(config).encode()).hexdigest()
@@ -110,7 +115,7 @@ class TreeSorter:
             self.tree.held.append(self._held(problem.path, problem))
 
     def _held(self, path: str, problem: SpecProblem) -> HeldJob:
-        name = path.removesuffix(".yaml").removesuffix(".yml")
+        name = path.rpartition(".")[0] if path.endswith(SUFFIXES) else path
         return HeldJob(name, path, owner_or_default(self.config, name), (problem,))
 
     # -- jobs -------------------------------------------------------------------------------------------------
@@ -130,9 +135,36 @@ class TreeSorter:
                 found[name] = job
         for name, files in twice.items():
             del found[name]
+            live = self._live(files)
+            if live is not None:
+                found[name] = live
             for job in files:
-                self._doubled(job, [other for other in files if other is not job])
+                if live is None:
+                    self._doubled(job, [other for other in files if other is not job])
+                elif job is not live:
+                    self.tree.refused.append(self._newcomer(job, live))
         self.tree.jobs = list(found.values())
+        self._beside_live(found)
+
+    def _live(self, files: list[JobFile]) -> JobFile | None:
+        """Of files of one name, the one that the live job was applied from; None if none is known to be."""
+        row = self.standing.get(files[0].name)
+        if row is None or row.retiring:
+            return None
+        if row.full_path:
+            own = [job for job in files if job.entry.full_path == row.full_path]
+        else:  # applied by a release that did not record it
+            own = [job for job in files if job.entry.path == row.path]
+        return own[0] if len(own) == 1 else None
+
+    def _beside_live(self, found: Mapping[str, JobFile]) -> None:
+        """What the listing refused (a symlink `a.yml`) holds nothing of a job whose own file (`a.yaml`) is there."""
+        still: list[HeldJob] = []
+        for held in self.tree.held:
+            own = found.get(held.name)
+            beside = own is not None and self._live([own]) is not None
+            (self.tree.refused if beside else still).append(held)
+        self.tree.held = still
 
     def _bad_name(self, entry: Entry) -> None:
         message = f'"{entry.path.rpartition(".")[0]}" cannot be the name of a job'
@@ -148,6 +180,14 @@ class TreeSorter:
         )
         self.tree.problems.append(problem)
         self.tree.held.append(HeldJob(job.name, job.entry.path, owner_or_default(self.config, job.name), (problem,)))
+
+    def _newcomer(self, job: JobFile, live: JobFile) -> HeldJob:
+        """The live file and its own edits stay in force; this one is refused."""
+        message = f'the job "{job.name}" is live from {live.entry.full_path}, so this file is refused'
+        hint = f"Delete one of the two. If {job.entry.full_path} is to stay, its job takes the other's place."
+        problem = SpecProblem(job.entry.path, 1, 1, "job-twice", message, hint)
+        self.tree.problems.append(problem)
+        return HeldJob(job.name, job.entry.path, owner_or_default(self.config, job.name), (problem,))
 
     def _folder(self, entry: Entry) -> Folder:
         full = entry.full_path.rpartition("/")[0]

@@ -133,6 +133,26 @@ def test_a_state_directory_that_is_moved_away_ends_the_service_with_a_clear_erro
 # -- SIGHUP --------------------------------------------------------------------------------------------------------
 
 
+def test_D1_a_live_job_keeps_following_its_own_file_beside_a_newcomer(folder: Path) -> None:
+    repo = repository(folder, {"a": QUIET})
+    with service_child(folder, repo.path, "process", instance="life") as service:
+        service.start().reachable()
+        eventually(lambda: "a" in service.standing(), "the job is applied")
+        repo.commit({"jobs.d/a.yaml": None, "jobs.d/a.yml": QUIET}, "Rename the file")
+        eventually(lambda: service.standing()["a"].path == "a.yml", "the ledger follows the file")
+        repo.commit({"jobs.d/a.yaml": QUIET + "timeout: 1m\n"}, "Add a second file of that name")
+        held = service.await_entry("job.held", job="a")
+        assert held["path"] == "a.yaml" and "jobs.d/a.yml" in held["why"]
+        repo.commit({"jobs.d/a.yml": QUIET + "timeout: 5m\n"}, "Edit the live file")
+        eventually(lambda: service.standing()["a"].spec.timeout == 300.0, "the edit is applied")
+        plan = service.run("plan")
+        assert plan.returncode == 1 and "1 unchanged" in plan.stdout, plan.stdout + plan.stderr
+        assert "a.yaml:1:1" in plan.stdout and "is refused" in plan.stdout
+        repo.commit({"jobs.d/a.yml": None}, "Delete the live file")
+        eventually(lambda: service.standing()["a"].spec.timeout == 60.0, "the other takes its place")
+        assert service.standing()["a"].path == "a.yaml"
+
+
 def test_SIGHUP_takes_the_service_file_anew_and_follows_another_repository_at_once(on_processes: ServiceChild) -> None:
     service = on_processes.start().reachable()
     eventually(lambda: "tick" in service.standing(), "the first repository is followed")

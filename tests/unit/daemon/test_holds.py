@@ -1,6 +1,7 @@
 """Promise: whatever is held shows in `jobs` and the journal, with the file and line to look at (rules D2, D3, D6)."""
 
 import json
+from dataclasses import replace
 
 from reconciler.daemon.holds import holds, to_json, why
 from reconciler.model.desired import HeldJob
@@ -38,3 +39,9 @@ def test_D1_a_problem_that_is_inherited_is_shown_at_the_file_that_has_it():
     inherited = SpecProblem("_defaults.yaml", 2, 8, "policy", "the image x is not allowed")
     row = json.loads(to_json({"ml/a": HeldJob("ml/a", "ml/a.yaml", "default", (inherited,))}))["ml/a"]
     assert (row["path"], row["line"], row["column"]) == ("_defaults.yaml", 2, 8)
+
+
+def test_D1_a_newcomer_that_is_refused_shows_beside_the_job_that_stays():
+    newcomer = replace(held("a"), path="a.yml")
+    wanted = desired(["a"], refused=(newcomer,))
+    assert holds(plan_of(wanted, rows("a")), wanted) == {"a": newcomer}

@@ -325,3 +325,13 @@ def test_the_plan_carries_who_committed_what():
     plan = plan_of(desired(["a"]), rows("a"))
     assert (plan.revision, plan.previous, plan.author, plan.ref) == (NEW, OLD, "Anna Roth", "main")
     assert plan.committed_at == NOW.timestamp() - 240
+
+
+def test_D3_a_refused_newcomer_is_a_broken_file_of_its_owner():
+    newcomer = replace(held("ml/a", "ml"), path="ml/a.yml")
+    standing = rows(spec("ml/a", owner="ml"), spec("ml/gone", owner="ml"), spec("web/gone", owner="web"))
+    wanted = desired([spec("ml/a", owner="ml")], refused=(newcomer,), problems=newcomer.problems)
+    plan = plan_of(wanted, standing, config=teams("ml", "web"))
+    assert did(plan) == {"ml/gone": "hold", "web/gone": "retire"}
+    assert plan.unchanged == 1
+    assert newcomer.problems[0] in plan.problems

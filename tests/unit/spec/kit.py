@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model.desired import Commit, DesiredState, Entry, Snapshot
 from reconciler.model.job import JobSpec
+from reconciler.model.live import StandingJob
 from reconciler.model.problem import SpecProblem
 from reconciler.model.service import ServiceConfig
 from reconciler.spec.desire import Cache, desire
@@ -22,6 +23,7 @@ class Repo:
     config: ServiceConfig = field(default_factory=ServiceConfig)
     problems: tuple[SpecProblem, ...] = ()
     cache: Cache = field(default_factory=dict)
+    standing: dict[str, StandingJob] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def snapshot(self) -> Snapshot:
@@ -41,7 +43,7 @@ class Repo:
         return {blob: have[blob] for blob in blobs}
 
     def desire(self) -> DesiredState:
-        state, self.cache = desire(self.snapshot(), self.read, self.config, self.cache)
+        state, self.cache = desire(self.snapshot(), self.read, self.config, self.cache, self.standing)
         assert not [p for p in state.problems if p.code == "unreadable-file"], state.problems
         return state
 
