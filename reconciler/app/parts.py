@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..history.lock import InstanceLock
 from ..history.sqlite import open_history
 from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.job import JobSpec
-from ..model.service import ServiceConfig
+from ..model.service import Registry, ServiceConfig
 
 log = structlog.get_logger()
 
@@ -24,6 +24,7 @@ DATABASE = "reconciler.db"
 ENGINE = "engine"  # meta: the engine that holds our objects
 DEFAULT_ENGINE = "docker"
 TAKEOVER_FROM = "takeover_from"
+Logins = Callable[[], Mapping[str, Registry]]  # registry logins as they are now, by host
 OWNED_AGAIN = 1.0  # seconds between two readings of the ledger for containers without our mark
 
 
@@ -79,11 +80,13 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
     return tidy
 
 
-def build_engine(name: str, config: ServiceConfig, identity: Identity, history: History) -> Engine:
-    """The engine of that name. Asks nothing of it: one that is away shows on use."""
+def build_engine(
+    name: str, config: ServiceConfig, identity: Identity, history: History, logins: Logins | None = None
+) -> Engine:
+    """The engine of that name. Asks nothing of it: one that is away shows on use. `logins` None = those of `config`."""
     context = EngineContext(
         instance=identity.instance, instance_id=identity.instance_id, key=identity.key, state_dir=config.state_dir,
-        registries=tuple(config.registries.items()),
+        registries=logins or (lambda: config.registries),
     )  # fmt: skip
     if name == "docker":
         from ..engine.docker import DockerEngine
@@ -118,7 +121,9 @@ class Owned:
         return ref in self._refs
 
 
-def choose_engine(config: ServiceConfig, state: State, say: Callable[[str], None]) -> Engine:
+def choose_engine(
+    config: ServiceConfig, state: State, say: Callable[[str], None], logins: Logins | None = None
+) -> Engine:
     """The recorded engine, or on a first start the configured one. `auto` takes Docker if it answers.
 
     The choice is recorded and never changes by itself; another one that the configuration names is a switch, refused
@@ -127,7 +132,7 @@ def choose_engine(config: ServiceConfig, state: State, say: Callable[[str], None
     recorded = state.history.get_meta(ENGINE)
 
     def build(name: str) -> Engine:
-        return build_engine(name, config, state.identity, state.history)
+        return build_engine(name, config, state.identity, state.history, logins)
 
     if recorded is None:
         name = _probe(build, say) if config.engine == "auto" else config.engine or DEFAULT_ENGINE

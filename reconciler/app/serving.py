@@ -43,6 +43,7 @@ from .routes import routes
 
 log = structlog.get_logger()
 EVENTS_AGAIN = 2.0  # seconds before a broken event stream is opened again
+FIXED = ("instance", "engine", "state_dir", "docker_host", "process_user", "runtime_dir")  # for a process's whole life
 STACK = 1 << 20  # bytes per thread: a thread per running job must be cheap
 
 
@@ -54,9 +55,10 @@ def serve(
     configure(verbose=verbose)
     threading.stack_size(STACK)
     with open_state(config) as state:
-        engine = choose_engine(config, state, say)
+        fleet = Fleet(config)
+        engine = choose_engine(config, state, say, lambda: fleet.view.config.registries)
         try:
-            return Whole(config, state, engine, reload, show_plan).run()
+            return Whole(fleet, state, engine, reload, show_plan).run()
         finally:
             engine.close()
 
@@ -101,13 +103,14 @@ class Whole:
     """Every part of one service, wired."""
 
     def __init__(
-        self, config: ServiceConfig, state: State, engine: Engine, reload: Callable[[], ServiceConfig],
+        self, fleet: Fleet, state: State, engine: Engine, reload: Callable[[], ServiceConfig],
         show_plan: Callable[[Plan], None] | None,
     ) -> None:  # fmt: skip
+        config = fleet.view.config
         self.state, self.engine, self._load = state, engine, reload
         self.clock = SystemClock()
         self.started_at = self.clock.now()
-        self.fleet = Fleet(config)
+        self.fleet = fleet
         self.fleet.publish_standing(state.history.standing())
         self.emit = EventStream(state.history, self.clock.now)
         self.kick_runs, self.kick_sync = Kick(self.clock), Kick(self.clock)
@@ -215,8 +218,7 @@ class Whole:
         except ReconcilerError as error:
             log.error("service.reload-failed", code=error.code, error=str(error), hint=error.hint)
             return
-        fixed = [name for name in ("instance", "engine", "state_dir", "docker_host", "process_user", "runtime_dir",
-                 "registries") if getattr(new, name) != getattr(old, name)]  # fmt: skip
+        fixed = [name for name in FIXED if getattr(new, name) != getattr(old, name)]
         if fixed:
             log.error("service.reload-failed", code="restart-needed", hint="systemctl restart reconciler",
                       error=f"cannot change {', '.join(fixed)} while running")  # fmt: skip

@@ -5,7 +5,7 @@ on `prepare` and `launch`, are success; `retire` leaves runs alone; only EngineU
 are raised; every method may be called from several threads at once; every call has a deadline.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
@@ -153,14 +153,14 @@ class Engine(Protocol):
 class EngineContext:
     """What every engine needs to know about us. `key` signs our labels (rule P2), 32 bytes.
 
-    `owned(ref)` asks the ledger whether this full object id is ours.
+    `registries()` gives the logins as they are now, by host: a reload of the service file may change them.
     """
 
     instance: str
     instance_id: str
     key: bytes
     state_dir: str
-    registries: tuple[tuple[str, Registry], ...] = ()
+    registries: Callable[[], Mapping[str, Registry]] = dict
 
 
 def utc_from_rfc3339(text: str) -> datetime | None:

@@ -120,8 +120,8 @@ class Images:
         return response
 
     def _login(self, reference: Reference) -> dict[str, str]:
-        """The registry's login from the service file; the password is read now, so that it can be rotated."""
-        for host, registry in self._context.registries:
+        """The registry's login as the service file has it now; the password is read now, so that it can be rotated."""
+        for host, registry in self._context.registries().items():
             if host == reference.registry or (host in HUB and reference.registry in HUB):
                 try:
                     password = Path(registry.password_file).read_text().rstrip("\r\n")

@@ -138,8 +138,8 @@ def test_P4_a_login_of_the_service_file_opens_a_registry(
     reference = guarded_registry.push(docker_host, IMAGE, "team/tool:1")
     password = tmp_path / "registry.pw"
     password.write_text("wrong\n")
-    login = ((guarded_registry.address, Registry("anna", str(password))),)
-    context = replace(make_context(tmp_path), registries=login)
+    logins = {guarded_registry.address: Registry("anna", str(password))}
+    context = replace(make_context(tmp_path), registries=lambda: logins)
     known = make_docker_engine(tmp_path, docker_host, context=context)
     try:
         assert code_of(engine, reference, PullPolicy.MISSING) == "registry-auth"
@@ -150,6 +150,10 @@ def test_P4_a_login_of_the_service_file_opens_a_registry(
         assert installed.image_digest.startswith("sha256:")
         assert code_of(known, f"{guarded_registry.address}/team/no-such:1", PullPolicy.MISSING) == "image-missing"
         assert "s3cret-canary" not in str(client.inspect_container(installed.ref))
+        logins.clear()  # and so are the logins themselves: a reload of the service file counts at the next pull
+        assert code_of(known, f"{guarded_registry.address}/team/tool:2", PullPolicy.MISSING) == "registry-auth"
+        logins[guarded_registry.address] = Registry("anna", str(password))
+        assert code_of(known, f"{guarded_registry.address}/team/tool:2", PullPolicy.MISSING) == "image-missing"
         password.unlink()
         assert code_of(known, f"{guarded_registry.address}/team/tool:2", PullPolicy.MISSING) == "registry-auth"
         client.remove_image(reference)

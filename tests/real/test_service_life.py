@@ -13,6 +13,7 @@ from tests.kit.service import ServiceChild, eventually, service_child
 from tests.kit.standing import standing
 from tests.lab.gitrepo import GitRepo
 from tests.lab.images import BUSYBOX, ensure_busybox
+from tests.lab.registry import registry
 
 # Runs until somebody says how it shall end: no test waits for a clock. `END` is a path on the host or in a volume.
 TOLD = """
@@ -185,6 +186,27 @@ def test_SIGHUP_says_what_needs_a_restart(on_processes: ServiceChild) -> None:
     service.hang_up()
     entry = service.await_entry("service.reload-failed")
     assert (entry["code"], "engine" in entry["error"]) == ("restart-needed", True)
+
+
+def test_SIGHUP_brings_the_login_of_a_registry(folder: Path, docker_host: str) -> None:
+    ensure_busybox(docker_host)
+    instance = f"t{secrets.token_hex(4)}"
+    (folder / "registry.pw").write_text("s3cret-canary")
+    (folder / "registry").mkdir()
+    with registry(folder / "registry", "anna", "s3cret-canary") as server:
+        image = server.push(docker_host, BUSYBOX, f"team/{instance}:1")
+        source = repository(folder, {"a": f"schedule: manual\nimage: {image}\nscript: echo a\n"})
+        try:
+            with service_child(folder, source.path, instance=instance, docker_host=docker_host) as service:
+                service.start().reachable()
+                service.await_entry("job.apply-failed", job="a", code="registry-auth")
+                login = f"{{username: anna, password_file: {folder}/registry.pw}}"
+                service.configure(f'registries: {{"{server.address}": {login}}}')
+                service.hang_up()
+                eventually(lambda: "a" in service.standing(), "the image is pulled with the new login")
+                assert "s3cret-canary" not in service.log_path.read_text()
+        finally:
+            clean_up(docker_host, instance)
 
 
 # -- which engine --------------------------------------------------------------------------------------------------
