@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from ..model.ids import container_name, dotted, standing_name
+from ..model.ids import container_name, standing_name
+from ..model.ids import network_name as network_name
+from ..model.ids import volume_name as volume_name
 from .base import EngineContext
 
 PREFIX = "io.reconciler."  # every label of ours; images that carry one are refused
@@ -103,16 +105,6 @@ def owned_by_mark(context: EngineContext, labels: Mapping[str, str] | None, name
     """The mark of an object called `name` if it is provably ours, else None."""
     mark = read(context, labels)
     return mark if mark is not None and name in names(context, mark) else None
-
-
-def network_name(instance: str, owner: str) -> str:
-    """The owner's own bridge: `<instance>.<owner dotted>`."""
-    return f"{instance}.{dotted(owner)}"
-
-
-def volume_name(instance: str, owner: str, volume: str) -> str:
-    """The engine's name of an owner's volume. Injective as long as `volume` holds no dot."""
-    return f"{instance}.{dotted(owner)}.{volume}"
 
 
 def _sign(context: EngineContext, *parts: str) -> str:

@@ -77,3 +77,13 @@ def container_name(instance: str, run: str) -> str:
 def standing_name(instance: str, job: str) -> str:
     """Name of a standing job's container. Never equal to a run's: run ids end in an upper-case stamp."""
     return f"{instance}.{dotted(job)}"
+
+
+def network_name(instance: str, owner: str) -> str:
+    """The owner's own bridge: `<instance>.<owner dotted>`."""
+    return f"{instance}.{dotted(owner)}"
+
+
+def volume_name(instance: str, owner: str, volume: str) -> str:
+    """The engine's name of an owner's volume. Injective as long as `volume` holds no dot."""
+    return f"{instance}.{dotted(owner)}.{volume}"

@@ -12,10 +12,12 @@ from ..model.service import ServiceConfig
 from ..schedule.due import carry_cursor
 from ..spec.admission import admit, owner_of
 from . import words
+from .belongings import with_belongings
 from .changes import field_changes, place
 from .context import PlanContext
 from .effects import Effects
 
+UNSHARED = ("process",)  # engines without volumes and networks of an owner's
 OWN_CODES = ("name-taken", "stalled", "forbidden")  # problems that only a plan can find
 
 
@@ -42,6 +44,8 @@ class Steps:
 
     def replace(self, row: StandingJob, job: DesiredJob) -> Action:
         changes = self.effects.replaced(row, job, field_changes(row.spec, job))
+        if self.live.engine not in UNSHARED:
+            changes = with_belongings(changes, row.spec, job, self.config.instance)
         fields = list(dict.fromkeys(change.field.partition(".")[0] for change in changes))
         argv = any(field in ("script", "entrypoint", "command") for field in fields)
         forbids = self.forbidden(row)
