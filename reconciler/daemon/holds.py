@@ -74,7 +74,9 @@ def failed(result: Result) -> HeldJob:
     """A change that was tried and could not be made: it is tried again, and until then the job is not as git says."""
     action = result.action
     said = f"cannot {action.kind.value}: {result.error}"
-    problem = SpecProblem(action.path, 1, 1, result.error_code, said, result.hint)
+    known = next((problem for problem in action.problems if problem.code == result.error_code), None)
+    place = (known.path, known.line) if known is not None else (action.path, 1)
+    problem = SpecProblem(*place, 1, result.error_code, said, result.hint)
     return HeldJob(action.name, action.path, action.owner, (problem,))
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..model.job import JobSpec
 from ..model.live import LiveRun, LiveState
+from ..model.problem import FieldProblem
 from ..model.service import Policy, Registry
 
 
@@ -78,10 +79,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would be run, for the plan: the final argv and what this engine cannot honour."""
+    """What would be run, for the plan: the final argv, what this engine cannot honour, and what it would refuse."""
 
     argv: tuple[str, ...] | None  # None = the image's own command
     warnings: tuple[str, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
 
 
 class Engine(Protocol):

@@ -5,6 +5,7 @@ asks nothing of the Engine: one that is away shows as EngineUnavailable on use. 
 threads. What is here is the Protocol; the parts stand in `docker_*.py`.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from threading import Event as Flag
 
@@ -13,6 +14,7 @@ from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
 from ..spec.argv import final_argv
+from ..spec.filemodes import unreadable
 from . import docker_lean as docker_lean  # before anything that imports requests
 from . import labels
 from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
@@ -123,7 +125,8 @@ class DockerEngine:
         return kicks(self._core, stop, self._runs.note_oom)
 
     def preview(self, spec: JobSpec) -> Preview:
-        return Preview(final_argv(spec))
+        found = tuple(unreadable(spec, os.geteuid(), os.getegid())) if spec.files else ()
+        return Preview(final_argv(spec), problems=found)
 
     def close(self) -> None:
         self._clients.close()

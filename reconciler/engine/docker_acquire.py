@@ -6,12 +6,13 @@ The Engine's own create checks the image and little else: networks, volumes and 
 import os
 import re
 import stat
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..model.errors import EngineRejected, NotOurs
 from ..model.job import JobSpec, Mount
 from ..model.service import Policy
+from ..spec.filemodes import fault
 from . import labels
 from .docker_body import Acquired, engine_volume
 from .docker_client import translated
@@ -61,6 +62,18 @@ class Acquirer:
                 assert_network(name, policy, context)
                 found.append((self._foreign_network(name), name))
         return tuple(found)
+
+    def check_staged(self, spec: JobSpec, staged: tuple[tuple[str, str], ...]) -> None:
+        """Could the job read its files, as they lie on this host? A start would not tell (rule P4)."""
+        places = {target: path for path, target in staged}
+        for file in spec.files:
+            try:
+                status = Path(places[file.target]).lstat()
+            except (KeyError, OSError):
+                continue  # the Engine says it
+            found = fault(spec, file, status.st_uid, status.st_gid)
+            if found is not None and found.severity == "error":
+                raise EngineRejected(f"cannot use files: {found.message}", code=found.code, hint=found.hint)
 
     # -- networks ---------------------------------------------------------------------------------------------
 

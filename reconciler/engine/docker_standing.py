@@ -75,6 +75,7 @@ class Standing:
         return drift_of(found, body)
 
     def _acquire(self, order: StandingOrder, *, make: bool) -> Acquired:
+        self._acquirer.check_staged(order.spec, order.staged)
         return self._acquirer.acquire(
             order.spec, order.policy, image_id=order.image_id, refresh=order.refresh, make=make
         )

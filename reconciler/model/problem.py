@@ -25,3 +25,15 @@ class SpecProblem:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field of a spec, before it is known where it was written. `field` as in a plan's changes
+    (`files./etc/app.ini`); `severity` as in SpecProblem."""
+
+    field: str
+    code: str
+    message: str
+    hint: str = ""
+    severity: str = "error"

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..model.job import JobSpec
+from ..model.problem import FieldProblem
 
 
 class PreviewLike(Protocol):
@@ -15,6 +16,8 @@ class PreviewLike(Protocol):
     def argv(self) -> tuple[str, ...] | None: ...
     @property
     def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def problems(self) -> tuple[FieldProblem, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class PlanContext:
     stalled: job name -> why its installation is given up until its file changes (rule P1).
     images: image reference -> the id that a refresh found for it (`pull_policy` always, daily, weekly); a job that
     refreshes and runs another id is then replaced (rule P4). Empty = no refresh was made.
-    preview: final argv and warnings of the engine; None = the argv alone is shown.
+    preview: final argv, warnings and problems of the engine; None = the argv alone is shown.
     """
 
     now: datetime

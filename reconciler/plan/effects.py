@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from ..model.job import DesiredJob, JobSpec, PullPolicy, Schedule, ScheduleKind
+from ..model.job import DesiredJob, JobSpec, Location, PullPolicy, Schedule, ScheduleKind
 from ..model.live import StandingJob
 from ..model.plan import FieldChange
+from ..model.problem import FieldProblem, SpecProblem
 from ..schedule.cron import latest_fires, next_fire, smallest_interval
 from ..spec.argv import final_argv
+from ..spec.nodes import pointer
 from . import words
 from .changes import place
 from .context import PlanContext
@@ -117,6 +119,11 @@ class Effects:
             notes += [f"! {warning}" for warning in self.ctx.preview(job.spec).warnings]
         return tuple(notes)
 
+    def refusals(self, job: DesiredJob) -> tuple[SpecProblem, ...]:
+        """What the engine would refuse when this is applied, at the line where it was written."""
+        found = self.ctx.preview(job.spec).problems if self.ctx.preview is not None else ()
+        return tuple(_placed(problem, job) for problem in found)
+
     def inherited(self, job: DesiredJob) -> tuple[str, ...]:
         """`inherits timezone (_defaults.yaml:2)`: file and line of every field that the job file does not have, and of
         every key of a mapping that it has in part."""
@@ -140,6 +147,14 @@ class Effects:
     def _spend(self) -> bool:
         self._left -= 1
         return self._left >= 0
+
+
+def _placed(problem: FieldProblem, job: DesiredJob) -> SpecProblem:
+    at = place(job, problem.field) or Location(job.path, 1)
+    tokens = tuple(part for part in problem.field.partition(".")[::2] if part)
+    return SpecProblem(
+        at.path, at.line, 1, problem.code, problem.message, problem.hint, pointer(tokens), problem.severity
+    )  # fmt: skip
 
 
 def _quoted(word: str) -> str:

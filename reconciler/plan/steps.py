@@ -18,7 +18,7 @@ from .context import PlanContext
 from .effects import Effects
 
 UNSHARED = ("process",)  # engines without volumes and networks of an owner's
-OWN_CODES = ("name-taken", "stalled", "forbidden")  # problems that only a plan can find
+OWN_CODES = ("name-taken", "stalled", "forbidden", "file-unreadable")  # problems that only a plan can find
 
 
 class Steps:
@@ -39,7 +39,7 @@ class Steps:
         notes += self.effects.inherited(job) + self.effects.installs(job, argv=True)
         return Action(
             ActionKind.CREATE, job.name, self.effects.summary(job.spec), job.path, job.spec.owner, job,
-            notes=notes, keep_cursor=False,
+            notes=notes, problems=self.effects.refusals(job), keep_cursor=False,
         )  # fmt: skip
 
     def replace(self, row: StandingJob, job: DesiredJob) -> Action:
@@ -54,7 +54,7 @@ class Steps:
             notes = (f"the live version is forbidden and stops firing at once: {forbids}", *notes)
         return Action(
             ActionKind.REPLACE, job.name, ", ".join(fields) or "canonical form", job.path, job.spec.owner, job,
-            row.digest, changes, notes, keep_cursor=_keeps_cursor(row, job),
+            row.digest, changes, notes, self.effects.refusals(job), keep_cursor=_keeps_cursor(row, job),
             image_id=_pinned(row, job), forbids=forbids,
         )  # fmt: skip
 
@@ -64,8 +64,9 @@ class Steps:
         return Action(
             ActionKind.MOVE, job.name, f"from {row.name}", job.path, job.spec.owner, job, row.digest,
             tuple(c for c in changes if c.field != "moved_from"), notes + self.effects.installs(job, argv=False),
-            moved_from=row.name, keep_cursor=_keeps_cursor(row, job), image_id=_pinned(row, job),
-            forbids=self.forbidden(row),
+            problems=self.effects.refusals(job),
+            moved_from=row.name, keep_cursor=_keeps_cursor(row, job),
+            image_id=_pinned(row, job), forbids=self.forbidden(row),
         )  # fmt: skip
 
     def refresh(self, row: StandingJob, job: DesiredJob) -> Action | None:

@@ -252,6 +252,9 @@ def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMou
     """A `from` that could not be read is not in `texts`; its problem is known already."""
     found = []
     for target, file in build.values.get("files", {}).items():
+        if not file["mode"] & 0o400:
+            message = f"mode {file['mode']:04o} keeps the job's own user from reading the file"
+            build.report(("files", target, "mode"), "file-mode", message, "Write 0444, or 0555 for a program.")
         origin, content = texts.get(target, ("", "")) if "from" in file else ("", file.get("content", ""))
         found.append(FileMount(target, content, file["mode"], origin))
     return tuple(found)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from ..model.errors import StateError
 from ..model.job import FileMount, JobSpec
+from ..spec.filemodes import numeric_user
 
 _DIGEST = re.compile(r"[0-9a-f]{16,128}\Z")
-MAX_ID = 2**31 - 1
 _HALF = ".half-"
 _DIRECTORY_MODE = 0o755  # the process engine's jobs read as an unprivileged user; contents are in git anyway
 
@@ -88,16 +88,16 @@ def _make_directories(directory: Path) -> None:
 def _owner(spec: JobSpec) -> tuple[int, int] | None:
     """The numeric `user` of the job, so that it may read a file of mode 0400. None = the service's own: it cannot give
     files away, or only the image knows the name's number."""
-    user, _, group = (spec.user or "").partition(":")
-    if os.geteuid() != 0 or not user.isdecimal() or int(user) > MAX_ID:
-        return None
-    return int(user), int(group) if group.isdecimal() and int(group) <= MAX_ID else -1
+    return numeric_user(spec.user) if os.geteuid() == 0 else None
 
 
 def _write(directory: Path, file: FileMount, owner: tuple[int, int] | None) -> bool:
     """Put one file in place by renaming; False if it was there already, with the same contents and mode."""
     path, data = directory / _host_name(file), file.content.encode("utf-8", "surrogatepass")
     if _is_same(path, data, file.mode):
+        if owner is not None:  # it was staged when the service was not root, perhaps
+            with suppress(PermissionError):
+                os.chown(path, *owner, follow_symlinks=False)
         return False
     half = directory / f"{_HALF}{os.getpid()}-{path.name}"
     half.unlink(missing_ok=True)

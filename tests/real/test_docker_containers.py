@@ -14,9 +14,10 @@ from reconciler.engine import guard
 from reconciler.engine.docker import DockerEngine
 from reconciler.model.errors import EngineRejected
 from reconciler.model.ids import container_name, standing_name
-from reconciler.model.job import JobSpec, Mount, Resources
+from reconciler.model.job import FileMount, JobSpec, Mount, Resources
 from reconciler.model.live import LivePhase, LiveRun
 from reconciler.model.service import Policy
+from reconciler.spec.filemodes import fault
 from tests.kit.docker_engine import clean_up, eventually, make_context, make_docker_engine, output_of
 from tests.kit.orders import make_spec, run_order, standing_order
 
@@ -183,6 +184,44 @@ def test_files_are_staged_read_only(engine: DockerEngine, tmp_path: Path) -> Non
     live = eventually(lambda: _ended(engine, order.run_id, ref))
     assert live.exit_code == 1
     assert staged.read_text() == "select 1"
+
+
+OWN_UID, OWN_GID = 12345, 12346  # of a service that is not root
+READERS = [
+    ("0400", OWN_UID, None, ()), ("0400", OWN_UID, "0", ()), ("0400", OWN_UID, "0", ("DAC_OVERRIDE",)),
+    ("0400", OWN_UID, "1000:50", ()), ("0440", OWN_UID, f"1000:{OWN_GID}", ()), ("0400", OWN_UID, str(OWN_UID), ()),
+    ("0444", OWN_UID, "1000:50", ()), ("0400", 1000, "1000:50", ()), ("0400", 0, "0", ()), ("0400", 0, "1000", ()),
+    ("0040", OWN_UID, f"{OWN_UID}:{OWN_GID}", ()),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(("mode", "owner", "user", "caps"), READERS)
+def test_P4_what_is_said_of_a_file_that_a_job_cannot_read_is_true(
+    engine: DockerEngine, client: docker.APIClient, tmp_path: Path, mode: str, owner: int, user: str | None,
+    caps: tuple[str, ...],
+) -> None:  # fmt: skip
+    staged = tmp_path / "file"
+    staged.write_text("x")
+    os.chown(staged, owner, OWN_GID if owner == OWN_UID else 50)
+    staged.chmod(int(mode, 8))
+    file = FileMount("/file", "x", int(mode, 8))
+    spec = make_spec(script="cat /file", user=user, cap_add=caps, files=(file,))
+    policy, binds = Policy(capabilities=("DAC_OVERRIDE",)), ((str(staged), "/file"),)
+    order = run_order(spec, policy=policy, staged=binds)
+    ref = engine.prepare(order).ref
+    engine.launch(order.run_id, ref)
+    read = eventually(lambda: _ended(engine, order.run_id, ref)).exit_code == 0
+    told = fault(spec, file, owner, staged.stat().st_gid)
+    assert (told is None) == read
+    if read:
+        assert engine.install(standing_order(spec, policy=policy, staged=binds)).ref
+        return
+    with pytest.raises(EngineRejected) as caught:
+        engine.install(standing_order(spec, policy=policy, staged=binds))
+    assert caught.value.code == "file-unreadable" and "/file" in str(caught.value) and caught.value.hint
+    with pytest.raises(docker.errors.NotFound):
+        client.inspect_container(standing_name(engine._core.context.instance, spec.name))
 
 
 @pytest.fixture

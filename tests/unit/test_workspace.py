@@ -59,6 +59,17 @@ def test_a_file_belongs_to_the_numeric_user_of_the_job_if_the_service_can_give_i
     assert stat.S_IMODE(status.st_mode) == 0o400
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_service_that_has_become_root_gives_away_what_it_had_staged_before(tmp_path: Path) -> None:
+    job = replace(spec(FileMount("/a", "one", 0o400)), user="1000:50")
+    ((host, _),) = stage_files(job, A, str(tmp_path))
+    os.chown(host, 998, 997)
+    before = snapshot(tmp_path)
+    stage_files(job, A, str(tmp_path))
+    assert (Path(host).stat().st_uid, Path(host).stat().st_gid) == (1000, 50)
+    assert snapshot(tmp_path) == before
+
+
 def test_staging_again_changes_nothing(tmp_path: Path) -> None:
     job = spec(FileMount("/a", "one"), FileMount("/b", "two"))
     first = stage_files(job, A, str(tmp_path))

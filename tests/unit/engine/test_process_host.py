@@ -227,6 +227,18 @@ def test_staged_files_are_copied_below_RECONCILER_FILES(folder: Path, process: P
     assert run.exit_code != 0  # it is read-only
 
 
+def test_P4_a_job_reads_its_files_whatever_their_mode(folder: Path, process: ProcessEngine) -> None:
+    source = folder / "key"
+    source.write_text("only mine\n")
+    source.chmod(0o400)
+    order = run_order(make_spec("demo/x", 'cat "$RECONCILER_FILES/key"'), staged=((str(source), "/key"),))
+    ref = process.prepare(order).ref
+    process.launch(order.run_id, ref)
+    assert ended(process, order.run_id, ref).exit_code == 0
+    assert text_of(process, order.run_id, ref) == "only mine\n"
+    assert process.preview(replace(make_spec("demo/x"), files=(FileMount("/key", "x", 0o400),))).problems == ()
+
+
 def test_a_target_that_climbs_out_is_refused(folder: Path, process: ProcessEngine) -> None:
     (folder / "x").write_text("")
     order = run_order(make_spec(), staged=((str(folder / "x"), "/../../state/exit"),))

@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from reconciler.model.job import Location, Schedule, ScheduleKind
 from reconciler.model.plan import FieldChange
+from reconciler.model.problem import FieldProblem, SpecProblem
+from reconciler.plan.exit_code import exit_code
 from tests.kit.fleet import NOW, cron, desired, job, plan_of, row, rows, spec
 
 
@@ -78,9 +82,27 @@ def test_what_the_engine_cannot_honour_is_a_warning_of_the_action():
     class Said:
         argv = None
         warnings = ("image is ignored on this engine",)
+        problems = ()
 
     (action,) = plan_of(desired(["a"]), preview=lambda spec: Said()).actions
     assert "! image is ignored on this engine" in action.notes
+
+
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_P4_what_the_engine_would_refuse_is_a_problem_at_its_line(severity: str):
+    class Said:
+        argv = None
+        warnings = ()
+        problems = (FieldProblem("files./a.ini", "file-unreadable", "cannot read", "Write 0444.", severity),)
+
+    wanted = job(spec("a", timeout=60.0), {"files": 5, "files./a.ini": 6})
+    for standing in ({}, rows("a")):
+        plan = plan_of(desired([wanted]), standing, preview=lambda spec: Said())
+        problem = SpecProblem(
+            "a.yaml", 6, 1, "file-unreadable", "cannot read", "Write 0444.", "/files/~1a.ini", severity
+        )  # fmt: skip
+        assert plan.actions[0].problems == (problem,) == plan.problems
+        assert exit_code(plan) == (1 if severity == "error" else 2)
 
 
 def test_a_suspended_job_says_that_it_does_not_fire():

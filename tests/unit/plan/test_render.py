@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.model.job import OnRetire
 from reconciler.model.plan import Plan
+from reconciler.model.problem import FieldProblem
 from reconciler.plan import render_json, render_markdown, render_text
 from reconciler.plan.exit_code import exit_code
 from reconciler.plan.render_markdown import LIMIT
@@ -119,6 +120,7 @@ class Said:
 
     def __init__(self, warning: str) -> None:
         self.warnings = (warning,)
+        self.problems = (FieldProblem("files./x", "file-unreadable", warning, warning),)
 
 
 # -- JSON -----------------------------------------------------------------------------------------------------
