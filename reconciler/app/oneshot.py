@@ -1,5 +1,6 @@
 """What commands do without a running service: read, plan, apply once, approve, take over."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.context import PlanContext
 from ..plan.diff import make_plan
+from ..spec.argv import final_argv
+from ..spec.filemodes import unreadable
 from .parts import DATABASE, DEFAULT_ENGINE, ENGINE, build_engine, choose_engine, open_state, stager
 from .reading import desired_once
 
@@ -54,15 +57,20 @@ def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
 
 def _first_plan(config: ServiceConfig) -> Plan:
     """Nothing has ever been applied here: everything is new."""
-    live = LiveState(config.engine or DEFAULT_ENGINE, {}, {})
-    context = PlanContext(now=_now(), preview=_preview if config.engine == "process" else None)
+    name = config.engine or DEFAULT_ENGINE
+    live = LiveState(name, {}, {})
+    previews = {"process": _on_processes, "docker": _on_docker}
+    context = PlanContext(now=_now(), preview=previews.get(name))
     return make_plan(desired_once(config), live, {}, config, context)
 
 
-def _preview(spec: JobSpec) -> Preview:
-    """What the process engine would say, before there is one."""
+def _on_docker(spec: JobSpec) -> Preview:
+    """What the Docker engine would say, before there is one."""
+    return Preview(final_argv(spec), problems=tuple(unreadable(spec, os.geteuid(), os.getegid())))
+
+
+def _on_processes(spec: JobSpec) -> Preview:
     from ..engine.process_preview import warnings
-    from ..spec.argv import final_argv
 
     return Preview(final_argv(spec), tuple(warnings(spec)))
 

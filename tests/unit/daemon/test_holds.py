@@ -3,7 +3,8 @@
 import json
 from dataclasses import replace
 
-from reconciler.daemon.holds import holds, to_json, why
+from reconciler.apply.outcome import Result
+from reconciler.daemon.holds import failed, holds, to_json, why
 from reconciler.model.desired import HeldJob
 from reconciler.model.plan import ActionKind
 from reconciler.model.problem import SpecProblem
@@ -45,3 +46,12 @@ def test_D1_a_newcomer_that_is_refused_shows_beside_the_job_that_stays():
     newcomer = replace(held("a"), path="a.yml")
     wanted = desired(["a"], refused=(newcomer,))
     assert holds(plan_of(wanted, rows("a")), wanted) == {"a": newcomer}
+
+
+def test_a_change_that_failed_is_shown_at_the_line_that_the_plan_had_named():
+    found = SpecProblem("_defaults.yaml", 6, 1, "file-unreadable", "the job cannot read it")
+    action = replace(plan_of(desired(["a"])).actions[0], problems=(found,))
+    shown = {code: failed(Result(action, False, error="no", error_code=code)).problems[0]
+             for code in ("file-unreadable", "image-missing")}  # fmt: skip
+    assert (shown["file-unreadable"].path, shown["file-unreadable"].line) == ("_defaults.yaml", 6)
+    assert (shown["image-missing"].path, shown["image-missing"].line) == ("a.yaml", 1)
