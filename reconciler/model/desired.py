@@ -58,6 +58,8 @@ class DesiredState:
     """Everything one revision says. `problems` holds all problems of all files, warnings included.
 
     `refused`: newcomers that give the name of a job whose own file is in force (rule D1); they hold nothing of it.
+    `roots`: the jobs directories that have a job file, by their path in the repository. `broken_owners`: whose
+    `_defaults.yaml` files cannot be used (rule D3), whether or not a job is below them.
     """
 
     commit: Commit
@@ -70,6 +72,8 @@ class DesiredState:
     descends: bool = True
     entries: int = 0  # job files seen, valid or not
     refused: tuple[HeldJob, ...] = ()
+    roots: frozenset[str] = frozenset()
+    broken_owners: frozenset[str] = frozenset()
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -61,7 +61,7 @@ class _Planner:
     ) -> None:
         self.desired, self.live, self.standing, self.config, self.ctx = desired, live, standing, config, ctx
         self.step = Steps(live, config, ctx, standing)
-        self.broken_owners = {held.owner for held in (*desired.held.values(), *desired.refused)}
+        self.broken_owners = {held.owner for held in (*desired.held.values(), *desired.refused)} | desired.broken_owners
 
     def plan(self) -> Plan:
         proposal = self._propose()
@@ -71,7 +71,7 @@ class _Planner:
         live = (self.standing.keys() | self.live.jobs.keys()) - begun
         verdict = judge(
             self.desired, self.config, actions, live=len(live), begun=begun, digest=digest,
-            approvals=self.ctx.approvals,
+            approvals=self.ctx.approvals, standing=self.standing,
         )  # fmt: skip
         found = (p for action in actions for p in action.problems if p.code in OWN_CODES)
         commit = self.desired.commit

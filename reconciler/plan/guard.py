@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from posixpath import normpath
 
 from ..model.desired import DesiredState
 from ..model.errors import Refusal
+from ..model.live import StandingJob
 from ..model.plan import Action, ActionKind
 from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
@@ -31,10 +33,11 @@ def judge(
     begun: frozenset[str],
     digest: str,
     approvals: Mapping[str, str],
+    standing: Mapping[str, StandingJob],
 ) -> Verdict:
     """May these actions be carried out? `live` jobs stand now; retirements in `begun` were decided earlier."""
     retired = [a.name for a in actions if a.kind is ActionKind.RETIRE and a.name not in begun]
-    refusals = [] if digest in approvals else _liftable(desired, config, retired, live, digest)
+    refusals = [] if digest in approvals else _liftable(desired, config, retired, live, digest, standing)
     reasons = tuple(refusal.message for refusal in refusals)
     warnings: tuple[SpecProblem, ...] = ()
     if not desired.descends and desired.commit.id not in approvals:
@@ -46,8 +49,9 @@ def judge(
 
 
 def _liftable(
-    desired: DesiredState, config: ServiceConfig, retired: Sequence[str], live: int, digest: str
-) -> list[Refusal]:
+    desired: DesiredState, config: ServiceConfig, retired: Sequence[str], live: int, digest: str,
+    standing: Mapping[str, StandingJob],
+) -> list[Refusal]:  # fmt: skip
     command = f"if this is meant, approve exactly this plan: reconciler approve {digest}"
     found = []
     if retired and desired.missing_paths:
@@ -56,6 +60,11 @@ def _liftable(
         found.append(Refusal("jobs-directory-missing", message, command))
     elif retired and desired.entries == 0:
         message = f"the jobs directory is empty at this commit, and {_would_retire(retired, live)}"
+        found.append(Refusal("jobs-directory-empty", message, command))
+    elif emptied := _emptied(desired, config, retired, standing):
+        message = (
+            f"the jobs directory {words.names(emptied)} is empty at this commit, and {_would_retire(retired, live)}"
+        )
         found.append(Refusal("jobs-directory-empty", message, command))
     elif len(retired) > FEW and len(retired) > config.limits.max_retired_share * live:
         share = f"more than max_retired_share ({config.limits.max_retired_share:.0%})"
@@ -66,6 +75,15 @@ def _liftable(
         hint = f"fix and commit again, or let the rest through: reconciler approve {digest}"
         found.append(Refusal("invalid-files", message, hint))
     return found
+
+
+def _emptied(
+    desired: DesiredState, config: ServiceConfig, retired: Sequence[str], standing: Mapping[str, StandingJob]
+) -> list[str]:
+    """Of several jobs directories, those that jobs would be retired from and that have no job file any more."""
+    paths = {normpath(path) for path in config.source.paths if path} - desired.roots
+    homes = [standing[name].full_path for name in retired if name in standing] if paths else []
+    return sorted(path for path in paths if any(home.startswith(f"{path}/") for home in homes))
 
 
 def _would_retire(retired: Sequence[str], live: int) -> str:

@@ -215,7 +215,7 @@ class _Work:
                 problems.update(parsed.problems)
             if parsed.uses:
                 used.update(path for path, _ in parsed.uses)
-        for blocked in (*self.tree.held, *conflicts(jobs, held)):
+        for blocked in (*self.tree.held, *conflicts(jobs, held, self.shared.config)):
             jobs.pop(blocked.name, None)
             held[blocked.name] = _joined(held.get(blocked.name), blocked)
             problems.update(blocked.problems)
@@ -230,7 +230,15 @@ class _Work:
             descends=self.snapshot.descends,
             entries=len(self.tree.jobs) + len(self.tree.held) + len(self.tree.refused),
             refused=tuple(self.tree.refused),
+            roots=frozenset(self.tree.roots),
+            broken_owners=frozenset(self._broken_owners()),
         )
+
+    def _broken_owners(self) -> Iterator[str]:
+        for parsed in self.done.values():
+            if parsed.job is None and parsed.held is None and parsed.layer is None and parsed.problems:
+                folder = parsed.problems[0].path.rpartition("/")[0]
+                yield owner_or_default(self.shared.config, f"{folder}/x" if folder else "x")
 
 
 def _joined(known: HeldJob | None, other: HeldJob) -> HeldJob:

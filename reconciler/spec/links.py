@@ -6,14 +6,16 @@ from difflib import get_close_matches
 from ..model.desired import HeldJob
 from ..model.job import DesiredJob
 from ..model.problem import SpecProblem
+from ..model.service import ServiceConfig
+from .admission import owner_of
 
 SHOWN = 8  # jobs of a cycle in one message
 
 
-def conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob]) -> list[HeldJob]:
+def conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob], config: ServiceConfig) -> list[HeldJob]:
     """Each with the problem that blocks it. A job that is held is still there for the others."""
     linked = {name: job for name, job in jobs.items() if job.spec.after or job.spec.wait_for}
-    return [*_move_conflicts(jobs, held), *_unknown(linked, jobs, held), *_cycles(linked)]
+    return [*_move_conflicts(jobs, held, config), *_unknown(linked, jobs, held), *_cycles(linked)]
 
 
 def _blocked(job: DesiredJob, field: str, code: str, message: str, hint: str) -> HeldJob:
@@ -22,8 +24,11 @@ def _blocked(job: DesiredJob, field: str, code: str, message: str, hint: str) ->
     return HeldJob(job.name, job.path, job.spec.owner, (problem,))
 
 
-def _move_conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob]) -> list[HeldJob]:
-    """One history has one heir, and no heir while its owner lives."""
+def _move_conflicts(
+    jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob], config: ServiceConfig
+) -> list[HeldJob]:
+    """One history has one heir, and no heir while its job lives. Who has another owner than the old path is no heir, so
+    no team can stand in the way of another's move; the plan tells it that nothing is carried along."""
     heirs: dict[str, list[DesiredJob]] = {}
     for job in jobs.values():
         if job.spec.moved_from is not None:
@@ -32,6 +37,11 @@ def _move_conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob])
     for old, claimants in heirs.items():
         if len(claimants) == 1 and old not in jobs and old not in held:
             continue
+        if old not in jobs and old not in held:
+            heir = owner_of(config, old)
+            claimants = [job for job in claimants if job.spec.owner == heir]
+            if len(claimants) < 2:
+                continue
         for job in claimants:
             others = ", ".join(other.name for other in claimants if other is not job)
             message = f'moved_from: "{old}" is ' + (f"claimed by {others} too" if others else "still there")

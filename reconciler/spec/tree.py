@@ -48,6 +48,7 @@ class Tree:
     ignored: list[Entry] = field(default_factory=list)
     held: list[HeldJob] = field(default_factory=list)
     refused: list[HeldJob] = field(default_factory=list)
+    roots: set[str] = field(default_factory=set)  # jobs directories that have a job file
     problems: list[SpecProblem] = field(default_factory=list)
 
 
@@ -125,6 +126,7 @@ class TreeSorter:
         twice: dict[str, list[JobFile]] = {}
         for entry in candidates:
             folder = self._folder(entry)
+            self.tree.roots.add(entry.full_path[: -len(entry.path)].rstrip("/"))
             name = entry.path.rpartition(".")[0]
             job = JobFile(entry, name, folder)
             if not folder.legal or NAME_PART.match(name.rpartition("/")[2]) is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.plan import Plan
-from reconciler.model.service import Limits, ServiceConfig
+from reconciler.model.service import Limits, ServiceConfig, SourceConfig
 from tests.kit.fleet import NEW, desired, did, held, plan_of, problem, row, rows, shows, spec, teams
 
 TEN = [f"j{n}" for n in range(10)]
@@ -39,6 +39,25 @@ def test_D4_a_configured_directory_that_is_missing_is_a_refusal_if_anything_woul
     missing = {"missing_paths": ("jobs.d/db1",)}
     assert codes(plan_of(desired(["a"], **missing), rows("a", "b"))) == ["jobs-directory-missing"]
     assert codes(plan_of(desired(["a"], **missing), rows("a"))) == []
+
+
+@pytest.mark.parametrize(
+    ("roots", "refused"),
+    [
+        pytest.param({"jobs.d/common"}, ["jobs-directory-empty"], id="one of two has no job file any more"),
+        pytest.param({"jobs.d/common", "jobs.d/db1"}, [], id="both have job files"),
+        pytest.param({"jobs.d/db1"}, [], id="the other one was always empty"),
+    ],
+)
+def test_D4_one_of_several_directories_that_is_emptied_is_a_refusal(roots: set[str], refused: list[str]):
+    config = ServiceConfig(source=SourceConfig(paths=("./jobs.d/common", "jobs.d/db1/")))
+    standing = rows(row("a", full_path="jobs.d/common/a.yaml"), row("b", full_path="jobs.d/db1/b.yaml"))
+    plan = plan_of(desired(["a"], roots=frozenset(roots)), standing, config=config)
+    assert codes(plan) == refused
+    if refused:
+        assert "jobs.d/db1 is empty" in plan.refusals[0].message
+        assert not plan_of(desired(["a"], roots=frozenset(roots)), standing, config=config,
+                           approvals={plan.digest: "anna"}).refused  # fmt: skip
 
 
 def test_D4_moves_are_no_retirements():
@@ -77,6 +96,12 @@ def test_D3_while_a_file_of_an_owner_is_invalid_nothing_of_that_owner_is_retired
     assert did(plan) == {"ml/broken": "hold", "ml/gone": "hold", "web/gone": "retire"}
     assert not plan.refused
     assert len(plan.needs_approval) == 1
+
+
+def test_D3_a_defaults_file_is_a_file_of_its_owner_too():
+    wanted = desired([], broken_owners=frozenset({"ml"}), entries=1)
+    plan = plan_of(wanted, rows(ML_GONE, WEB_GONE), config=teams("ml", "web"))
+    assert did(plan) == {"ml/gone": "hold", "web/gone": "retire"}
 
 
 def test_D3_an_operator_may_approve_these_retirements():

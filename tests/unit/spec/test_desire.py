@@ -138,6 +138,14 @@ def test_D1_nobody_inherits_from_a_job_that_is_still_there() -> None:
     assert (state.problems[0].line, state.problems[0].pointer) == (3, "/moved_from")
 
 
+def test_S1_no_owner_can_stand_in_the_way_of_anothers_move() -> None:
+    claims = {"ml/new.yaml": JOB + "moved_from: ml/old\n", "web/thief.yaml": JOB + "moved_from: ml/old\n"}
+    state = Repo(dict(claims), config=TEAMS).desire()
+    assert set(state.jobs) == {"ml/new", "web/thief"} and not state.held
+    both = Repo(claims | {"ml/other.yaml": JOB + "moved_from: ml/old\n"}, config=TEAMS).desire()
+    assert set(both.held) == {"ml/new", "ml/other"}
+
+
 # -- ownership -------------------------------------------------------------------------------------------------
 
 TEAMS = ServiceConfig(owners=(Owner("group/ml", ("ml/**",)), Owner("group/web", ("web/*", "shared"))))
@@ -173,6 +181,20 @@ def test_S1_a_violation_is_a_problem_of_the_file_with_line_and_reason() -> None:
     (problem,) = state.problems
     assert (problem.path, problem.line, problem.column, problem.code) == ("a.yaml", 5, 5, "bind-not-allowed")
     assert "a bind of /etc is not allowed for default" in problem.message
+
+
+def test_D3_broken_defaults_count_for_their_owner_although_no_job_is_below_them() -> None:
+    files: dict[str, str | bytes] = {"ml/_defaults.yaml": "nonsense: 1\n", "web/a.yaml": JOB}
+    state = Repo(files, config=TEAMS).desire()
+    assert (set(state.jobs), state.broken_owners) == ({"web/a"}, {"group/ml"})
+    assert Repo(files | {"ml/_defaults.yaml": "timeout: 1h\n"}, config=TEAMS).desire().broken_owners == frozenset()
+    link = SpecProblem("web/_defaults.yaml", 1, 1, "symlink", "a symlink")
+    assert Repo({"ml/a.yaml": JOB}, config=TEAMS, problems=(link,)).desire().broken_owners == {"group/web"}
+
+
+def test_D4_the_directories_that_have_job_files_are_known() -> None:
+    assert Repo({"a.yaml": JOB, "ml/b.yaml": "x: 1\n"}).desire().roots == {"jobs.d"}
+    assert Repo({"_defaults.yaml": "timeout: 1h\n", ".gitkeep": ""}).desire().roots == frozenset()
 
 
 # -- the cache -------------------------------------------------------------------------------------------------
