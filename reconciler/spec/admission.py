@@ -17,6 +17,8 @@ _ENGINE_PATHS = (
     "/run/podman", "/var/lib/docker", "/var/lib/containerd", "/proc", "/sys", "/dev",
 )  # fmt: skip
 
+_NEVER_JOINED = ("host", "bridge")  # the host's own, and the one that every other container shares
+
 
 class Violation(NamedTuple):
     """A reason to refuse; `pointer` names the field within the job file."""
@@ -87,9 +89,10 @@ def _images(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Vi
 
 
 def _networks(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
+    granted = ("default", "none", *(name for name in policy.networks if name not in _NEVER_JOINED))
     for name in spec.networks:
-        if name not in ("default", "none") and (name not in policy.networks or name in ("host", "bridge")):
-            allowed = ", ".join(("default", "none", *policy.networks))
+        if name not in granted:
+            allowed = ", ".join(granted)
             message = f"the network {name} is not allowed for {spec.owner}"
             yield Violation("/networks", "network-not-allowed", message, f"Allowed: {allowed}")
 

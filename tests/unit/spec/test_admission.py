@@ -108,6 +108,13 @@ def test_S1_what_is_never_granted_stays_so_even_if_the_policy_lists_it() -> None
     assert codes(SRV, cap_add=("SYS_ADMIN",)) == [("/cap_add", "capability-not-allowed")]
 
 
+def test_S1_a_hint_offers_no_network_that_is_never_granted() -> None:
+    open_to_all = ServiceConfig(policy=Policy(networks=("bridge", "host", "shop")))
+    for name in ("bridge", "host", "other"):
+        (violation,) = admit(replace(PLAIN, networks=(name,)), open_to_all)
+        assert violation.hint == "Allowed: default, none, shop"
+
+
 IMAGES = ("registry.example.org/**", "postgres:*", "docker.io/library/redis:7", "team/*:1")
 IMAGE = {
     "below a registry": ("registry.example.org/a/b/c:1", True),
