@@ -30,6 +30,7 @@ class Open:
     look_at: datetime | None = None  # when to ask again; None = at once if it is not known, else never
     adopted: bool = False  # an earlier process started it
     poked: bool = False
+    remade: int = 0  # how often it was made anew after somebody had tidied it away
     hint: str = ""  # what a failure smells of
     unsaved: bool = False  # the disk refused the record; the engine has acted on it
 

@@ -13,7 +13,7 @@ from ..model.live import LiveRun
 from ..model.run import RunRecord
 from ..model.service import ServiceConfig
 from ..runs.environment import reconciler_environment
-from ..runs.verdict import capability_hint
+from ..runs.verdict import KILLED, capability_hint
 from ..spec.admission import effective_policy
 from .log_pump import Pumps
 
@@ -81,7 +81,16 @@ class RunOps:
         return self.guarded("sweep", run.run_id, lambda: self._engine().find_start(run.run_id, run.ref))
 
     def inspect(self, run: RunRecord) -> Result:
-        return self.guarded("inspect", run.run_id, lambda: self._engine().inspect(run.run_id, run.ref))
+        return self.guarded("inspect", run.run_id, lambda: self._inspected(run))
+
+    def _inspected(self, run: RunRecord) -> LiveRun | None:
+        """Of a run that has started and is gone, the engine may still tell how it ended: somebody tidied it up before
+        its end was seen. A KILL is no end of its own but perhaps the removal itself: then nobody knows."""
+        live = self._engine().inspect(run.run_id, run.ref)
+        if live is not None or run.started_at is None:
+            return live
+        told = self._engine().find_start(run.run_id, run.ref)
+        return told if told is not None and told.exit_code not in (None, KILLED) else None
 
     def stop(self, run: RunRecord, grace: float) -> Result:
         return self.guarded("stop", run.run_id, lambda: self._engine().stop(run.run_id, run.ref, grace))

@@ -25,7 +25,7 @@ _CLASSES = {
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
-PRUNED = ("run-gone", "network-missing")  # somebody tidied up when it was ready: once, it is made anew without a pause
+REMADE_AT_ONCE = 8  # times that a run which somebody has tidied away is made anew without a pause
 
 
 class RunWork:
@@ -198,11 +198,13 @@ class RunWork:
         if reason != run.reason:
             self._emit.emit(EventName.RUN_DELAYED, job=run.job, run=run.run_id, code=error.code, error=reason,
                             hint=error.hint)  # fmt: skip
+        if _tidied_away(run, error) and entry.remade < REMADE_AT_ONCE:
+            entry.remade += 1
+            self.save(entry, to.unmade(run, reason, now))
+            return
         by_type = FailureClass.ENGINE if isinstance(error, EngineUnavailable) else FailureClass.REJECTED
-        failed = to.failed_before_start(run, _CLASSES.get(error.code, by_type), reason, max(now, run.slot))
-        if error.code in PRUNED and run.tries == 0:
-            failed = replace(failed, retry_at=now)
-        self.save(entry, failed)
+        failure = _CLASSES.get(error.code, by_type)
+        self.save(entry, to.failed_before_start(run, failure, reason, max(now, run.slot)))
 
     def _answered(self, entry: Open, op: str, value: object, now: datetime) -> None:
         run = entry.record
@@ -276,3 +278,8 @@ class RunWork:
     def save_again(self, entry: Open) -> bool:
         """Try once more to write what the disk refused."""
         return self.save(entry, entry.record)
+
+
+def _tidied_away(run: RunRecord, error: ReconcilerError) -> bool:
+    """It was ready, or was just being made, and somebody has removed it, or the network that it is bound to."""
+    return error.code == "run-gone" or (error.code == "network-missing" and run.phase is Phase.STARTING)

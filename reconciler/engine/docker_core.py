@@ -97,6 +97,11 @@ class Found:
         never = utc_from_rfc3339(self.state["StartedAt"]) is None
         return LivePhase.CREATED if never else LivePhase.EXITED
 
+    @property
+    def going(self) -> bool:
+        """Its removal is under way: it still shows, and its name is still taken."""
+        return self.state.get("Status") == "removing"
+
 
 class Core:
     """What every part of the docker engine shares. `owned(ref)` asks the ledger for a full container id."""
@@ -133,18 +138,6 @@ class Core:
         found = self.find(key, thing)
         if found is not None and found.mark is None:
             raise self.not_ours(verb, thing, found)
-        return found
-
-    def find_holder(self, name: str, verb: str, thing: str) -> Found:
-        """Whose container holds `name`, after the Engine said that it is taken: ours, or NotOurs is raised.
-
-        The Engine reserves a name a moment before the container can be inspected, so this looks more than once.
-        """
-        deadline = time.monotonic() + self.clients.timeouts.call
-        while (found := self.find_own(name, verb, thing)) is None:
-            if time.monotonic() > deadline:
-                raise EngineUnavailable(f"cannot {verb} {thing}: its name is reserved, but nothing bears it")
-            time.sleep(0.02)
         return found
 
     def not_ours(self, verb: str, thing: str, found: Found) -> NotOurs:
@@ -198,6 +191,24 @@ class Core:
             policy,
             GuardContext(self.context.instance, spec.owner, spec.image, dict(networks), staged, protected),
         )
+
+    def create_or_find(self, name: str, body: Mapping[str, object], verb: str, thing: str) -> tuple[str, Found | None]:
+        """(the id of a new container, None), or ("", ours that holds the name); NotOurs if somebody else's does.
+
+        The Engine reserves a name a moment before the container can be inspected, and frees it a moment after it is
+        gone, so this asks more than once. A create that is refused for its name has made nothing.
+        """
+        deadline = time.monotonic() + self.clients.timeouts.call
+        while True:
+            try:
+                return self.create(name, body, thing), None
+            except Conflict:
+                found = self.find_own(name, verb, thing)
+            if found is not None and not found.going:
+                return "", found
+            if time.monotonic() > deadline:
+                raise EngineUnavailable(f"cannot {verb} {thing}: its name is reserved, but nothing bears it")
+            time.sleep(0.02)
 
     def create(self, name: str, body: Mapping[str, object], thing: str) -> str:
         """Create a container, never started; its full id. Raises Conflict if the name is taken."""

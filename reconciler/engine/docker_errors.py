@@ -8,7 +8,7 @@ from ..model.errors import EngineRejected, EngineUnavailable, ReconcilerError
 
 
 class Absent(EngineRejected):
-    """404: the object is not there. Most verbs count that as success."""
+    """404, or its removal is under way: the object is not there. Most verbs count that as success."""
 
     code = "engine-absent"
 
@@ -60,6 +60,8 @@ NO_REGISTRY = ("dial tcp", "no such host", "i/o timeout", "connection refused", 
                "server misbehaving", "net/http", "eof", "toomanyrequests")  # fmt: skip
 
 
+GOING = "marked for removal"  # as good as gone: it can neither be started nor joined any more
+
 # How a lost connection reads inside the HTTP libraries' own wording.
 LOST = ("Connection refused", "No such file or directory", "Permission denied", "Connection reset by peer",
         "Broken pipe", "Remote end closed connection")  # fmt: skip
@@ -74,8 +76,8 @@ def from_answer(verb: str, thing: str, status: int | None, explanation: str) -> 
     for phrase, code, hint in (*KNOWN, *KNOWN_AT_START) if verb == "start" else KNOWN:
         if phrase in low and status is not None:
             return EngineRejected(message, code=code, hint=hint)
-    if status == 404:
-        network = "network" in low
+    if status == 404 or GOING in low:
+        network = status == 404 and "network" in low
         hint = "It was removed meanwhile: the next pass makes it again." if network else ""
         return Absent(message, code="network-missing" if network else None, hint=hint)
     if status == 409:

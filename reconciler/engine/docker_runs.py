@@ -51,24 +51,19 @@ class Runs:
         self._core.check(body, spec, order.policy, order.staged, got.networks)
         image_id = got.image_id
         try:
-            ref = self._core.create(name, body, order.run_id)
+            ref, found = self._core.create_or_find(name, body, "prepare", order.run_id)
+        except EngineUnavailable:
+            ref, found = "", self._core.find_own(name, "prepare", order.run_id)
+            if found is None:
+                raise
+        if found is None:
             self._fresh.put(ref, True)
-        except (Conflict, EngineUnavailable) as error:
-            found = self._after(error, name, order.run_id)
+        else:  # present already is success, after a name that was taken or an answer that was lost
             ref, image_id = found.ref, str(found.data["Image"])
             if found.phase is not LivePhase.CREATED:
                 return Prepared(ref, image_id)
         self._join(ref, order.run_id, got)
         return Prepared(ref, image_id, got.image_digest if image_id == got.image_id else "")
-
-    def _after(self, error: Conflict | EngineUnavailable, name: str, run_id: str) -> Found:
-        """The run's container after its name was taken or the answer was lost: present already is success."""
-        if isinstance(error, Conflict):
-            return self._core.find_holder(name, "prepare", run_id)
-        found = self._core.find_own(name, "prepare", run_id)
-        if found is None:
-            raise error
-        return found
 
     def _join(self, ref: str, run_id: str, got: Acquired) -> None:
         """Join the networks after the first: a create request takes one only."""
@@ -76,6 +71,10 @@ class Runs:
             try:
                 with translated(f"join {name} with", run_id):
                     self._core.clients.get().connect_container_to_network(ref, network)
+            except Absent as error:
+                if error.code == "network-missing":
+                    raise
+                raise _gone(run_id) from error
             except EngineRejected as error:
                 if "already exists" not in str(error):
                     raise

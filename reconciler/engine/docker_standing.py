@@ -41,14 +41,14 @@ class Standing:
             body = self._body(order, got)
             self._core.check(body, order.spec, order.policy, order.staged, got.networks)
             try:
-                ref = self._core.create(name, body, job)
-            except Conflict:
-                ref = self._present(name, body, order) or self._replace(name, body, job)
+                ref, found = self._core.create_or_find(name, body, "install", job)
             except EngineUnavailable as error:
-                ref = self._look_again(name, order, error)
+                ref, found = self._look_again(name, order, error), None
             except EngineRejected:
                 self._acquirer.recent.clear()
                 raise
+            if found is not None:
+                ref = found.ref if _as_ordered(found, body, order) else self._replace(name, body, job)
             if job in self.leftovers:
                 self._clear_leftover(name, job)
         return Installed(ref, got.image_id, got.image_digest)
@@ -85,12 +85,6 @@ class Standing:
         mark = Mark(Kind.STANDING, spec.owner, spec.name, "", order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
         return create_body(spec, marks, got, spec.environment, order.staged)
-
-    def _present(self, name: str, body: Mapping[str, object], order: StandingOrder) -> str | None:
-        """The id of a container that is already as ordered; None = it must be replaced. Raises NotOurs."""
-        found = self._core.find_holder(name, "install", order.spec.name)
-        same = found.mark is not None and found.mark.digest == order.digest and found.data["Image"] == body["Image"]
-        return found.ref if same and found.phase is LivePhase.CREATED and not drift_of(found, body) else None
 
     def _replace(self, name: str, body: Mapping[str, object], job: str) -> str:
         try:
@@ -131,3 +125,9 @@ class Standing:
         if found is None or found.mark is None or found.mark.digest != order.digest:
             raise error
         return found.ref
+
+
+def _as_ordered(found: Found, body: Mapping[str, object], order: StandingOrder) -> bool:
+    """Is it what would be made now?"""
+    same = found.mark is not None and found.mark.digest == order.digest and found.data["Image"] == body["Image"]
+    return same and found.phase is LivePhase.CREATED and not drift_of(found, body)

@@ -114,7 +114,8 @@ class MemoryEngine:
         with self._verb("find_start", run_id) as world:
             run = self._find(run_id, ref)
             if run is None:
-                return None
+                past = world.past.get(run_id)
+                return self._live(past) if past is not None and past.ref == ref else None
             if run.started_at is None:
                 del world.runs[run_id]
                 return None

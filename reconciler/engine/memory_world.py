@@ -15,6 +15,7 @@ from ..model.errors import EngineUnavailable, ReconcilerError
 from ..model.live import LiveJob
 from .base import RunOrder, Usage
 
+PAST = 256  # removed runs of which it is still told how they ended
 HANG_LIMIT = 30.0  # seconds: the deadline that every call of an engine has
 
 
@@ -91,6 +92,7 @@ class MemoryWorld:
     clock: Callable[[], datetime]
     standing: dict[str, StandingEntry] = field(default_factory=dict)
     runs: dict[str, MemoryRun] = field(default_factory=dict)
+    past: dict[str, MemoryRun] = field(default_factory=dict)  # ended runs that somebody removed, the last ones
     drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
     listing_complete: bool = True
     lock: RLock = field(default_factory=RLock)
@@ -128,8 +130,13 @@ class MemoryWorld:
     def forget(self, name: str) -> None:
         """Somebody removes a standing job or a run by hand."""
         with self.lock:
+            self.settle()
             self.standing.pop(name, None)
-            self.runs.pop(name, None)
+            run = self.runs.pop(name, None)
+            if run is not None and run.finished_at is not None:
+                self.past[name] = run
+                while len(self.past) > PAST:
+                    del self.past[next(iter(self.past))]
         self.kick(name)
 
     def crash(self) -> None:

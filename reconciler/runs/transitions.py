@@ -72,6 +72,14 @@ def failed_before_start(run: RunRecord, failure: FailureClass, reason: str, now:
     )
 
 
+def unmade(run: RunRecord, reason: str, now: datetime) -> RunRecord:
+    """It was ready, and somebody has tidied it away: it is made anew at once. Its slot stays its own, for nothing has
+    failed that could fail again."""
+    return replace(
+        run, phase=Phase.PREPARING, retry_at=now, prepared_at=None, start_requested_at=None, reason=reason
+    )  # fmt: skip
+
+
 def started(run: RunRecord, live: LiveRun, now: datetime) -> RunRecord:
     """It has started: seen in the answer, in a listing, or by recovery. A stop asked for meanwhile stays asked for."""
     return replace(

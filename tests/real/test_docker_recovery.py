@@ -1,12 +1,14 @@
 """An Engine that is killed, frozen or pruned costs no run twice and no definition for good (rules R1, P6)."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
+from reconciler.engine.base import RunOrder
 from reconciler.engine.docker import DockerEngine
 from reconciler.engine.docker_client import Timeouts
 from reconciler.model.errors import EngineRejected, EngineUnavailable
@@ -16,6 +18,7 @@ from tests.kit.orders import make_spec, run_order, standing_order
 from tests.lab.dockerd import Handle, default_directory, ensure
 from tests.lab.images import ensure_busybox
 
+ROUNDS = 25  # each meets another moment of the removal
 QUICK = Timeouts(call=2.0, start=5.0, pull=5.0, idle=2.0)
 
 
@@ -70,6 +73,36 @@ def test_P6_prune_at_any_time_shows_as_absence_and_is_healed(own: Handle, engine
     again = run_order(make_spec(), attempt=2)
     assert engine.launch(again.run_id, engine.prepare(again).ref).started_at is not None
     engine.kill(running.run_id, long_ref)
+
+
+def test_P6_a_run_whose_container_is_just_being_removed_is_made_anew_and_starts(
+    own: Handle, engine: DockerEngine
+) -> None:
+    """Its name is taken a moment longer than it can be used, and freed a moment later than it can be seen."""
+    client = docker.APIClient(base_url=own.docker_host, version="1.41", timeout=30)
+    try:
+        for attempt in range(1, ROUNDS + 1):
+            order = run_order(make_spec(networks=("none",)), attempt=attempt)
+            old = engine.prepare(order).ref
+            remover = threading.Thread(target=client.remove_container, args=(old,))
+            remover.start()
+            began = time.monotonic()
+            _until_it_starts(engine, order)
+            assert time.monotonic() - began < QUICK.call
+            remover.join()
+    finally:
+        client.close()
+
+
+def _until_it_starts(engine: DockerEngine, order: RunOrder) -> None:
+    """What the service does: what is gone at its start is prepared again."""
+    for _ in range(8):
+        try:
+            assert engine.launch(order.run_id, engine.prepare(order).ref).phase is not LivePhase.CREATED
+            return
+        except EngineRejected as error:
+            assert error.code == "run-gone", error
+    pytest.fail("it was gone each time")
 
 
 def test_R1_a_frozen_engine_may_still_act_later_and_nothing_runs_twice(own: Handle, engine: DockerEngine) -> None:
