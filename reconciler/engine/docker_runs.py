@@ -132,8 +132,9 @@ class Runs:
         docker_stop.kill(self._core, self._find(run_id, ref, "stop"), run_id)
 
     def inspect(self, run_id: str, ref: str) -> LiveRun | None:
+        """What is just being removed is gone: its log can no longer be relied on."""
         found = self._find(run_id, ref, "inspect")
-        return None if found is None else self._live(found, run_id)
+        return None if found is None or found.going else self._live(found, run_id)
 
     def discard(self, run_id: str, ref: str) -> None:
         found = self._find(run_id, ref, "discard")
