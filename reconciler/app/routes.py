@@ -54,12 +54,13 @@ def routes(
         return Response(applied_data(operators.apply("")))
 
     def show_plan(request: Request) -> Response:
+        stale = operators.plan()
         seen = view()
         if seen.plan is None:
             raise Transient("cannot show the plan: none has been made yet", code="service-busy", hint="try again")
         form, colour = request.query.get("form", "text"), request.query.get("colour") == "1"
         made = rendered(seen.plan, seen.standing, now(), form=form, colour=colour, instance=seen.config.instance)
-        return Response(made)
+        return Response({**made, "stale": stale})
 
     return {
         ("GET", "/v1/status"): lambda _request: Response(status().to_data()),

@@ -35,6 +35,7 @@ from ..model.event import EventName
 from ..model.ids import parse_run_id
 from ..model.plan import Plan
 from ..model.service import ServiceConfig
+from ..runs.conditions import but_for
 from ..server.api import Status
 from ..server.socket import Server
 from .parts import State, choose_engine, open_state, stager, tidier
@@ -240,6 +241,7 @@ class Whole:
             engine=self.engine.name, engine_ok=engine is None or engine.ok,
             revision=self.state.history.get_meta(APPLIED) or "", ref=view.config.source.ref, synced_at=view.synced_at,
             jobs=len(view.standing), running=self.runs.running, degraded=self.degraded(),
+            failed=self.sync.held.behind[0], held=self.sync.held.behind[1],
         )  # fmt: skip
 
     def status_line(self) -> str:
@@ -248,4 +250,5 @@ class Whole:
         bad = self.degraded()
         where = view.desired.commit.short if view.desired is not None else "no revision yet"
         line = f"{len(view.standing)} jobs, {self.runs.running} running; in step with {where}"
+        line += but_for(*self.sync.held.behind)
         return f"DEGRADED: {bad[0]}; {line}" if bad else line

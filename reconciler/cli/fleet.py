@@ -58,6 +58,6 @@ def held_jobs(history: History) -> dict[str, HeldJob]:
     return {
         name: HeldJob(name, row["path"], row["owner"], (
             SpecProblem(row["path"], row["line"], row["column"], row["code"], row["message"], row["hint"]),
-        ))
+        ), apply_failed=row.get("apply_failed", False))
         for name, row in said.items()
     }  # fmt: skip

@@ -34,8 +34,11 @@ def run(args: argparse.Namespace) -> int:
         revision, engine = history.get_meta("applied_revision") or "", history.get_meta("engine") or ""
     service, degraded = service_status(config)
     if args.output == "json":
+        failed, held = behind(found)
         print_json({"instance": config.instance, "engine": engine, "revision": revision, "at": iso(at),
-                    "degraded": degraded, "jobs": [data(row) for row in found]})  # fmt: skip
+                    "in_step": bool(revision) and not (degraded or failed or held),
+                    "behind": {"failed": failed, "held": held}, "degraded": degraded,
+                    "jobs": [data(row) for row in found]})  # fmt: skip
         return 0
     for line in header(config, revision, engine, found, service, degraded, at):
         print(plain(line))
@@ -50,9 +53,10 @@ def header(
     """Where this instance stands, what is wrong with its parts, and the jobs in numbers."""
     from zoneinfo import ZoneInfo
 
-    words = [
-        f"in step with {revision[:7]}" if revision and not degraded else f"applied {revision[:7] or 'nothing yet'}"
-    ]
+    from ..runs.conditions import but_for
+
+    stands = f"in step with {revision[:7]}" if revision and not degraded else f"applied {revision[:7] or 'nothing yet'}"
+    words = [stands + (but_for(*behind(found)) if revision else "")]
     if service.get("synced_at"):
         seen = datetime.fromisoformat(service["synced_at"])
         words[0] += f" ({service['ref']}, read {took(max(0.0, (at - seen).total_seconds()))} ago)"
@@ -67,6 +71,12 @@ def header(
         f"{config.instance}  {' · '.join(words)}", *(f"! {line}" for line in degraded),
         f"{count(len(found), 'job')}: {numbers}      {running} running now",
     ]  # fmt: skip
+
+
+def behind(found: "Sequence[Row]") -> tuple[int, int]:
+    """(jobs whose change fails to apply, jobs that are held): what keeps the instance from being in step."""
+    failed = sum(row.status.apply_failed for row in found)
+    return failed, sum(bool(row.status.held) for row in found) - failed
 
 
 def _body(found: "Sequence[Row]", everything: bool, zone: str, at: datetime) -> None:
@@ -155,6 +165,7 @@ def data(row: "Row") -> dict[str, Any]:
     status, job, pause = row.status, row.standing, row.pause
     return {
         "name": status.name, "owner": status.owner, "state": row.state, "why": status.why, "held": status.held,
+        "apply_failed": status.apply_failed,
         "schedule": schedule(row) if job else None, "timezone": job.spec.schedule.timezone if job else None,
         "digest": job.digest if job else None, "revision": job.revision if job else None,
         "image": job.spec.image if job else None, "path": job.path if job else None, "marks": status.marks,

@@ -1,7 +1,8 @@
 """Show what would change, why, and when jobs would fire. Changes nothing, in any state directory.
 
 Exit code 0: nothing to do; 2: changes; 1: an error or a refused plan.
-With --source, --ref, --path or --engine it is made here against the state directory, else the service is asked.
+With --source, --ref, --path or --engine it is made here against the state directory, else the service is asked, which
+first reads the repository again. If that takes too long, a line on standard error says so.
 """
 
 import argparse
@@ -14,12 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .context import ask, now, service_runs, settings, stated
-    from .output import colour_wanted, working
+    from .output import colour_wanted, plain, working
 
     config, said = settings(args), stated(args)
     own = any((said.source, said.ref, said.paths, said.engine))
     if not own and service_runs(config):
-        found = ask(config, "GET", f"/v1/plan?form={args.output}&colour={int(colour_wanted())}")
+        with working("asking the service to read the repository"):
+            found = ask(config, "GET", f"/v1/plan?form={args.output}&colour={int(colour_wanted())}")
+        if found["stale"]:
+            print(f"reconciler: this plan may not be of the newest commit: {plain(found['stale'])}", file=sys.stderr)
     else:
         from ..app.oneshot import plan_once
         from ..app.routes import rendered

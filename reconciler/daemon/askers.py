@@ -15,13 +15,14 @@ class Askers:
 
     def __init__(self) -> None:
         self._settled = threading.Condition()
-        self._asked = self._answered = self._seen = self._waiting = 0
+        self._asked = self._looks = self._planned = self._answered = self._seen = self._waiting = 0
         self._results: deque[Result] = deque(maxlen=RESULTS)
 
     def ask(self) -> int:
-        """Ask for a pass; its number."""
+        """Ask for a pass that tries everything again; its number."""
         with self._settled:
             self._asked += 1
+            self._looks = self._asked
             return self._asked
 
     def wait(self, timeout: float, kick: Callable[[], None]) -> tuple[Result, ...]:
@@ -29,8 +30,8 @@ class Askers:
         with self._settled:
             first = self._seen
             self._asked += 1
+            self._looks = number = self._asked
             self._waiting += 1
-            number = self._asked
             kick()
             try:
                 if not self._settled.wait_for(lambda: self._answered >= number, timeout):
@@ -42,10 +43,25 @@ class Askers:
                 if not self._waiting:
                     self._results.clear()
 
-    def begin(self) -> tuple[int, bool]:
-        """A pass begins: the number it answers, and whether somebody asked for it."""
+    def wait_for_plan(self, timeout: float, kick: Callable[[], None]) -> bool:
+        """Ask for a pass that reads the repository and tries nothing again. False if `timeout` seconds were too few
+        for it to get as far as a plan."""
         with self._settled:
-            return self._asked, self._asked > self._answered
+            self._asked += 1
+            number = self._asked
+            kick()
+            return self._settled.wait_for(lambda: max(self._planned, self._answered) >= number, timeout)
+
+    def begin(self) -> tuple[int, bool, bool]:
+        """A pass begins: the number it answers, whether somebody asked for it, and to have everything tried again."""
+        with self._settled:
+            return self._asked, self._asked > self._answered, self._looks > self._answered
+
+    def planned(self, number: int) -> None:
+        """The pass that began with `number` has made its plan, and goes on."""
+        with self._settled:
+            self._planned = number
+            self._settled.notify_all()
 
     def answer(self, number: int) -> None:
         """A pass that began with `number` has nothing left to apply."""

@@ -32,13 +32,21 @@ class Held:
         self._waiting = holds(plan, desired)
         self._show()
 
+    @property
+    def behind(self) -> tuple[int, int]:
+        """(how many changes could not be made, how many jobs wait for a person). May be read from any thread."""
+        failed, waiting = self._failed, self._waiting
+        return len(failed.keys() - waiting.keys()), len(waiting)
+
     def tried(self, results: Iterable[Result]) -> None:
         """Actions were carried out."""
+        now = dict(self._failed)
         for result in results:
             if result.ok:
-                self._failed.pop(result.action.name, None)
+                now.pop(result.action.name, None)
             else:
-                self._failed[result.action.name] = failed(result)
+                now[result.action.name] = failed(result)
+        self._failed = now
         self._show()
 
     def _show(self) -> None:
@@ -77,7 +85,7 @@ def failed(result: Result) -> HeldJob:
     known = next((problem for problem in action.problems if problem.code == result.error_code), None)
     place = (known.path, known.line) if known is not None else (action.path, 1)
     problem = SpecProblem(*place, 1, result.error_code, said, result.hint)
-    return HeldJob(action.name, action.path, action.owner, (problem,))
+    return HeldJob(action.name, action.path, action.owner, (problem,), apply_failed=True)
 
 
 def why(held: HeldJob) -> str:
@@ -90,9 +98,9 @@ def to_json(held: Mapping[str, HeldJob]) -> str:
     return json.dumps({name: _row(job) for name, job in held.items()})
 
 
-def _row(job: HeldJob) -> dict[str, str | int]:
+def _row(job: HeldJob) -> dict[str, str | int | bool]:
     first = next((p for p in job.problems if p.is_error), SpecProblem(job.path, 1, 1, "", ""))
     return {
         "path": first.path, "owner": job.owner, "line": first.line, "column": first.column, "code": first.code,
-        "message": first.message, "hint": first.hint,
+        "message": first.message, "hint": first.hint, "apply_failed": job.apply_failed,
     }  # fmt: skip

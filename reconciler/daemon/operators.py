@@ -20,6 +20,7 @@ from .run_loop import RunLoop
 from .sync_loop import SyncLoop
 
 T = TypeVar("T")
+PLAN_TIMEOUT = 15.0  # seconds for a pass that only has to read the repository
 PASS_TIMEOUT = 1700.0  # seconds for a pass that may pull images
 
 
@@ -132,6 +133,14 @@ class Operators:
         self._sync.look()
         self._kick_sync()
         return f"Approved {full}; the service applies it now."
+
+    def plan(self) -> str:
+        """Have the repository read and a plan of its newest commit made. "" = so it was; else why the plan in force may
+        be of an older one."""
+        if not self._sync.plan_anew(PLAN_TIMEOUT, self._kick_sync):
+            return f"the service did not come to it within {PLAN_TIMEOUT:.0f} s"
+        source = self._fleet.conditions.get("source")
+        return source.message if source is not None and not source.ok else ""
 
     def apply(self, digest: str) -> AppliedNow:
         """Fetch, plan and apply now, and wait for it. With `digest`, only if that is the plan in force."""

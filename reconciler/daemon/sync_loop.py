@@ -66,7 +66,7 @@ class SyncLoop:
         self._drift, self._refresher = DriftRound(), Refresher(engine, history, kick_self)
         self._marked_from: LiveState | None = None
         self._marked: LiveState | None = None
-        self._askers, self._held = Askers(), Held(history, emit)
+        self._askers, self.held = Askers(), Held(history, emit)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._engine_backoff = Backoff(1.0, 60.0)
         self._made_from: tuple[Any, ...] = ()
@@ -82,10 +82,14 @@ class SyncLoop:
         """Ask, and wait until a pass that began later has nothing left to apply; what was applied meanwhile."""
         return self._askers.wait(timeout, kick)
 
+    def plan_anew(self, timeout: float, kick: Callable[[], None]) -> bool:
+        """Ask for a pass that reads the repository, and wait for its plan. False if that takes longer."""
+        return self._askers.wait_for_plan(timeout, kick)
+
     def step(self, now: datetime) -> datetime | None:
         """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""
-        number, looked = self._askers.begin()
-        wake_at = self._pass(now, looked=looked)
+        number, asked, looked = self._askers.begin()
+        wake_at = self._pass(now, number, asked=asked, looked=looked)
         if wake_at is None or wake_at > now:
             self._askers.answer(number)
         return wake_at
@@ -94,7 +98,7 @@ class SyncLoop:
         """The engine spoke of a standing job ("" = it may have missed to): list anew at the next pass."""
         self._suspects.put(job)
 
-    def _pass(self, now: datetime, *, looked: bool) -> datetime | None:
+    def _pass(self, now: datetime, number: int, *, asked: bool, looked: bool) -> datetime | None:
         if looked:
             self._retries.clear()
             self._convergence.clear()
@@ -103,11 +107,12 @@ class SyncLoop:
             if name := self._suspects.get():
                 self._drift.suspect(name)
         config = self._fleet.view.config
-        desired = self._fetch(config, now, looked)
+        desired = self._fetch(config, now, asked)
         live = self._observe(now, looked)
         if desired is None or live is None:
             return self._wake(now)
         plan = self._plan(desired, self._look_closer(live, config, now), config, now)
+        self._askers.planned(number)
         self._tidy_up(now)
         if self._apply(plan, config, now):
             self._relist_at = None  # confirm what was done by looking
@@ -203,7 +208,7 @@ class SyncLoop:
 
     def _tell(self, plan: Plan, desired: DesiredState, now: datetime) -> None:
         """Events of what a person should see, once per change of state."""
-        self._held.planned(plan, desired)
+        self.held.planned(plan, desired)
         if not plan.refused:
             self._refused = ""
             self._fleet.set_condition("plan", now)
@@ -272,7 +277,7 @@ class SyncLoop:
                     self._emit.emit(EventName.JOB_STALLED, job=result.action.name, why=why)
             else:
                 self._retries.failed(key, now)
-        self._held.tried(applied.results)
+        self.held.tried(applied.results)
 
     def _tidy_up(self, now: datetime) -> None:
         """Now and then drop staged files that no definition in use speaks of."""

@@ -51,6 +51,7 @@ class HeldJob:
     path: str
     owner: str
     problems: tuple[SpecProblem, ...]
+    apply_failed: bool = False  # its file is good, but its change was tried and could not be made
 
 
 @dataclass(frozen=True, slots=True)

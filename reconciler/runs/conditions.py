@@ -48,6 +48,7 @@ class JobStatus:
     last_slot: SlotRecord | None = None
     running: int = 0
     held: str = ""
+    apply_failed: bool = False  # `held` says why its change could not be made; it is tried again
 
     @property
     def order(self) -> tuple[int, str]:
@@ -92,7 +93,15 @@ def summarise(
         last_slot=last_slot,
         running=sum(run.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING) for run in runs),
         held=_held(held),
+        apply_failed=held is not None and held.apply_failed,
     )
+
+
+def but_for(failed: int, held: int) -> str:
+    """What an instance is in step with its commit but for: ` except 1 that fails to apply and 2 held`, or nothing."""
+    said = [f"{failed} that {'fails' if failed == 1 else 'fail'} to apply"] if failed else []
+    said += [f"{held} held"] if held else []
+    return f" except {' and '.join(said)}" if said else ""
 
 
 def worst_first(statuses: Iterable[JobStatus]) -> list[JobStatus]:

@@ -145,6 +145,8 @@ class Status(Shape):
     synced_at: datetime | None = None  # the last pass that read the repository
     jobs: int = 0
     running: int = 0
+    failed: int = 0  # changes that could not be applied and are tried again
+    held: int = 0  # jobs that wait for a person
     degraded: tuple[str, ...] = ()
 
 

@@ -152,7 +152,7 @@ def test_jobs_shows_the_worst_first_and_check_agrees(service: ServiceChild, repo
     service.run("run", "data/fails", "--wait")
     assert [job["state"] for job in service.json("jobs")["jobs"]] == ["FAILING", "HELD", *["NEVER RUN"] * 3]
     said = service.cli("jobs").splitlines()
-    assert said[0].startswith(f"cli  in step with {repo.head()[:7]} (main, read ")
+    assert said[0].startswith(f"cli  in step with {repo.head()[:7]} except 1 held (main, read ")
     assert " · process ok · " in said[0]
     assert said[1].startswith("5 jobs: 0 fine · 1 failing · 1 held · 3 never run")
     assert said[4].startswith("data/fails ")
@@ -226,6 +226,13 @@ def test_plan_exits_0_1_and_2(service: ServiceChild, repo: GitRepo) -> None:
     assert service.run("plan", "--ref", "next").returncode == 1
     refused(service.run("plan", "--ref", "nosuch"), "ref-not-found")
     assert service.run("plan").returncode == 0, "the service's own plan is of its own branch"
+
+
+def test_a_plan_right_after_a_commit_is_of_that_commit(service: ServiceChild, repo: GitRepo) -> None:
+    for hour in range(9, 14):
+        changed = repo.commit({"jobs.d/web/yearly.yaml": YEARLY.replace("0 8", f"0 {hour}")})
+        done = service.run("plan", "-o", "json")
+        assert (json.loads(done.stdout)["revision"], done.stderr) == (changed, "")
 
 
 def test_apply_works_by_itself_when_no_service_does(stopped: ServiceChild) -> None:

@@ -122,6 +122,20 @@ def test_the_head_of_jobs_never_says_in_step_while_something_is_wrong(
 
 
 @pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ([replace(HELD, apply_failed=True)], "in step with 41d7a90 except 1 that fails to apply · docker"),
+        ([HELD, HELD], "in step with 41d7a90 except 2 held · docker"),
+        ([HELD, *[replace(HELD, apply_failed=True)] * 2],
+         "in step with 41d7a90 except 2 that fail to apply and 1 held · docker"),
+    ],
+)  # fmt: skip
+def test_P7_the_head_of_jobs_says_how_many_are_not_in_step(held: list[HeldJob], said: str) -> None:
+    rows = [OK_ROW, *(row(ended(Phase.SUCCEEDED), held=one) for one in held)]
+    assert said in header(ServiceConfig(), "41d7a90" + "0" * 33, "docker", rows, {}, (), NOW)[0]
+
+
+@pytest.mark.parametrize(
     ("record", "said"),
     [
         (ended(Phase.SUCCEEDED), "ok"),
@@ -188,8 +202,8 @@ def test_json_of_a_run_and_of_a_job_has_these_keys() -> None:
     ]  # fmt: skip
     found = data(replace(FAILING, pause=paused(NOW, "moves")))
     assert list(found) == [
-        "name", "owner", "state", "why", "held", "schedule", "timezone", "digest", "revision", "image", "path", "marks",
-        "streak", "since", "running", "next", "paused", "last",
+        "name", "owner", "state", "why", "held", "apply_failed", "schedule", "timezone", "digest", "revision", "image",
+        "path", "marks", "streak", "since", "running", "next", "paused", "last",
     ]  # fmt: skip
     assert found["paused"] == {"until": "2026-11-24T09:00:00Z", "reason": "moves", "actor": "cleo"}
     assert found["last"]["duration"] == 240.0
