@@ -1,7 +1,8 @@
 """One line and an exit code, as monitoring plugins do: 0 OK, 1 WARNING, 2 CRITICAL (3: this command line is wrong).
 
-CRITICAL: the service is not there or a part of it is degraded, the state cannot be read, or a job fails, was missed
-or is forbidden. WARNING: a file is held, a run is being retried. Paused and suspended jobs are as they should be.
+CRITICAL: the service is not there or a part of it is degraded, the state cannot be read, or a job fails, was missed,
+is forbidden or waits for a clock that was set back. WARNING: a file is held, a run is being retried. Paused and
+suspended jobs are as they should be.
 """
 
 import argparse
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 OK, WARNING, CRITICAL = 0, 1, 2
 WORDS = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL"}
-BAD, SOFT = frozenset({"FORBIDDEN", "FAILING", "MISSED"}), frozenset({"HELD", "RETRYING"})
+BAD, SOFT = frozenset({"FORBIDDEN", "FAILING", "MISSED", "AHEAD"}), frozenset({"HELD", "RETRYING"})
 FEW = 5  # of what is wrong is said; the rest is a number
 
 

@@ -33,11 +33,14 @@ class Row:
 
 def rows(history: History, now: datetime) -> list[Row]:
     """All jobs, worst first."""
+    from ..schedule.cursor import silent_until
+
     standing, held, pauses = history.standing(), held_jobs(history), list(history.pauses())
     found: dict[str, Row] = {}
     for name in sorted({*standing, *held}):
         job, runs = standing.get(name), history.runs(name, limit=RECENT)
-        status = summarise(job, runs, history.slots(name, limit=RECENT), pauses, held.get(name), now)
+        silent = silent_until(job, now) if job is not None and job.cursor > now else None
+        status = summarise(job, runs, history.slots(name, limit=RECENT), pauses, held.get(name), now, silent)
         pause = next((p for p in pauses if p.covers(name, now)), None)
         running = next((run for run in runs if run.phase in RUNNING), None)
         found[name] = Row(status, job, None if pause else _next_fire(job, now), pause, running)

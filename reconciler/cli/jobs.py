@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .fleet import Row
 
 FEW = 15  # with no more jobs than this, all of them are shown
-_TROUBLE = frozenset({"FORBIDDEN", "FAILING", "MISSED", "RETRYING"})
+_TROUBLE = frozenset({"FORBIDDEN", "FAILING", "MISSED", "AHEAD", "RETRYING"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 Cell = tuple[str, str] | str  # text, or (text, rich style)
 
 STATE_COLOURS = {
-    "OK": "green", "FAILING": "red", "FORBIDDEN": "red", "MISSED": "yellow", "HELD": "yellow", "RETRYING": "yellow",
-    "PAUSED": "cyan", "SUSPENDED": "cyan", "NEVER RUN": "dim",
+    "OK": "green", "FAILING": "red", "FORBIDDEN": "red", "MISSED": "yellow", "AHEAD": "yellow", "HELD": "yellow",
+    "RETRYING": "yellow", "PAUSED": "cyan", "SUSPENDED": "cyan", "NEVER RUN": "dim",
 }  # fmt: skip
 QUICK = 0.5  # seconds; whoever waits longer is told what for
 _WRAPPED = frozenset({"STATE", "RESULT"})

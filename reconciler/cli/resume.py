@@ -1,4 +1,8 @@
-"""Fire a paused job, or all of them, again. Nothing that fell due during the pause is owed."""
+"""Fire a paused job, or all of them, again. Nothing that fell due during the pause is owed.
+
+It is also the way out for a job that is AHEAD: the clock was far ahead when it fired last, and was set back. Then it
+fires from now on instead of waiting for the clock; slots that have run do not run again.
+"""
 
 import argparse
 

@@ -17,6 +17,7 @@ from ..runs.conditions import failures_in_a_row
 from ..runs.transitions import claimed, stop_requested
 from ..schedule.after import fires, key_of, own_instant, triggered
 from ..schedule.cron import smallest_interval
+from ..schedule.cursor import FAR, part_until, silent_until
 from ..schedule.due import Gates, decide
 from .clock_watch import ClockNews
 from .events import EventStream
@@ -73,6 +74,24 @@ class Decider:
         self._pauses = tuple(pauses)
         for name in self._jobs:
             self._wakes.set(name, now)
+
+    def rewind(self, target: str, now: datetime) -> dict[str, datetime]:
+        """Let jobs fire from now on whose cursor lies ahead, because the clock was set back: `target` or `*`. Name ->
+        until when each would have been silent. What was claimed for a time to come is given up."""
+        found = {}
+        for name, job in list(self._jobs.items()):
+            until = silent_until(job, now) if target in ("*", name) else None
+            if until is None:
+                continue
+            over = [slot for slot in self._history.slots(name, before=now) if slot.last > now and not slot.run_id]
+            self._history.rewind(name, now, [part for slot in over for part in part_until(slot, job, now)])
+            self._jobs[name] = replace(job, cursor=min(job.cursor, now), anchor=min(job.anchor, now))
+            for run in self._book.of(name):
+                if run.started_at is None and run.slot > now + FAR:
+                    self._work.ask_stop(run.run_id, "replaced: the clock was set back before its instant", now)
+            self._wakes.set(name, now)
+            found[name] = until
+        return found
 
     # -- decide -----------------------------------------------------------------------------------------------
     def decide_due(self, now: datetime, news: ClockNews) -> None:

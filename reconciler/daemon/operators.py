@@ -94,21 +94,25 @@ class Operators:
         return f"{_named(job)} paused{f' until {until:%Y-%m-%d %H:%M} UTC' if until else ''}; runs go on."
 
     def resume(self, job: str, actor: str) -> str:
-        """End the pause now: its slots are recorded as paused before it is forgotten (rule T4)."""
+        """End the pause now: its slots are recorded as paused before it is forgotten (rule T4). And let fire what is
+        silent because the clock was set back (rule T7)."""
 
-        def act(loop: RunLoop, now: datetime) -> bool:
+        def act(loop: RunLoop, now: datetime) -> tuple[bool, dict[str, datetime]]:
             pause = next((p for p in self._history.pauses() if p.job == job), None)
-            if pause is None:
-                return False
-            self._history.put_pause(replace(pause, until=now))
-            loop.resume(now)
-            self._history.drop_pause(job)
-            loop.repause(now)
-            return True
+            if pause is not None:
+                self._history.put_pause(replace(pause, until=now))
+                loop.resume(now)
+                self._history.drop_pause(job)
+                loop.repause(now)
+            return pause is not None, loop.rewind(job, now)
 
-        if not self._ask(act):
+        was_paused, rewound = self._ask(act)
+        if not was_paused and not rewound:
             raise Permanent(f"cannot resume {_named(job)}: not paused", code="not-paused")
-        self._emit.emit(EventName.JOB_RESUMED, job=job, actor=actor)
+        for name, until in rewound.items():
+            self._emit.emit(EventName.JOB_REWOUND, job=name, actor=actor, until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
+        if was_paused:
+            self._emit.emit(EventName.JOB_RESUMED, job=job, actor=actor)
         still = "; the pause of all jobs still holds" if any(p.job == "*" for p in self._history.pauses()) else ""
         return f"{_named(job)} resumed; nothing from before now is owed{still}."
 

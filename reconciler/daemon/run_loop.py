@@ -280,6 +280,10 @@ class RunLoop:
         """Why nothing may start, "" = it may."""
         return self._drainer.current.words if self._drainer.current is not None else ""
 
+    def rewind(self, target: str, now: datetime) -> dict[str, datetime]:
+        """As `Decider.rewind`."""
+        return self._decider.rewind(target, now)
+
     def repause(self, now: datetime) -> None:
         """Pauses have changed: decide everything anew."""
         self._decider.take_pauses(self._history.pauses(), now)

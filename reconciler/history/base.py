@@ -38,6 +38,10 @@ class History(Protocol):
         """Advance the cursor and record slots in one transaction. Adjacent slots of one disposition and reason
         become one range row."""
 
+    def rewind(self, name: str, to: datetime, kept: Iterable[SlotRecord] = ()) -> None:
+        """Set a cursor (and an anchor) that lies after `to` back to it, because a person says so. What was recorded
+        after `to` without a run is forgotten; `kept` is recorded in place of a range that reached beyond it."""
+
     def spec(self, digest: str) -> JobSpec | None: ...
 
     # -- intents (rule P6) ------------------------------------------------------------------------------------

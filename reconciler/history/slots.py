@@ -1,6 +1,7 @@
 """The slot ledger inside a transaction: one row per slot or range, exactly one disposition each (rule T5)."""
 
 import sqlite3
+from datetime import datetime
 from typing import Any
 
 from ..model.run import Disposition, RunRecord, SlotRecord, Trigger
@@ -103,3 +104,11 @@ def move_slots(connection: sqlite3.Connection, old: str, new: str) -> None:
         (old, new),
     )
     connection.execute("UPDATE slots SET job = ? WHERE job = ?", (new, old))
+
+
+def take_back(connection: sqlite3.Connection, job: str, after: datetime) -> None:
+    """Forget scheduled slots after an instant that have not come yet. Those with a run keep their rows: no clock makes
+    them fire again (rule T7)."""
+    connection.execute(
+        "DELETE FROM slots WHERE job = ? AND NOT manual AND run_id = '' AND last > ?", (job, slot_text(after))
+    )

@@ -104,6 +104,18 @@ class SqliteHistory:
         with self._database.write(lambda: self._advanced(name, cursor)) as connection:
             _record(connection, name, cursor, slots)
 
+    def rewind(self, name: str, to: datetime, kept: Iterable[SlotRecord] = ()) -> None:
+        at = to.astimezone(UTC)
+
+        def back(jobs: dict[str, StandingJob]) -> None:
+            if (job := jobs.get(name)) is not None:
+                jobs[name] = replace(job, cursor=min(job.cursor, at), anchor=min(job.anchor, at))
+
+        with self._database.write(lambda: self._standing.apply(back)) as connection:
+            slots.take_back(connection, name, at)
+            _record(connection, name, None, kept)
+            standing.rewind(connection, name, at)
+
     def _advanced(self, name: str, cursor: datetime | None) -> None:
         def advanced(jobs: dict[str, StandingJob]) -> None:
             job = jobs.get(name)

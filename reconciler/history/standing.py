@@ -86,3 +86,10 @@ def move_rows(connection: sqlite3.Connection, old: str, new: str) -> None:
 
 def advance(connection: sqlite3.Connection, name: str, cursor: datetime) -> None:
     connection.execute("UPDATE standing SET cursor = max(cursor, ?) WHERE name = ?", (rows.instant_text(cursor), name))
+
+
+def rewind(connection: sqlite3.Connection, name: str, to: datetime) -> None:
+    at = rows.instant_text(to)
+    connection.execute(
+        "UPDATE standing SET cursor = min(cursor, ?1), anchor = min(anchor, ?1) WHERE name = ?2", (at, name)
+    )

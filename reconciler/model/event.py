@@ -62,6 +62,10 @@ class EventName(StrEnum):
     )
     JOB_PAUSED = "job.paused", "A person paused a job (`*`: all of them), or `pause_after_failures` did."
     JOB_RESUMED = "job.resumed", "A person ended a pause."
+    JOB_REWOUND = (
+        "job.rewound",
+        "A person had a job fire again that was silent because the clock had been set back; `until` is how long.",
+    )
     RUN_DELAYED = (
         "run.delayed",
         "A run could not be prepared or started; it is tried again until its deadline. Said once per reason.",

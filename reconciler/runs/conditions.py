@@ -19,6 +19,7 @@ class State(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     FAILING = "FAILING"
     MISSED = "MISSED"
+    AHEAD = "AHEAD"
     RETRYING = "RETRYING"
     PAUSED = "PAUSED"
     HELD = "HELD"
@@ -69,8 +70,10 @@ def summarise(
     pauses: Iterable[Pause],
     held: HeldJob | None,
     now: datetime,
+    silent_until: datetime | None = None,
 ) -> JobStatus:
-    """The status of one job from its rows (any order). `standing` or `held` must be given."""
+    """The status of one job from its rows (any order). `standing` or `held` must be given. `silent_until`: when it
+    fires again, if it waits for a clock that was set back."""
     if standing is None and held is None:
         raise ValueError("a job is standing, or held, or both")
     name = standing.name if standing is not None else held.name if held is not None else ""
@@ -81,6 +84,14 @@ def summarise(
     pause = next((pause for pause in pauses if pause.covers(name, now)), None)
     last_slot = max(slots, key=lambda slot: slot.last, default=None)
     state, why = _state(standing, runs, marks, streak, pause, held, last_slot)
+    if silent_until is not None and state not in (State.FORBIDDEN, State.PAUSED, State.SUSPENDED):
+        state, why = (
+            State.AHEAD,
+            (
+                f"the clock was set back: silent until {silent_until:%Y-%m-%d %H:%M:%S} UTC; to fire from now on: "
+                f"reconciler resume {name}"
+            ),
+        )
     return JobStatus(
         name=name,
         owner=owner,

@@ -159,6 +159,21 @@ def test_T7_a_cursor_never_goes_back(ledger: Ledger) -> None:
     assert ledger.restart().standing()["etl"].cursor == T0 + MINUTE
 
 
+def test_T7_a_person_sets_a_cursor_back_and_what_ran_keeps_its_row(ledger: Ledger) -> None:
+    history = ledger.history
+    history.put_standing(a_job(cursor=T0))
+    history.standing()
+    history.claim(a_run(slot=T0 + DAY), T0 + DAY)
+    history.set_cursor("etl", T0 + 2 * DAY, [a_slot(T0 + MINUTE, T0 + 9 * MINUTE, 9), a_slot(T0 + 2 * DAY)])
+    kept = a_slot(T0 + MINUTE, T0 + 5 * MINUTE, 5)
+    history.rewind("etl", T0 + 5 * MINUTE, [kept])
+    assert history.standing()["etl"].cursor == T0 + 5 * MINUTE
+    assert list(history.slots("etl")) == [kept]
+    assert not history.claim(a_run(slot=T0 + DAY)), "it has a run: it is never claimed again"
+    assert history.claim(a_run(slot=T0 + 2 * DAY, run_id=run_id("etl", T0 + 2 * DAY, 1)))
+    assert ledger.restart().standing()["etl"].cursor == T0 + 5 * MINUTE
+
+
 def test_a_job_that_was_dropped_and_made_anew_has_a_new_cursor(history: History) -> None:
     history.put_standing(a_job(cursor=T0 + DAY))
     history.drop_standing("etl")

@@ -121,6 +121,14 @@ def test_the_head_of_jobs_never_says_in_step_while_something_is_wrong(
     assert found == [*said, "2 jobs: 1 fine · 1 failing      0 running now"]
 
 
+def test_T7_a_job_that_waits_for_a_clock_that_was_set_back_says_so_and_the_way_out() -> None:
+    waits = NOW + timedelta(days=2)
+    status = summarise(standing(), [ended(Phase.SUCCEEDED)], (), (), None, NOW, waits)
+    said = f"the clock was set back: silent until {waits:%Y-%m-%d %H:%M:%S} UTC; to fire from now on: "
+    assert (status.state, status.why) == ("AHEAD", said + "reconciler resume a/job")
+    assert verdict([Row(status, standing())], (), ())[0] == 2
+
+
 @pytest.mark.parametrize(
     ("held", "said"),
     [

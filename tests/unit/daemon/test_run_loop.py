@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from reconciler.model.errors import EngineRejected, EngineUnavailable
 from reconciler.model.event import EventName
 from reconciler.model.job import Concurrency, OnRetire, Retries
 from reconciler.model.run import Phase, Trigger
+from reconciler.schedule.cursor import silent_until
 from reconciler.spec.canonical import digest_of
 from tests.kit.world import World, cron, every
 
@@ -169,6 +171,38 @@ def test_T7_a_clock_set_back_fires_no_slot_again(world: World) -> None:
     world.rounds()
     world.tick(120)
     assert world.starts() == before
+
+
+def test_T7_a_person_may_have_it_fire_from_now_on(world: World) -> None:
+    world.apply(every(60))
+    world.tick(185)
+    world.time += timedelta(days=3)
+    world.tick(185)
+    world.time -= timedelta(days=3)
+    world.tick(300)
+    before, job = world.starts(), world.history.standing()["beat"]
+    until = silent_until(job, world.time)
+    assert until is not None and until > world.time + timedelta(days=2)
+    assert world.loop.rewind("beat", world.time) == {"beat": until}
+    assert world.loop.rewind("beat", world.time) == {}, "once is enough"
+    assert silent_until(world.history.standing()["beat"], world.time) is None
+    world.tick(300)
+    assert world.starts() == before + 5
+    rows = world.history.slots("beat", limit=1000)
+    assert all(later.first > earlier.last for later, earlier in pairwise(rows)), "each slot is in one row"
+    assert len({run.slot for run in world.runs("beat")}) == len(world.runs("beat"))
+
+
+def test_T7_what_was_claimed_for_a_time_to_come_holds_no_place(world: World) -> None:
+    world.apply(cron("1 2 * * *"))
+    world.time += timedelta(days=3)
+    world.tick(58)
+    assert [run.phase for run in world.runs("nightly")][-1] is Phase.PREPARING
+    world.time -= timedelta(days=3)
+    world.tick(1)
+    world.loop.rewind("nightly", world.time)
+    world.tick(180)
+    assert ("02:01:00", "ran", 1) in world.slots("nightly")
 
 
 def test_T4_resuming_owes_nothing_from_the_pause(world: World) -> None:
