@@ -154,7 +154,8 @@ def state(row: "Row", zone: str, now: datetime) -> str:
     if status.last is not None and why == f"exit {status.last.exit_code}":
         why = ""  # the column LAST says it
     said = "" if said == "OK" else f"{said}: {why}" if why else said
-    held = f"HELD: {status.held}" if status.held and row.state != "HELD" else ""
+    told = row.state == "HELD" or (row.standing is None and row.state == "MISSED")  # it was missed for that reason
+    held = f"HELD: {status.held}" if status.held and not told else ""
     return " · ".join(part for part in (said, held) if part)
 
 

@@ -29,6 +29,7 @@ from .fetch import Fetcher
 from .fleet import Fleet
 from .holds import Held
 from .refresh import EVERY, Refresher
+from .wanted import Wanted
 
 APPLIED = "applied_revision"
 RELIST = 300.0  # seconds between two listings when nothing happens
@@ -66,7 +67,7 @@ class SyncLoop:
         self._drift, self._refresher = DriftRound(), Refresher(engine, history, kick_self)
         self._marked_from: LiveState | None = None
         self._marked: LiveState | None = None
-        self._askers, self.held = Askers(), Held(history, emit)
+        self._askers, self.held, self._wanted = Askers(), Held(history, emit), Wanted(history, emit)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._engine_backoff = Backoff(1.0, 60.0)
         self._made_from: tuple[Any, ...] = ()
@@ -113,6 +114,7 @@ class SyncLoop:
             return self._wake(now)
         plan = self._plan(desired, self._look_closer(live, config, now), config, now)
         self._askers.planned(number)
+        self._wanted.account(plan, now)
         self._tidy_up(now)
         if self._apply(plan, config, now):
             self._relist_at = None  # confirm what was done by looking
@@ -278,6 +280,7 @@ class SyncLoop:
             else:
                 self._retries.failed(key, now)
         self.held.tried(applied.results)
+        self._wanted.tried(applied.results, now)
 
     def _tidy_up(self, now: datetime) -> None:
         """Now and then drop staged files that no definition in use speaks of."""
@@ -295,6 +298,7 @@ class SyncLoop:
             self._convergence.next_at(),
             self._retries.next_at(now),
             self._engine_backoff.next_at(now),
+            self._wanted.next_at(now),
         ]
         return min((t for t in times if t is not None and t > now), default=now + timedelta(seconds=5))
 
