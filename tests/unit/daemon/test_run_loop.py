@@ -201,6 +201,7 @@ def test_T7_what_was_claimed_for_a_time_to_come_holds_no_place(world: World) -> 
     world.time -= timedelta(days=3)
     world.tick(1)
     world.loop.rewind("nightly", world.time)
+    world.rounds()
     world.tick(180)
     assert ("02:01:00", "ran", 1) in world.slots("nightly")
 
