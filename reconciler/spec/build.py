@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Any
 
 from ..model.job import (
@@ -24,6 +25,7 @@ from ..model.service import ServiceConfig
 from ..schedule import cron
 from .admission import admit
 from .durations import format_duration
+from .fields import member
 from .images import parse_image
 from .layers import Merged
 
@@ -127,8 +129,8 @@ def _pairs(values: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(values.items())) if values else ()
 
 
-def _enum(values: dict[str, Any], name: str, kind: Callable[[str], Any], default: Any) -> Any:
-    return kind(values[name]) if name in values else default
+def _enum(values: dict[str, Any], name: str, kind: type[StrEnum], default: Any) -> Any:
+    return member(kind, values[name]) if name in values else default
 
 
 def _check_identity(build: _Build, name: str, owner: str) -> None:
@@ -188,6 +190,8 @@ def _expression(build: _Build, said: Any) -> str | None:
 def _beside(build: _Build, inner: dict[str, Any], name: str) -> Any:
     """A setting that may stand in the schedule or beside it; in one file it must stand once."""
     outer = build.values.get(name)
+    if not inner:
+        return outer
     here = build.merged.layer_of((name,)) is build.merged.layer_of(("schedule",))
     if here and outer is not None and inner.get(name, outer) != outer:
         build.report((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")

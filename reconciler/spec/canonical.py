@@ -68,12 +68,14 @@ def _sparse(value: Any) -> Data:
     return {name: item for name, default, item in found if item is not default and item != default}
 
 
+_sparse_shared = lru_cache(maxsize=1024)(_sparse)  # of what a fleet has few of
+
 _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
     "schedule": _sparse,
-    "resources": _sparse,
-    "retries": _sparse,
-    "history": _sparse,
-    "queue": _sparse,
+    "resources": _sparse_shared,
+    "retries": _sparse_shared,
+    "history": _sparse_shared,
+    "queue": _sparse_shared,
     "after": lambda links: sorted((link.job, link.on) for link in links),
     "wait_for": lambda links: sorted((link.job, link.within) for link in links),
     "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),

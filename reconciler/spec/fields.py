@@ -6,13 +6,15 @@ Short and long forms become one here, so that defaults can be merged by key whic
 import re
 import shlex
 from collections.abc import Callable
+from enum import StrEnum
 from functools import lru_cache
 from posixpath import normpath
-from typing import Any
+from typing import Any, TypeVar
 
 from ..model.job import After, Concurrency, Mount, WaitFor
 from .durations import parse_duration, parse_size
 
+E = TypeVar("E", bound=StrEnum)
 Tokens = tuple[str, ...]
 Report = Callable[..., None]  # (tokens, code, message, hint, warning=False); tokens are relative to the field
 
@@ -127,8 +129,14 @@ def history(value: Any, report: Report) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=64)
+def member(kind: type[E], value: str) -> E:
+    """`kind(value)`, without an enum's own slow call."""
+    return kind(value)
+
+
 def concurrency(value: Any, report: Report) -> Concurrency:  # noqa: ARG001
-    return Concurrency(value.capitalize())
+    return member(Concurrency, value.capitalize())
 
 
 def queue(value: Any, report: Report) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class _Gate:
             if lines is not None:
                 lines[key] = event.start_mark.line + 1  # type: ignore[union-attr]
             event = next_event()
-            if of.text is None or type(event) is not ScalarEvent:
+            if type(event) is not ScalarEvent:
                 inner: Lines | None = None
                 if below is not None and type(event) is MappingStartEvent:
                     inner = below[key] = {}
@@ -111,25 +111,27 @@ class _Gate:
             if careful:
                 self._check(event)
             fits = of.fits
-            if fits is None:
+            if fits is not None:
+                value = values[key] = event.value
+                if fits is not any_text and not fits(value):
+                    raise _Unusual
+                if value in NULLS and not event.style:
+                    raise _Unusual
+            elif of.text is not None:
                 values[key] = of.text(event, faults)
-                continue
-            value = values[key] = event.value
-            if fits is not any_text and not fits(value):
+            else:
                 raise _Unusual
-            if value in NULLS and not event.style:
-                raise _Unusual
-        if faults or type(event) is not MappingEndEvent or not rule.complete(values):
+        if faults or type(event) is not MappingEndEvent or (rule.bounded and not rule.complete(values)):
             raise _Unusual
         return values
 
     def _nested(self, event: Any, rule: Rule, lines: Lines | None) -> object:
         kind = type(event)
+        if event.anchor is not None or event.tag is not None:
+            raise _Unusual
         if kind is MappingStartEvent and rule.map is not None:
-            self._check(event)
             return self._map(rule.map, lines, None)
         if kind is SequenceStartEvent and rule.list is not None:
-            self._check(event)
             return self._list(rule.list)
         raise _Unusual
 

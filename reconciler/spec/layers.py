@@ -12,7 +12,7 @@ from ..model.job import Location
 from ..model.problem import SpecProblem
 from . import fields
 from .document import Document
-from .places import Places
+from .places import Places, part_names
 
 MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files", "queue"})
 _OWN = ("name", "moved_from")  # say something of one job, so a `_defaults.yaml` cannot say them
@@ -93,12 +93,17 @@ class Merged(NamedTuple):
         document, inherited = self.own.document, self.base.places
         names, lines = list(document.lines), list(document.lines.values())
         for name, below in document.below.items():
-            if name in MERGED:
-                line = document.lines[name]
-                for key, at in below.items():
-                    if at != line or (inherited and f"{name}.{key}" in inherited):
-                        names.append(f"{name}.{key}")
-                        lines.append(at)
+            if name not in MERGED:
+                continue
+            line, parts = document.lines[name], part_names(name, tuple(below))
+            if not inherited and line not in below.values():
+                names += parts
+                lines += below.values()
+                continue
+            for part, at in zip(parts, below.values(), strict=True):
+                if at != line or part in inherited:
+                    names.append(part)
+                    lines.append(at)
         if inherited:
             inherited = {name: at for name, at in inherited.items() if name.partition(".")[0] in self.values}
         return Places(document.path, tuple(names), tuple(lines), inherited)

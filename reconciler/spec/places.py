@@ -12,6 +12,12 @@ def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+@lru_cache(maxsize=4096)
+def part_names(field: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """`field.key` of each key; made once for all files that have the same keys there."""
+    return tuple(f"{field}.{key}" for key in keys)
+
+
 class Places(Mapping[str, Location]):
     """Field name, or `field.key`, to its place; `inherited` counts for names that the job's own file does not say."""
 

@@ -17,6 +17,7 @@ TextRule = Callable[[Scalar, Faults], object]
 TextCheck = Callable[[str], object]
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+MAX_NUMBER = 64  # characters; more than the longest number below
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?(?:[eE][-+]?[0-9]{1,2})?\Z", re.ASCII)
@@ -31,7 +32,7 @@ _KNOWN = _ANNOTATIONS | _SCALAR_KEYS | _MAP_KEYS | _LIST_KEYS | {"type", "anyOf"
 class MapRule:
     """`fields` by key; `rest` for other keys, None = there are none."""
 
-    __slots__ = ("fields", "is_key", "key_fits", "max_size", "min_size", "required", "rest")
+    __slots__ = ("fields", "bounded", "is_key", "key_fits", "max_size", "min_size", "required", "rest")
 
     def __init__(self, schema: dict[str, Any], root: dict[str, Any]) -> None:
         properties = schema.get("properties", {})
@@ -42,6 +43,7 @@ class MapRule:
         self.required = frozenset(schema.get("required", ()))
         self.min_size: int = schema.get("minProperties", 0)
         self.max_size: int = schema.get("maxProperties", 1 << 30)
+        self.bounded = bool(schema.keys() & {"required", "minProperties", "maxProperties"})
         self.key_fits = _text_check(schema.get("propertyNames", {}))
         self.is_key = lru_cache(maxsize=512)(self._is_key)  # a fleet uses the same few names again and again
 
@@ -222,13 +224,18 @@ def _numeric(schema: dict[str, Any], shape: re.Pattern[str], convert: Callable[[
     above = schema.get("exclusiveMinimum", float("-inf"))
     allowed = frozenset(schema["enum"]) if "enum" in schema else None
 
+    @lru_cache(maxsize=256)  # a fleet uses the same few numbers again and again
+    def number(text: str) -> tuple[float | None, bool]:
+        """The number, if it is one, and whether it is within the bounds."""
+        if shape.match(text) is None:
+            return None, False
+        value = convert(text)
+        return value, low <= value <= high and value > above and (allowed is None or value in allowed)
+
     def read(node: Scalar, faults: Faults) -> object:
-        if node.style or shape.match(node.value) is None:
+        value, good = (None, False) if node.style or len(node.value) > MAX_NUMBER else number(node.value)
+        if not good:
             faults.append(node)
-            return _bare(node)
-        value = convert(node.value)
-        if not (low <= value <= high and value > above) or (allowed is not None and value not in allowed):
-            faults.append(node)
-        return value
+        return _bare(node) if value is None else value
 
     return read
