@@ -1,10 +1,41 @@
-"""In: verdicts. Out: lines and a Markdown table."""
+"""In: verdicts. Out: lines, a Markdown table, and the page of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .measure import Verdict
 
+PEERS = "docker-compose (rows 9, 12), cron (7, 11), yacron and APScheduler (11)"
 HEAD = "| # | measured | ours | against | theirs | ratio (95 %) | reach | met |\n|---|---|---|---|---|---|---|---|"
+
+PAGE = """\
+# Benchmarks
+
+Written by `make bench ARGS="--write docs/benchmarks.md"`, from one run; not to be edited by hand. To make it anew, take a
+machine that does nothing else (a Docker Engine of its own is started and ended; root is needed for that), and expect up
+to {minutes:g} minutes a row. `ARGS="9 10 --minutes 2"` runs some rows and bounds them; `--quick` only shows that they run.
+
+Ours and each peer take turns in one run, in an order that changes. What counts is the *ratio* of the medians, ours /
+theirs, with its 95 % interval (whole rounds are drawn again); absolute times are those of this machine. *Met* is `yes` if
+the whole interval reaches the target, `no` if none of it does, else `unclear`: then the run was too short or the machine
+too busy. A line without a target is there to be looked at.
+
+{facts}
+
+{rows}
+
+{table}
+{absent}"""
+
+
+def page(verdicts: Sequence[Verdict], facts: Mapping[str, str], titles: Mapping[int, str], minutes: float) -> str:
+    """The whole page. `titles`: of every row that was to be run."""
+    found = {verdict.row for verdict in verdicts}
+    broken = [f"Row {row} could not be measured in this run." for row in titles if row not in found]
+    return PAGE.format(
+        minutes=minutes, facts="\n".join(f"* {what}: {which}" for what, which in facts.items()),
+        rows=" · ".join(f"**{row}** {title}" for row, title in titles.items()), table=table(verdicts),
+        absent="\n".join(["", *broken, f"Peers that are not measured here, as the locks do not have them: {PEERS}.", ""]),
+    )  # fmt: skip
 
 
 def amount(value: float, unit: str) -> str:

@@ -101,7 +101,7 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
                 child.await_jobs(JOBS)
                 time.sleep(1 if budget.quick else SETTLE)
                 since = time.time()
-                until = since + (24 if budget.quick else min(300.0, budget.left - 60))
+                until = since + (24 if budget.quick else max(60.0, min(300.0, budget.left - 60)))
                 theirs = []
                 while time.time() < until:
                     odd = (int(time.time()) // step + 1) * step + step / 2 + 0.4  # in the middle between two slots

@@ -16,7 +16,7 @@ WATCH = 300.0  # seconds; holds one of the listings that come every five minutes
 
 def cases(budget: Budget, folder: Path) -> Iterator[Case]:
     sizes = (10,) if budget.quick else (10, 1000)
-    watch = 3.0 if budget.quick else min(WATCH, (budget.seconds - 120) / len(sizes))
+    watch = 3.0 if budget.quick else max(30.0, min(WATCH, (budget.seconds - 120) / len(sizes)))
     resident = {}
     with lab() as engine:
         for count in sizes:
