@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -38,6 +39,23 @@ EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPT = 1, 2, 130
 _USAGE = {"check": 3, "plan": EXIT_ERROR, "validate": EXIT_ERROR}  # to their readers 2 means CRITICAL, or "changes"
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal, without argparse's own way to ask: it imports all of shutil, and compressors with it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:  # no terminal
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, except that a wrong command line is an error like any other: one line, a code, a hint."""
 
@@ -55,7 +73,7 @@ def overview() -> argparse.ArgumentParser:
         prog="reconciler",
         description="A git push becomes scheduled containers.",
         epilog=f"commands:\n{listing}\n\n'reconciler COMMAND --help' tells more of one.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         usage="reconciler COMMAND [options]",
     )
     parser.add_argument("--version", action="version", version=f"reconciler {__version__}")
@@ -85,7 +103,7 @@ def command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
     module = importlib.import_module(f"{__package__}.{name}")
     parser = Parser(
         prog=f"reconciler {name}", description=module.__doc__, parents=[common_options()],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )  # fmt: skip
     module.add_arguments(parser)
     return module, parser

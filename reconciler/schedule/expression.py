@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 
 from ..model.job import ScheduleKind
@@ -119,6 +118,8 @@ def _early_problem(text: str) -> Problem | None:
     if text.startswith(("tz=", "cron_tz=")):
         return "schedule-unsupported", "a zone inside the cron line is not supported", "Write it as `timezone:`."
     if text.startswith("@") and text not in MACROS:
+        from difflib import get_close_matches
+
         near = get_close_matches(text, [*MACROS, "@every 1h"], n=1)
         hint = f"Did you mean `{near[0]}`?" if near else f"Known are {', '.join(MACROS)} and `@every DURATION`."
         return "schedule-invalid", f"unknown macro {text.split(' ')[0]!r}", hint

@@ -7,7 +7,6 @@ Instants are int seconds since the epoch.
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -50,6 +49,8 @@ def zone_hint(name: str) -> str:
     known = {zone.lower(): zone for zone in available_timezones() if not zone.startswith(_REFUSED)}
     if name.lower() in known:
         return f"Did you mean {known[name.lower()]}?"
+    from difflib import get_close_matches
+
     near = [known[match] for match in get_close_matches(name.lower(), known, n=3, cutoff=0.6)]
     return f"Did you mean {' or '.join(near)}?" if near else "Use an IANA name such as Europe/Berlin, or UTC."
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -232,6 +231,8 @@ def _resources(build: _Build) -> Resources:
     sizes = build.shared.config.sizes
     size = sizes.get(said["size"])
     if size is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(said["size"], sizes, 1)
         hint = f'did you mean "{near[0]}"?' if near else f"known sizes: {', '.join(sorted(sizes)) or 'none'}"
         build.report(("resources", "size"), "size-unknown", f'the service file has no size "{said["size"]}"', hint)

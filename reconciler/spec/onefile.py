@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from posixpath import normpath
 from typing import NamedTuple
 
@@ -134,5 +133,7 @@ def _follows(problem: SpecProblem, broken: frozenset[str]) -> bool:
     """Is it there only because a broken field was left out?"""
     if problem.pointer:
         return problem.pointer.split("/")[1] in broken
+    from difflib import get_close_matches
+
     missing = problem.code.removesuffix("-missing")  # or written with another key, as in `schedul: manual`
     return missing != problem.code and bool(get_close_matches(missing, broken, 1))

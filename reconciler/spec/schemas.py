@@ -2,7 +2,7 @@
 
 import json
 from functools import lru_cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any, Literal
 
 SchemaName = Literal["job", "service"]
@@ -11,10 +11,12 @@ SchemaName = Literal["job", "service"]
 def schema_text(name: str) -> str:
     """`job` or `service`, as it stands in `schemas/`. In a checkout the folder lies beside the package."""
     file = f"{name}.schema.json"
-    packaged = files("reconciler.spec").joinpath("schemas", file)
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return files("reconciler").joinpath("..", "schemas", file).read_text(encoding="utf-8")
+    try:
+        found = get_data("reconciler.spec", f"schemas/{file}")  # importlib.resources brings zipfile and tempfile along
+    except FileNotFoundError:
+        found = get_data("reconciler", f"../schemas/{file}")
+    assert found is not None
+    return found.decode("utf-8")
 
 
 @lru_cache(maxsize=4)

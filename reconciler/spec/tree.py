@@ -4,7 +4,6 @@ their names alone tell (rule D1)."""
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from ..model.desired import Entry, HeldJob, Snapshot
 from ..model.ids import NAME_PART
@@ -99,6 +98,8 @@ class TreeSorter:
 
     def _ignore(self, entry: Entry, base: str) -> None:
         self.tree.ignored.append(entry)
+        from difflib import get_close_matches  # here and elsewhere: for what is wrong, and slow to import
+
         if get_close_matches(base, DEFAULTS, 1, 0.85):
             message = "a file whose name begins with _ is no job, and this one is no defaults either"
             self.tree.problems.append(
