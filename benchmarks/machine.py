@@ -18,7 +18,7 @@ def facts() -> dict[str, str]:
         "commit": said("git", "rev-parse", "--short", "HEAD"),
         "cores": f"{os.cpu_count()} ({_processor()})",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.0f} GiB",
-        "load": f"{one:.1f} {five:.1f} {fifteen:.1f} when the run began (more than the cores is too much for a fair run)",
+        "load": f"{one:.1f} {five:.1f} {fifteen:.1f} when the run began; more than the cores is too much",
         "kernel": platform.release(),
         "Python": f"{platform.python_version()}, PyYAML {version('pyyaml')}, docker-py {version('docker')}, "
                   f"GitPython {version('gitpython')}, jsonschema {version('jsonschema')}",

@@ -10,14 +10,15 @@ HEAD = "| # | measured | ours | against | theirs | ratio (95 %) | reach | met |\
 PAGE = """\
 # Benchmarks
 
-Written by `make bench ARGS="--write docs/benchmarks.md"`, from one run; not to be edited by hand. To make it anew, take a
-machine that does nothing else (a Docker Engine of its own is started and ended; root is needed for that), and expect up
-to {minutes:g} minutes a row. `ARGS="9 10 --minutes 2"` runs some rows and bounds them; `--quick` only shows that they run.
+Written by `make bench ARGS="--write docs/benchmarks.md"`, from one run; not to be edited by hand. To make it anew,
+take a machine that does nothing else (a Docker Engine of its own is started and ended; that needs root), and expect
+up to {minutes:g} minutes a row, and some for setting up. `ARGS="9 10 --minutes 2"` runs some rows and bounds them;
+`--quick` only shows that they run.
 
-Ours and each peer take turns in one run, in an order that changes. What counts is the *ratio* of the medians, ours /
-theirs, with its 95 % interval (whole rounds are drawn again); absolute times are those of this machine. *Met* is `yes` if
-the whole interval reaches the target, `no` if none of it does, else `unclear`: then the run was too short or the machine
-too busy. A line without a target is there to be looked at.
+Ours and each peer take turns in one run, in an order that changes. What counts is the *ratio* of the medians,
+ours / theirs, with its 95 % interval (whole rounds are drawn again); absolute times are those of this machine. *Met*
+is `yes` if the whole interval reaches the target, `no` if none of it does, else `unclear`: then the run was too short,
+or the machine too busy. A line without a target is there to be looked at.
 
 {facts}
 
@@ -34,7 +35,7 @@ def page(verdicts: Sequence[Verdict], facts: Mapping[str, str], titles: Mapping[
     return PAGE.format(
         minutes=minutes, facts="\n".join(f"* {what}: {which}" for what, which in facts.items()),
         rows=" · ".join(f"**{row}** {title}" for row, title in titles.items()), table=table(verdicts),
-        absent="\n".join(["", *broken, f"Peers that are not measured here, as the locks do not have them: {PEERS}.", ""]),
+        absent="\n".join(["", *broken, f"Not here, since the locks do not have them: {PEERS}.", ""]),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from reconciler.spec.schemas import schema
 from .fleet import snapshot_of, texts
 from .measure import Budget, Case, Other, cold
 
-TITLE = "cold read and validation"
+TITLE = "cold read and validation, processor time"
 
 
 def cases(budget: Budget, folder: Path) -> Iterator[Case]:

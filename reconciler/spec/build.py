@@ -1,6 +1,6 @@
 """In: the merged fields of one job. Out: its JobSpec, and what is wrong beyond its shape."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any

@@ -32,7 +32,7 @@ _KNOWN = _ANNOTATIONS | _SCALAR_KEYS | _MAP_KEYS | _LIST_KEYS | {"type", "anyOf"
 class MapRule:
     """`fields` by key; `rest` for other keys, None = there are none."""
 
-    __slots__ = ("fields", "bounded", "is_key", "key_fits", "max_size", "min_size", "required", "rest")
+    __slots__ = ("bounded", "fields", "is_key", "key_fits", "max_size", "min_size", "required", "rest")
 
     def __init__(self, schema: dict[str, Any], root: dict[str, Any]) -> None:
         properties = schema.get("properties", {})
