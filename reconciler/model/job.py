@@ -11,6 +11,8 @@ from enum import StrEnum
 class ScheduleKind(StrEnum):
     CRON = "cron"
     EVERY = "every"
+    AT = "at"
+    SEVERAL = "several"
     MANUAL = "manual"
 
 
@@ -42,7 +44,14 @@ class PullPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job is due. `expression` is the text as typed (macros kept); `every` is set for `@every`."""
+    """When a job is due. `expression` is the text as typed (macros kept), or the times of `at`; `every` is set for
+    `@every`.
+
+    `start` and `end` are a date (whole days, both included) or a time in the zone, `exclude` days in their canonical
+    text (`schedule.dates`). `seed` is the job's name if `H` or a jitter needs it. `calendars`: path and last day of
+    each file that `exclude` was read from; it means nothing for when a job is due. SEVERAL has `parts`, whose fires
+    count together, and of the rest only the zone and a text to show.
+    """
 
     kind: ScheduleKind
     expression: str = ""
@@ -50,6 +59,17 @@ class Schedule:
     gap: str = "after"  # or "skip"
     overlap: str = "once"  # or "twice"
     every: float = 0.0  # seconds, kind EVERY only
+    start: str = ""
+    end: str = ""
+    exclude: str = ""
+    jitter: float = 0.0  # seconds
+    seed: str = ""
+    calendars: tuple[tuple[str, str], ...] = ()
+    parts: tuple["Schedule", ...] = ()
+
+    def __hash__(self) -> int:
+        """Schedules are looked up all the time: hash what tells nearly all apart."""
+        return hash((self.expression, self.timezone, self.exclude, self.seed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Disposition(StrEnum):
     PAUSED = "paused"
     FORBIDDEN = "forbidden"
     SUPERSEDED = "superseded"
+    BLACKOUT = "blackout"  # on a day that the schedule excludes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """In: a readable cron line. Out: warnings on what other crons read differently, or what is rarely meant."""
 
+from ..model.job import Schedule, ScheduleKind
 from .expression import Expression
 from .fields import Field, Problem
+from .intervals import smallest_interval
+from .monthdays import DayKind
 
 
 def advise(expression: Expression) -> list[Problem]:
@@ -15,12 +18,27 @@ def advise(expression: Expression) -> list[Problem]:
     return found
 
 
+def advise_window(schedule: Schedule) -> list[Problem]:
+    """What is odd about everything round the line."""
+    found: list[Problem] = []
+    interval = smallest_interval(schedule) if schedule.jitter else None
+    if interval is not None and schedule.jitter >= interval:
+        message = f"the jitter is cut to less than the smallest interval of {interval:.0f} s"
+        found.append(("schedule-jitter-cut", message, "So that no slot comes as late as the next one."))
+    if schedule.kind is ScheduleKind.EVERY and schedule.exclude and not schedule.start:
+        message = "which fires of an interval fall on the excluded days depends on when it was applied"
+        found.append(("schedule-every-excluded", message, "Write a cron line, or give it a `start` to count from."))
+    return found
+
+
 def _steps(field: Field) -> list[Problem]:
     found: list[Problem] = []
     size = field.kind.size
     for token in field.tokens:
         if token.step is None:
             continue
+        if token.spread is not None and token.first is not None:
+            continue  # `H(0-29)/10` says its range itself
         if token.first is not None and token.single:
             text = f"{token.first}-{field.kind.high}/{token.step}"
             message = f"{field.kind.name} {token.text!r}: not every cron reads a step after a single value"
@@ -67,8 +85,20 @@ def _days(expression: Expression) -> list[Problem]:
     if any(token.first == 7 for token in weekday.tokens):
         message = f"day of week {weekday.text!r}: 7 is Sunday here, but some crons refuse it or count from 1"
         found.append(("schedule-sunday-7", message, "Write `sun` or 0."))
-    only_late = not day.star and min(day.values) > 28
-    if only_late and expression.wall is not None and not expression.wall.either:
+    numbered = [rule for rule in weekday.rules if weekday.text.split(",")[0][:1].isdigit()]
+    if numbered:
+        message = f"day of week {weekday.text!r}: Quartz counts from Sunday = 1, here and in cron Sunday is 0"
+        found.append(("schedule-weekday-number", message, "Write the day's name: `friL`, `fri#2`."))
+    fifths = [rule for rule in weekday.rules if rule.nth == 5]
+    if fifths and len(fifths) == len(weekday.rules) and not weekday.values:
+        message = f"day of week {weekday.text!r}: months without a fifth one are left out"
+        found.append(("schedule-short-months", message, "For the last one of every month write `friL`."))
+    dates = [rule.day if rule.kind is DayKind.WORKDAY else 1 + (rule.day > 27) * 30 for rule in day.rules]
+    only_late = not day.star and min([*day.values, *dates]) > 28
+    if only_late and dates and expression.wall is not None and not expression.wall.either:
+        message = f"day of month {day.text!r}: months that are too short for it are left out"
+        found.append(("schedule-short-months", message, "For the last workday of every month write `LW`."))
+    elif only_late and expression.wall is not None and not expression.wall.either:
         lengths = {1: 31, 2: 28, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
         if any(min(day.values) > lengths[value] for value in month.values):
             message = f"day of month {day.text!r}: months that are shorter are left out"

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from ..model.job import ScheduleKind
 from .fields import DAY, HOUR, KINDS, MINUTE, MONTH, SECOND, WEEKDAY, Field, Problem, read_field
-from .wallclock import WallClock, weekday_masks
+from .wallclock import EVERY_WEEKDAY, WallClock, weekday_masks
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -19,9 +19,10 @@ MACROS = {
 }
 MAX_LENGTH = 512
 MAX_EVERY = 10 * 366 * 86400.0
+# A letter that is a word of its own, or ends a number or the name of a day: `lw`, `15w`, `fril`; not the h of `thu`.
+_LETTER = re.compile(r"\b([0-9]{0,4}|sun|mon|tue|wed|thu|fri|sat)(h|lw|l|w)\b", re.ASCII)
 _SPACE = re.compile(r"[ \t\r\n]+")
 _EVERY = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?\Z", re.ASCII)
-_LEAP_YEAR, _FEBRUARY_DAYS = 2000, 29
 _LONGEST = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 
@@ -39,8 +40,9 @@ class Expression:
 
 
 def canonical(text: str) -> str:
-    """One space between fields, lower case: what is equal here fires alike."""
-    return _SPACE.sub(" ", text.strip()).lower()
+    """One space between fields, lower case but for the letters H, L and W: what is equal here fires alike."""
+    plain = _SPACE.sub(" ", text.strip()).lower()
+    return _LETTER.sub(lambda match: match[1] + match[2].upper(), plain) if plain.isascii() else plain
 
 
 @lru_cache(maxsize=4096)
@@ -63,9 +65,14 @@ def parse_every(text: str) -> float:
     return float(days * 86400 + hours * 3600 + minutes * 60 + seconds)
 
 
+def spreads(text: str) -> bool:
+    """Does a canonical line depend on the job's name?"""
+    return "H" in text
+
+
 @lru_cache(maxsize=16384)
-def read_expression(text: str) -> Expression:
-    """Read a canonical cron line or macro. Never raises."""
+def read_expression(text: str, name: str = "") -> Expression:
+    """Read a canonical cron line or macro. `name` (needed for `H` alone) is what spreads it. Never raises."""
     early = _early_problem(text)
     if early is not None:
         return Expression((), None, False, (early,))
@@ -74,7 +81,7 @@ def read_expression(text: str) -> Expression:
         return Expression((), None, False, (_field_count(parts),))
     if len(parts) == 5:
         parts.insert(0, "0")
-    fields = tuple(read_field(kind, part) for kind, part in zip(KINDS, parts, strict=True))
+    fields = tuple(read_field(kind, part, name if "H" in part else "") for kind, part in zip(KINDS, parts, strict=True))
     problems = tuple(problem for field in fields for problem in field.problems)
     fixed = not any(field.star for field in fields[:3])
     if problems:
@@ -95,13 +102,17 @@ def _wall(fields: tuple[Field, ...]) -> WallClock:
         weekday_masks=weekday_masks(weekday.values),
         months=month.values,
         either=not (day.star or weekday.star),  # Debian's rule: `*/2` counts as a star too
+        rules=day.rules + weekday.rules,
     )
 
 
 def fires_at_all(wall: WallClock) -> bool:
-    """Is there a day it allows? Every weekday falls on every date of the calendar in 28 years, so dates decide."""
-    if wall.either:
+    """Is there a day it allows? Every month begins on every weekday within 40 years, and so does a leap February."""
+    if wall.either and not wall.rules:
         return True
+    if wall.rules or wall.weekday_masks != EVERY_WEEKDAY:
+        months = [(1 << _LONGEST[month]) - 1 for month in wall.months]
+        return any(wall.shape_days(first, month) for month in months for first in range(7))
     return any(wall.day_mask & ((1 << _LONGEST[month]) - 1) for month in wall.months)
 
 
@@ -136,10 +147,13 @@ def _field_count(parts: list[str]) -> Problem:
 def _never(fields: tuple[Field, ...]) -> Problem:
     day, month = fields[KINDS.index(DAY)], fields[KINDS.index(MONTH)]
     message = f"never fires: no month of {month.text!r} has a day {day.text!r}"
+    weekday = fields[KINDS.index(WEEKDAY)]
+    if not weekday.full:
+        message += f" that is a {weekday.text!r}"
     return "schedule-never", message, "February has 29 days at most; April, June, September and November have 30."
 
 
 __all__ = [
     "DAY", "HOUR", "MACROS", "MINUTE", "MONTH", "SECOND", "WEEKDAY", "Expression", "canonical", "normalise",
-    "parse_every", "read_expression",
+    "parse_every", "read_expression", "spreads",
 ]  # fmt: skip

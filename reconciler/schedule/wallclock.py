@@ -5,9 +5,12 @@ takes its bounds, jumps from month to month, and costs microseconds; counting co
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+
+from .monthdays import DayRule, rule_days
 
 DAY = 86400
 EPOCH = date(1970, 1, 1).toordinal()
@@ -38,6 +41,7 @@ class WallClock:
     weekday_masks: tuple[int, ...]
     months: tuple[int, ...]
     either: bool
+    rules: tuple[DayRule, ...] = ()  # days that depend on the month: `L`, `15W`, `fri#2`
 
     @property
     def per_day(self) -> int:
@@ -50,6 +54,9 @@ class WallClock:
     @property
     def last_of_day(self) -> int:
         return self.hours[-1] * 3600 + self.minutes[-1] * 60 + self.seconds[-1]
+
+    def times_of_day(self) -> Iterator[int]:
+        return (h * 3600 + m * 60 + s for h in self.hours for m in self.minutes for s in self.seconds)
 
     # -- searching --------------------------------------------------------------------------------------------
 
@@ -100,9 +107,15 @@ class WallClock:
 
     def month_days(self, year: int, month: int) -> int:
         """A set bit for each allowed day of a month, whatever `months` says."""
-        by_week = self.weekday_masks[(date(year, month, 1).toordinal()) % 7]
-        days = self.day_mask | by_week if self.either else self.day_mask & by_week
-        return days & _bits(year, month)
+        return self.shape_days(date(year, month, 1).toordinal() % 7, _bits(year, month))
+
+    def shape_days(self, first: int, month: int) -> int:
+        """The same for a month that begins on weekday `first` (Sunday = 0) and has the days of the mask `month`."""
+        by_date, by_week = self.day_mask, self.weekday_masks[first]
+        if self.rules:
+            dates, weekdays = rule_days(self.rules, first, month.bit_length())
+            by_date, by_week = by_date | dates, by_week | weekdays
+        return (by_date | by_week if self.either else by_date & by_week) & month
 
     def next_day(self, day: int, last: int) -> int | None:
         """The first allowed day in [day, last]; days count from 1970-01-01."""
@@ -214,3 +227,6 @@ def _from(value: int, low: int) -> int | None:
 def weekday_masks(weekdays: tuple[int, ...]) -> tuple[int, ...]:
     """For months that begin on each weekday, the days of the month that fall on one of `weekdays` (Sunday = 0)."""
     return tuple(sum(1 << day for day in range(31) if (first + day) % 7 in weekdays) & _MONTH for first in range(7))
+
+
+EVERY_WEEKDAY = weekday_masks(tuple(range(7)))

@@ -1,7 +1,7 @@
 """In: the merged fields of one job. Out: its JobSpec, and what is wrong beyond its shape."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,33 +20,14 @@ from ..model.job import (
     ScheduleKind,
 )
 from ..model.problem import SpecProblem
-from ..model.service import ServiceConfig
-from ..schedule import cron
 from .admission import admit
 from .durations import format_duration
 from .fields import member
 from .images import parse_image
 from .layers import Merged
-
-Tokens = tuple[str, ...]
-Remark = tuple[str, str, str]  # code, message, hint
-
+from .schedules import Calendars, Pass, read_schedule
 
 _BY_HAND = Schedule(ScheduleKind.MANUAL)  # stands for one that cannot be read, while the rest is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """What all files of one pass share. `checked` remembers the verdict on each distinct schedule."""
-
-    config: ServiceConfig
-    checked: dict[Schedule, tuple[list[Remark], list[Remark]]] = field(default_factory=dict)
-
-    def check(self, schedule: Schedule) -> tuple[list[Remark], list[Remark]]:
-        verdict = self.checked.get(schedule)
-        if verdict is None:
-            verdict = self.checked[schedule] = cron.validate(schedule)
-        return verdict
 
 
 class _Build:
@@ -65,13 +46,14 @@ class _Build:
 
 
 def build_spec(
-    name: str, owner: str, merged: Merged, texts: Mapping[str, tuple[str, str]], shared: Pass
+    name: str, owner: str, merged: Merged, texts: Mapping[str, tuple[str, str]], calendars: Calendars, shared: Pass
 ) -> tuple[JobSpec | None, list[SpecProblem]]:
-    """The spec, or None if a problem is an error. `texts` has, by target, path and text of each `files: from`."""
+    """The spec, or None if a problem is an error. `texts` has, by target, path and text of each `files: from`;
+    `calendars` what each file that the schedule excludes says."""
     build = _Build(merged, shared)
     values = merged.values
     _check_identity(build, name, owner)
-    schedule = _schedule(build)
+    schedule = read_schedule(name, merged, calendars, shared, build.report)
     image = _image(build)
     limits = shared.config.limits
     spec = JobSpec(
@@ -142,69 +124,6 @@ def _check_identity(build: _Build, name: str, owner: str) -> None:
         build.report(("owner",), "owner-disagrees", message, "Remove the line, or move the file.")
     if values.get("moved_from") == name:
         build.report(("moved_from",), "moved-from-itself", "this is the job's own name")
-
-
-# -- schedule --------------------------------------------------------------------------------------------------
-
-
-def _schedule(build: _Build) -> Schedule | None:
-    """Warnings and errors of the cron line itself included; None if there is no usable one."""
-    said = build.values.get("schedule")
-    if said is None:
-        hint = 'Write `schedule: "30 2 * * *"`, `schedule: "@every 1h"` or `schedule: manual`.'
-        build.report((), "schedule-missing", "schedule is missing, here and in every _defaults.yaml above", hint)
-        return None
-    inner = said if isinstance(said, dict) else {}
-    text = _expression(build, said)
-    if text is None:
-        return None
-    kind, canonical, every = cron.normalise(text)
-    dst = _beside(build, inner, "dst") or {}
-    schedule = Schedule(
-        kind=kind,
-        expression="" if kind is ScheduleKind.MANUAL else canonical,
-        timezone=_beside(build, inner, "timezone") or build.shared.config.timezone,
-        gap=dst.get("gap", "after"),
-        overlap=dst.get("overlap", "once"),
-        every=every,
-    )
-    errors, warnings = build.shared.check(schedule)
-    for code, message, hint in errors:
-        build.report(_blamed(code, inner), code, message, hint)
-    for code, message, hint in warnings:
-        build.report(("schedule",), code, message, hint, warning=True)
-    return None if errors else schedule
-
-
-def _expression(build: _Build, said: Any) -> str | None:
-    """The text of the schedule, whichever form it has."""
-    if isinstance(said, str):
-        return said
-    if ("cron" in said) == ("every" in said):
-        build.report(("schedule",), "schedule-invalid", "schedule needs either `cron` or `every`")
-        return None
-    return str(said["cron"]) if "cron" in said else f"@every {said['every']}"
-
-
-def _beside(build: _Build, inner: dict[str, Any], name: str) -> Any:
-    """A setting that may stand in the schedule or beside it; in one file it must stand once."""
-    outer = build.values.get(name)
-    if not inner:
-        return outer
-    here = build.merged.layer_of((name,)) is build.merged.layer_of(("schedule",))
-    if here and outer is not None and inner.get(name, outer) != outer:
-        build.report((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")
-    return inner.get(name, outer)
-
-
-def _blamed(code: str, inner: dict[str, Any]) -> Tokens:
-    """Where an error of a schedule was written; an unknown zone may come from three places."""
-    if code != "timezone-unknown":
-        return ("schedule",)
-    return ("schedule", "timezone") if "timezone" in inner else ("timezone",)
-
-
-# -- the rest ---------------------------------------------------------------------------------------------------
 
 
 def _image(build: _Build) -> str | None:

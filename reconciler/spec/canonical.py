@@ -68,10 +68,19 @@ def _sparse(value: Any) -> Data:
     return {name: item for name, default, item in found if item is not default and item != default}
 
 
+def _schedule(schedule: Schedule) -> Data:
+    """Which file a calendar is means nothing: what it says is in `exclude` (rule T4)."""
+    data = _sparse(schedule)
+    data.pop("calendars", None)
+    if schedule.parts:
+        data["parts"] = [_schedule(part) for part in schedule.parts]
+    return data
+
+
 _sparse_shared = lru_cache(maxsize=1024)(_sparse)  # of what a fleet has few of
 
 _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
-    "schedule": _sparse,
+    "schedule": _schedule,
     "resources": _sparse_shared,
     "retries": _sparse_shared,
     "history": _sparse_shared,
@@ -103,9 +112,7 @@ def _shape(kind: Any) -> tuple[tuple[str, ...], tuple[object, ...], Callable[[An
 def _reader(kind: Any) -> Callable[[Any], Any]:
     """How plain data becomes a value of this type again."""
     if hasattr(kind, "__dataclass_fields__"):
-        hints = get_type_hints(kind)
-        readers = tuple((field.name, _reader(hints[field.name])) for field in fields(kind))
-        return lambda data: kind(**{name: read(data[name]) for name, read in readers if name in data})
+        return lambda data: kind(**{name: read(data[name]) for name, read in _field_readers(kind) if name in data})
     options = get_args(kind)
     if get_origin(kind) is tuple:
         return _tuple_reader(options)
@@ -113,6 +120,13 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         (inner,) = (_reader(option) for option in options if option is not type(None))
         return lambda value: None if value is None else inner(value)
     return _scalar_reader(kind)
+
+
+@lru_cache(maxsize=64)
+def _field_readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """Found when first needed: a schedule is made of schedules."""
+    hints = get_type_hints(kind)
+    return tuple((field.name, _reader(hints[field.name])) for field in fields(kind))
 
 
 def _tuple_reader(options: tuple[Any, ...]) -> Callable[[Any], Any]:

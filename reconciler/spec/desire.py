@@ -16,12 +16,12 @@ from ..model.live import StandingJob
 from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
 from .admission import owner_of
-from .build import Pass
 from .canonical import digest_of
 from .document import guarded
 from .layers import NO_DEFAULTS, Base, Layer, merge_defaults
 from .links import conflicts
 from .onefile import Draft, Finished, draft_job, finish_job, read_layer
+from .schedules import Pass
 from .tree import Folder, JobFile, TreeSorter, owner_or_default
 
 BATCH = 256  # files that are read and parsed at a time

@@ -181,7 +181,7 @@ def _kinds(error: Error) -> set[str]:
     kinds: set[str] = set()
     options = error.validator_value if error.validator == "anyOf" else [error.schema]
     for option in options:
-        own = option.get("type", "string")
+        own = option.get("type", "object" if "$ref" in option else "string")  # only maps are shared by options
         kinds |= {own} if isinstance(own, str) else {"string"} if "string" in own else set(own)
     return kinds
 

@@ -7,16 +7,19 @@ from typing import NamedTuple
 
 from ..model.job import JobSpec, Location
 from ..model.problem import SpecProblem
-from .build import Pass, build_spec
+from ..schedule.calendars import Calendar, read_calendar
+from .build import build_spec
 from .document import Document, guarded, read_document, read_sound_part
 from .layers import Base, Layer, Merged, make_layer, merge
+from .schedules import Pass, calendar_items
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A `files: {target: {from: ...}}` of one job. `blob` is "" if the commit has no such file."""
+    """A file of the commit that goes into one job. `place`: where it is named, `files` and its target, or the path to
+    one of `exclude`. `blob` is "" if the commit has no such file."""
 
-    target: str
+    place: tuple[str, ...]
     full_path: str
     blob: str
 
@@ -66,7 +69,7 @@ def draft_job(
         return Draft(name, owner or "", path, None, (), tuple(found))
     broken = _broken(found)
     merged = merge(above, own)
-    sources = tuple(_sources(merged, blobs, found)) if "files" in merged.values else ()
+    sources = tuple(_sources(merged, blobs, found))
     return Draft(name, owner, path, merged, sources, tuple(found), broken)
 
 
@@ -87,23 +90,30 @@ def _broken(problems: Iterable[SpecProblem]) -> frozenset[str]:
 
 
 def _sources(merged: Merged, blobs: Mapping[str, str], problems: list[SpecProblem]) -> list[Source]:
-    """Where each `from` leads: a path relative to the file that says it, among the files of the commit."""
+    """Where each `from` and each calendar leads: a path relative to the file that says it, within the commit."""
+    named: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
+        (("files", target), ("files", target, "from"), file["from"])
+        for target, file in merged.values.get("files", {}).items() if "from" in file
+    ]  # fmt: skip
+    if isinstance(merged.values.get("schedule"), dict | list):
+        named += [(place, place, item) for place, item in calendar_items(merged.values["schedule"])]
     found = []
-    for target, file in merged.values["files"].items():
-        if "from" not in file:
-            continue
-        tokens = ("files", target, "from")
-        folder = merged.layer_of(tokens[:2]).folder
-        path = normpath(f"{folder}/{file['from']}" if folder else file["from"])
-        if file["from"].startswith("/") or path.split("/")[0] == ".." or path == ".":
-            message = "`from` must be a relative path that stays in the repository"
-            problems.append(merged.problem(tokens, "from-outside", message))
+    for place, tokens, text in named:
+        of_files = place[0] == "files"
+        folder = merged.layer_of(place[:2]).folder
+        path = normpath(f"{folder}/{text}" if folder else text)
+        if text.startswith("/") or path.split("/")[0] == ".." or path == ".":
+            code, what = ("from-outside", "`from`") if of_files else ("calendar-outside", "a calendar")
+            message = f"{what} must be a relative path that stays in the repository"
+            problems.append(merged.problem(tokens, code, message))
             continue
         blob = blobs.get(path, "")
         if not blob:
             hint = "Only files below the service's `source.paths` can be taken in."
-            problems.append(merged.problem(tokens, "from-missing", f"this commit has no file {path}", hint))
-        found.append(Source(target, path, blob))
+            hint = hint if of_files else f"`exclude` takes dates such as 2026-12-24, and files. {hint}"
+            code = "from-missing" if of_files else "calendar-missing"
+            problems.append(merged.problem(tokens, code, f"this commit has no file {path}", hint))
+        found.append(Source(place, path, blob))
     return found
 
 
@@ -113,20 +123,33 @@ def finish_job(draft: Draft, contents: Mapping[str, bytes], shared: Pass) -> Fin
     merged = draft.merged
     if merged is None:
         return Finished(None, {}, draft.problems)
-    texts = {}
+    texts: dict[str, tuple[str, str]] = {}
+    calendars: dict[tuple[str, ...], tuple[str, Calendar]] = {}
     for source in draft.sources:
-        if source.blob:
-            try:
-                texts[source.target] = (source.full_path, contents[source.blob].decode("utf-8"))
-            except UnicodeDecodeError:
-                tokens = ("files", source.target, "from")
-                hint = "Binary data belongs into the image or a volume."
-                problems.append(merged.problem(tokens, "from-not-text", f"{source.full_path} is not UTF-8 text", hint))
-    spec, found = build_spec(draft.name, draft.owner, merged, texts, shared)
+        try:
+            if source.blob and source.place[0] == "files":
+                texts[source.place[1]] = (source.full_path, contents[source.blob].decode("utf-8"))
+            elif source.blob:
+                calendars[source.place] = (source.full_path, _calendar(source.blob, contents, shared))
+        except UnicodeDecodeError:
+            files = source.place[0] == "files"
+            tokens = (*source.place, "from") if files else source.place
+            hint = "Binary data belongs into the image or a volume." if files else ""
+            code, message = "from-not-text" if files else "calendar-invalid", f"{source.full_path} is not UTF-8 text"
+            problems.append(merged.problem(tokens, code, message, hint))
+    spec, found = build_spec(draft.name, draft.owner, merged, texts, calendars, shared)
     problems += [problem for problem in found if not _follows(problem, draft.broken)]
     if any(problem.is_error for problem in problems):
         return Finished(None, {}, tuple(problems))
     return Finished(spec, merged.lines(), tuple(problems))
+
+
+def _calendar(blob: str, contents: Mapping[str, bytes], shared: Pass) -> Calendar:
+    """Read once, however many jobs name it."""
+    known = shared.calendars.get(blob)
+    if known is None:
+        known = shared.calendars[blob] = read_calendar(contents[blob].decode("utf-8"))
+    return known
 
 
 def _follows(problem: SpecProblem, broken: frozenset[str]) -> bool:

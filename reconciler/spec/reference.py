@@ -52,7 +52,7 @@ def _field(name: str, about: dict[str, Any], root: dict[str, Any], level: int) -
     facts += _bounds(about)
     yield f"*{'; '.join(facts)}*\n"
     yield _code(*({name.rpartition(".")[2]: example} for example in about["examples"]))
-    for key, inner in _inner(about, root):
+    for key, inner in dict(_inner(about, root)).items():  # a map that may stand alone or in a list is one
         yield from _field(f"{name}.{key}", inner, root, min(level + 1, 4))
 
 

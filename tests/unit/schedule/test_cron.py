@@ -11,9 +11,9 @@ from reconciler.schedule.cron import FireWindow, fires, latest_fires, next_fire,
 START = datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
 
 
-def schedule(text: str, zone: str = "UTC", gap: str = "after", overlap: str = "once") -> Schedule:
+def schedule(text: str, zone: str = "UTC", gap: str = "after", overlap: str = "once", seed: str = "") -> Schedule:
     kind, _, every = normalise(text)
-    return Schedule(kind, text, zone, gap, overlap, every)
+    return Schedule(kind, text, zone, gap, overlap, every, seed=seed)
 
 
 def at(text: str, zone: str = "UTC") -> datetime:
@@ -45,6 +45,29 @@ READ = [
                                                             "2026-12-13 00:00"]),
     ("a step of days is a star: both count", "0 0 */10 * sun", ["2027-01-31 00:00", "2027-02-21 00:00"]),
     ("a star in the weekday: both count", "0 0 13 * */5", ["2026-12-13 00:00", "2027-06-13 00:00"]),
+    ("the first Sunday by a star", "0 0 1-7 * */7", ["2026-12-06 00:00", "2027-01-03 00:00"]),
+    ("the last day", "0 0 L * *", ["2026-11-30 00:00", "2026-12-31 00:00", "2027-01-31 00:00", "2027-02-28 00:00"]),
+    ("days before the last", "0 0 L-3 2 *", ["2027-02-25 00:00", "2028-02-26 00:00"]),
+    ("a day before the last that February lacks", "0 0 L-28 2 *", ["2028-02-01 00:00", "2032-02-01 00:00"]),
+    ("the nearest workday, back to Friday", "0 0 28W * *", ["2026-11-27 00:00", "2026-12-28 00:00"]),
+    ("the nearest workday, on to Monday", "0 0 15w * *", ["2026-12-15 00:00", "2027-01-15 00:00", "2027-02-15 00:00",
+                                                         "2027-03-15 00:00", "2027-04-15 00:00", "2027-05-14 00:00"]),
+    ("the first is a Saturday: not back into the other month", "0 0 1W 5 *", ["2027-05-03 00:00"]),
+    ("the last is a Sunday: not on into the other month", "0 0 31W 1 *", ["2027-01-29 00:00"]),
+    ("31W leaves out months of 30 days", "0 0 31W * *", ["2026-12-31 00:00", "2027-01-29 00:00", "2027-03-31 00:00"]),
+    ("the last workday", "0 0 LW * *", ["2026-11-30 00:00", "2026-12-31 00:00", "2027-01-29 00:00"]),
+    ("the workday nearest to one before the last", "0 0 L-1W 1 *", ["2027-01-29 00:00"]),
+    ("the second Friday", "0 0 * * fri#2", ["2026-12-11 00:00", "2027-01-08 00:00"]),
+    ("the fifth Monday, where there is one", "0 0 * * 1#5", ["2026-11-30 00:00", "2027-03-29 00:00"]),
+    ("the last Friday", "0 0 * * 5L", ["2026-11-27 00:00", "2026-12-25 00:00", "2027-01-29 00:00"]),
+    ("the last Friday by name", "0 0 * * FriL", ["2026-11-27 00:00", "2026-12-25 00:00"]),
+    ("7L is the last Sunday", "0 0 * * 7L", ["2026-11-29 00:00", "2026-12-27 00:00"]),
+    ("special days in a list", "0 0 1,15W,L * *", ["2026-11-30 00:00", "2026-12-01 00:00", "2026-12-15 00:00"]),
+    ("a special weekday beside a plain one", "0 0 * * sun,fri#2", ["2026-11-29 00:00", "2026-12-06 00:00",
+                                                                   "2026-12-11 00:00", "2026-12-13 00:00"]),
+    ("L and a weekday: either counts", "0 0 L * wed", ["2026-11-25 00:00", "2026-11-30 00:00", "2026-12-02 00:00"]),
+    ("a question mark is a star", "0 0 ? * wed", ["2026-11-25 00:00", "2026-12-02 00:00"]),
+    ("a question mark as the weekday", "0 0 13 * ?", ["2026-12-13 00:00", "2027-01-13 00:00"]),
     ("@hourly", "@hourly", ["2026-11-24 08:00", "2026-11-24 09:00"]),
     ("@daily", "@daily", ["2026-11-25 00:00", "2026-11-26 00:00"]),
     ("@midnight", "@Midnight", ["2026-11-25 00:00", "2026-11-26 00:00"]),
@@ -75,16 +98,25 @@ REFUSED = [
     ("a backward range of days", "0 0 * * fri-mon", "schedule-invalid", "backwards"),
     ("a name of another field", "0 mon * * *", "schedule-invalid", "hour 'mon'"),
     ("an unknown name", "0 0 * * mo", "schedule-invalid", "day of week 'mo'"),
-    ("L", "0 0 L * *", "schedule-unsupported", "`L`"),
-    ("L-3", "0 0 L-3 * *", "schedule-unsupported", "`L`"),
-    ("5L", "0 0 * * 5L", "schedule-unsupported", "`L`"),
-    ("LW", "0 0 LW * *", "schedule-unsupported", "`L`"),
-    ("15W", "0 0 15W * *", "schedule-unsupported", "`W`"),
-    ("H", "H 1 * * *", "schedule-unsupported", "`H`"),
-    ("H(0-29)/10", "H(0-29)/10 * * * *", "schedule-unsupported", "`H`"),
+    ("H without a job", "H 1 * * *", "schedule-invalid", "no job here"),
     ("R", "R 1 * * *", "schedule-unsupported", "`R`"),
-    ("the nth weekday", "0 0 * * mon#2", "schedule-unsupported", "`#`"),
-    ("a question mark", "0 0 ? * *", "schedule-unsupported", "`?`"),
+    ("a bare W", "0 0 W * *", "schedule-unsupported", "`W` needs a day"),
+    ("a workday of day 0", "0 0 0W * *", "schedule-invalid", "1W to 31W"),
+    ("a workday of day 32", "0 0 32W * *", "schedule-invalid", "1W to 31W"),
+    ("a range of workdays", "0 0 1W-5W * *", "schedule-unsupported", "not read like this"),
+    ("L-0", "0 0 L-0 * *", "schedule-invalid", "L-1 to L-30"),
+    ("L-31", "0 0 L-31 * *", "schedule-invalid", "L-1 to L-30"),
+    ("L as a weekday", "0 0 * * L", "schedule-unsupported", "`L` needs a weekday"),
+    ("croniter's L5", "0 0 * * L5", "schedule-unsupported", "`L` follows"),
+    ("L of an hour", "0 L * * *", "schedule-unsupported", "`L`"),
+    ("an eighth weekday", "0 0 * * 8L", "schedule-invalid", "is no value"),
+    ("a sixth Friday", "0 0 * * fri#6", "schedule-invalid", "first to a fifth"),
+    ("a Friday number 0", "0 0 * * fri#0", "schedule-invalid", "first to a fifth"),
+    ("# as a day of month", "0 0 3#2 * *", "schedule-unsupported", "`#`"),
+    ("a question mark as an hour", "0 ? * * *", "schedule-unsupported", "`?`"),
+    ("a question mark with a step", "0 0 ?/2 * *", "schedule-unsupported", "`?`"),
+    ("31W in months of 30", "0 0 31W 4,6 *", "schedule-never", "never fires"),
+    ("L-29 in February", "0 0 L-29 2 *", "schedule-never", "never fires"),
     ("a random value", "0~30 0 * * *", "schedule-unsupported", "`~`"),
     ("@reboot", "@reboot", "schedule-unsupported", "`@reboot`"),
     ("an unknown macro", "@hourli", "schedule-invalid", "unknown macro"),
@@ -120,6 +152,45 @@ def test_T1_every_unsupported_form_comes_with_a_hint() -> None:
             assert error[2] or code == "schedule-invalid", text
 
 
+SPREAD = [
+    ("one minute of all", "H * * * *", "minute", range(60), 1),
+    ("one of a range", "H(10-19) * * * *", "minute", range(10, 20), 1),
+    ("every so many", "H/15 * * * *", "minute", range(60), 4),
+    ("every so many in a range", "H(0-29)/10 * * * *", "minute", range(30), 3),
+    ("an hour of the night", "0 H(1-4) * * *", "hour", range(1, 5), 1),
+    ("a day that every month has", "0 0 H * *", "day", range(1, 29), 1),
+    ("a month", "0 0 1 H *", "month", range(1, 13), 1),
+    ("a second", "H 0 * * * *", "second", range(60), 1),
+]
+
+
+@pytest.mark.parametrize(("text", "unit", "allowed", "count"), [row[1:] for row in SPREAD], ids=[r[0] for r in SPREAD])
+def test_T1_H_is_spread_by_the_jobs_name(text: str, unit: str, allowed: range, count: int) -> None:
+    seen = set()
+    for name in (f"team/job-{number}" for number in range(200)):
+        one = schedule(text, seed=name)
+        assert validate(one)[0] == []
+        found = fires(one, START, START + timedelta(days=800), START, 40)
+        values = {getattr(hit, unit) for hit in found}
+        assert len(values) == count
+        assert values <= set(allowed)
+        assert fires(schedule(text, seed=name), START, START + timedelta(days=800), START, 40) == found
+        seen |= values
+    assert len(seen) > 0.7 * len(allowed), "jobs are spread over nearly all of the range"
+
+
+def test_T1_minute_and_hour_of_H_are_independent() -> None:
+    """Else jobs would lie on a line, and bunch up."""
+    jobs = [schedule("H H * * *", seed=f"job-{number}") for number in range(300)]
+    pairs = {(hit.hour, hit.minute) for job in jobs if (hit := next_fire(job, START, START))}
+    assert len(pairs) > 240
+
+
+def test_T1_H_of_a_weekday_takes_names() -> None:
+    found = {next_fire(schedule("0 0 * * H(mon-fri)", seed=f"job-{n}"), START, START) for n in range(60)}
+    assert {hit.isoweekday() for hit in found if hit} == {1, 2, 3, 4, 5}
+
+
 WARNED = [
     ("a step that does not divide", "*/7 * * * *", ["schedule-uneven-step"]),
     ("a star minute in some hours", "* */12 * * *", ["schedule-every-minute"]),
@@ -132,6 +203,15 @@ WARNED = [
     ("day 30 of months that have it", "0 0 30 4,6 *", []),
     ("a step after one value", "5/15 * * * *", ["schedule-open-step"]),
     ("a step beyond the field", "*/90 * * * *", ["schedule-large-step"]),
+    ("the nearest workday to day 31", "0 0 31W * *", ["schedule-short-months"]),
+    ("so many days before the last", "0 0 L-29 * *", ["schedule-short-months"]),
+    ("the last day", "0 0 L * *", []),
+    ("the last workday", "0 0 LW * *", []),
+    ("31W beside the first", "0 0 1,31W * *", []),
+    ("a numbered weekday", "0 0 * * 5L", ["schedule-weekday-number"]),
+    ("a named weekday", "0 0 * * friL,mon#1", []),
+    ("a fifth weekday", "0 0 * * fri#5", ["schedule-short-months"]),
+    ("L and a weekday", "0 0 L * fri", ["schedule-day-or"]),
     ("a usual line", "30 2 * * mon-fri", []),
     ("every minute", "* * * * *", []),
     ("every second", "* * * * * *", []),

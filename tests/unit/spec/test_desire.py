@@ -79,7 +79,7 @@ def test_D2_a_file_that_does_not_validate_is_held_with_all_its_problems() -> Non
             {"variable-reserved", "size-unknown"},
             id="a form and a name of the service file",
         ),
-        pytest.param("schedule: [x]\nimage: {}\n", {"wrong-type"}, id="a field that is wrong is not missing, too"),
+        pytest.param("schedule: [[x]]\nimage: {}\n", {"wrong-type"}, id="a field that is wrong is not missing, too"),
         pytest.param("schedule: 5\nimage: a\n", {"schedule-invalid"}, id="a cron line alone"),
     ],
 )
