@@ -1,7 +1,7 @@
 """What workers do for the run loop: one engine call each, in, one Result out. They never touch records."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..engine.base import Engine, RunOrder, Usage
@@ -14,6 +14,7 @@ from ..model.run import RunRecord
 from ..model.service import ServiceConfig
 from ..runs.environment import reconciler_environment
 from ..runs.verdict import KILLED, capability_hint
+from ..schedule.cron import nominal
 from ..spec.admission import effective_policy
 from .log_pump import Pumps
 
@@ -52,8 +53,11 @@ class RunOps:
 
     def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
         """Everything the engine must know to make this run ready (rule R9 included)."""
-        previous, success = self._history.run_env(run.job, run.slot)
-        ours = reconciler_environment(run, spec, previous, success)
+        previous, success = (
+            at and nominal(spec.schedule, at) for at in self._history.run_env(run.job, run.slot)
+        )
+        stands_for = replace(run, slot=nominal(spec.schedule, run.slot))  # a span of time knows no jitter (rule T9)
+        ours = reconciler_environment(stands_for, spec, previous, success)
         return RunOrder(
             run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
             policy=effective_policy(config, spec.owner), image_id=run.image_id,

@@ -20,12 +20,12 @@ from .zones import find_zone, zone_hint
 class Compiled:
     """`fires` is when runs are due; `excluded` when they would be, were it not for the excluded days; None = never.
 
-    `nominal`: for each part, its fires before jitter moved them by so many seconds.
+    `nominal`: for each part with a jitter, its fires without, by how much it moves them, and the interval if it is one.
     """
 
     fires: Timer
     excluded: Timer | None = None
-    nominal: tuple[tuple[Timer, int], ...] = ()
+    nominal: tuple[tuple[Timer, int, int], ...] = ()
 
 
 @lru_cache(maxsize=16384)
@@ -54,7 +54,7 @@ def _moved(schedule: Schedule, timer: Timer, days: Days) -> Compiled:
     by = jitter_of(schedule)
     if not by:
         return Compiled(shown, hidden)
-    return Compiled(Shifted(shown, by), Shifted(hidden, by) if hidden else None, ((shown, by),))
+    return Compiled(Shifted(shown, by), Shifted(hidden, by) if hidden else None, ((shown, by, int(schedule.every)),))
 
 
 def _several(schedule: Schedule) -> Compiled | None:
@@ -63,7 +63,7 @@ def _several(schedule: Schedule) -> Compiled | None:
         return None
     fires = AnyOf(tuple(part.fires for part in parts))
     hidden = tuple(part.excluded for part in parts if part.excluded is not None)
-    nominal = tuple(pair for part in parts for pair in part.nominal)
+    nominal = tuple(moved for part in parts for moved in part.nominal)
     return Compiled(fires, Unless(AnyOf(hidden), fires) if hidden else None, nominal)
 
 

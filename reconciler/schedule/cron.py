@@ -101,11 +101,12 @@ def latest_excluded(schedule: Schedule, after: datetime, until: datetime, anchor
     return _counted(found.excluded, after, until, anchor)
 
 
-def nominal(schedule: Schedule, slot: datetime, anchor: datetime) -> datetime:
-    """The instant that a slot stands for: without its jitter. A slot of another schedule stands for itself."""
+def nominal(schedule: Schedule, slot: datetime) -> datetime:
+    """The instant that a slot stands for: without its jitter. A run by hand, or a slot of another schedule, stands for
+    itself."""
     found, at = compiled(schedule), _floor(slot)
-    for timer, by in found.nominal if found is not None else ():
-        if _instant(at) == slot and timer.next(at - by - 1, _floor(anchor)) == at - by:
+    for timer, by, every in found.nominal if found is not None and _instant(at) == slot else ():
+        if timer.next(at - by - 1, at - by - every) == at - by:
             return _instant(at - by)
     return slot
 

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from ..model.job import CatchUp, Concurrency, JobSpec, Schedule
 from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, Pause, Phase, RunRecord, RunRequest, SlotRecord, Trigger
-from .cron import FireWindow, latest_fires, next_fire, normalise, smallest_interval
+from .blackout import with_blackouts
+from .cron import FireWindow, latest_fires, meaning, next_fire, smallest_interval
 
 # A slot seen this late still counts as on time: it is started as `schedule`, and `catch_up: none` does not drop it.
 LATENESS_TOLERANCE = timedelta(seconds=60)
@@ -45,6 +46,10 @@ def decide(job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: 
 
     A cursor later than now (the clock was set back) is no fault: nothing is due until it has been passed.
     """
+    return with_blackouts(job, _decide(job, active, now, gates), now)
+
+
+def _decide(job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: Gates) -> Decision:
     block = blocked(job, now, gates)
     if block is not None:
         return _blocked(job, active, now, gates, *block)
@@ -70,10 +75,8 @@ def carry_cursor(old: StandingJob | None, new_spec: JobSpec, now: datetime) -> t
 
 
 def same_schedule(one: Schedule, other: Schedule) -> bool:
-    """Do they fire alike as written? Spaces and letter case do not count; zone and DST rule do."""
-    return (*normalise(one.expression), one.timezone, one.gap, one.overlap) == (
-        *normalise(other.expression), other.timezone, other.gap, other.overlap,
-    )  # fmt: skip
+    """Do they fire alike as written? Spaces, letter case and the name of a calendar do not count; all else does."""
+    return meaning(one) == meaning(other)
 
 
 def default_deadline(spec: JobSpec, slot: datetime, anchor: datetime) -> datetime:
