@@ -108,7 +108,9 @@ def _cells(row: "Row", zone: str, now: datetime) -> list[Cell]:
 def schedule(row: "Row") -> str:
     if row.standing is None:
         return "-"
-    return row.standing.spec.schedule.expression or row.standing.spec.schedule.kind.value
+    from ..plan import words
+
+    return words.schedule(row.standing.spec.schedule)
 
 
 def _last(row: "Row", zone: str, now: datetime) -> str:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..model.errors import UsageError
@@ -12,6 +12,9 @@ from .output import iso, plain, print_json
 
 if TYPE_CHECKING:
     from ..model.job import Schedule
+
+
+MOST_EXCLUDED = 100  # lines, beside those asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("job", nargs="?", help="a job that is applied")
     parser.add_argument("--cron", metavar="EXPR", help="a cron line instead of a job")
+    parser.add_argument("--name", metavar="JOB", help="the job that spreads an H in the line")
     parser.add_argument("--timezone", metavar="Z", help="its IANA zone (default: the service's, else UTC)")
     parser.add_argument("--from", dest="start", metavar="T", help="ISO 8601, in that zone (default: now)")
     parser.add_argument("--count", type=positive, default=5, metavar="N", help="how many (default 5)")
@@ -41,20 +45,39 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("cannot tell what to look up: name a job, or a line with --cron")
     if args.job is not None and args.timezone is not None:
         raise UsageError("cannot look up a job in another zone: its own file says its zone", hint="drop --timezone")
+    if args.job is not None and args.name is not None:
+        raise UsageError("cannot look up a job under another name", hint="drop --name")
     asked = _line(args) if args.cron is not None else _job(args)
     start = instant(args.start, asked.schedule.timezone) if args.start else now()
     found = fires(asked, start, args.count)
     if asked.but:
         print(f"! {plain(asked.but)}", file=sys.stderr)
+    rows = sorted([(at, False) for at in found] + [(at, True) for at in excluded(asked, start, found)])
     if args.output == "json":
-        print_json([{"utc": iso(at), "local": _in_zone(asked)(at).isoformat(timespec="seconds")} for at in found])
-    elif not found:
+        print_json([_data(asked, at, out=out) for at, out in rows])
+    elif not rows:
         print("by hand only" if asked.schedule.kind.value == "manual" else "never")
     else:
-        for at in found:
+        for at, out in rows:
             here = f"{_in_zone(asked)(at):%a %Y-%m-%d %H:%M:%S %Z}"
-            print(here if asked.schedule.timezone == "UTC" else f"{here:<29} {asked.schedule.timezone}   {iso(at)}")
+            line = here if asked.schedule.timezone == "UTC" else f"{here:<29} {asked.schedule.timezone}   {iso(at)}"
+            print(line + "   excluded, does not fire" * out)
+        if not found:
+            print("never, after these")
     return 0
+
+
+def _data(asked: Asked, at: datetime, *, out: bool) -> dict[str, object]:
+    data: dict[str, object] = {"utc": iso(at), "local": _in_zone(asked)(at).isoformat(timespec="seconds")}
+    return {**data, "excluded": True} if out else data
+
+
+def excluded(asked: Asked, start: datetime, found: list[datetime]) -> list[datetime]:
+    """What the excluded days leave out before the last of `found`, or within a year: the first hundred."""
+    from ..schedule.cron import excluded_fires
+
+    until = found[-1] if found else start + timedelta(days=366)
+    return excluded_fires(asked.schedule, start, until, asked.anchor or start, MOST_EXCLUDED)
 
 
 def fires(asked: Asked, start: datetime, most: int) -> list[datetime]:
@@ -87,7 +110,7 @@ def _line(args: argparse.Namespace) -> Asked:
 
         zone = settings(args).timezone
     kind, text, every = normalise(args.cron)
-    schedule = Schedule(kind, text, zone, every=every)
+    schedule = Schedule(kind, text, zone, every=every, seed=args.name or "")
     errors, warnings = validate(schedule)
     if errors:
         code, message, hint = errors[0]

@@ -72,8 +72,10 @@ def others(
 
 def header(history: History, job: str, now: datetime, zone: str) -> list[str]:
     """The last day in numbers, then how long and how late the runs that history keeps were."""
+    from ..plan import words
+
     standing = history.standing().get(job)
-    schedule = (standing.spec.schedule.expression or standing.spec.schedule.kind.value) if standing else "retired"
+    schedule = words.schedule(standing.spec.schedule) if standing else "retired"
     lines = [f"{job}   {schedule}   {zone}   last 24 h: {_day(history, job, standing, now)}"]
     ended = [
         run for run in history.runs(job, limit=SAMPLE) if run.started_at is not None and run.finished_at is not None

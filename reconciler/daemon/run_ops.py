@@ -53,9 +53,7 @@ class RunOps:
 
     def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
         """Everything the engine must know to make this run ready (rule R9 included)."""
-        previous, success = (
-            at and nominal(spec.schedule, at) for at in self._history.run_env(run.job, run.slot)
-        )
+        previous, success = (at and nominal(spec.schedule, at) for at in self._history.run_env(run.job, run.slot))
         stands_for = replace(run, slot=nominal(spec.schedule, run.slot))  # a span of time knows no jitter (rule T9)
         ours = reconciler_environment(stands_for, spec, previous, success)
         return RunOrder(

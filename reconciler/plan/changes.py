@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..model.job import DesiredJob, JobSpec, Location, Schedule, ScheduleKind
 from ..model.plan import FieldChange
+from ..schedule.expression import spreads
 from . import words
 
 DIFF_LINES = 100  # longer scripts are only counted: difflib is quadratic
@@ -23,10 +24,25 @@ class Field(NamedTuple):
     say: Callable[[Any], str] = words.text
 
 
+def _line(schedule: Schedule) -> Schedule:
+    """Without what is told under a name of its own."""
+    zone = schedule.timezone if schedule.parts else ""
+    seed = schedule.seed if spreads(schedule.expression) else ""
+    parts = tuple(replace(part, calendars=()) for part in schedule.parts)
+    return replace(
+        schedule, timezone=zone, gap="", overlap="", start="", end="", jitter=0.0, exclude="", seed=seed,
+        calendars=(),
+        parts=parts,
+    )  # fmt: skip
+
+
 FIELDS = (
     Field("description", lambda s: s.description),
     Field("owner", lambda s: s.owner),
-    Field("schedule", lambda s: replace(s.schedule, timezone="", gap="", overlap=""), words.schedule),
+    Field("schedule", lambda s: _line(s.schedule), words.schedule),
+    Field("schedule.start", lambda s: s.schedule.start, lambda text: text or "none"),
+    Field("schedule.end", lambda s: s.schedule.end, lambda text: text or "none"),
+    Field("schedule.jitter", lambda s: s.schedule.jitter or None, words.seconds),
     Field("timezone", lambda s: s.schedule.timezone),
     Field("dst.gap", lambda s: s.schedule.gap),
     Field("dst.overlap", lambda s: s.schedule.overlap),
@@ -85,6 +101,8 @@ def _all_changes(old: JobSpec, new: DesiredJob) -> Iterator[FieldChange]:
             where = place(new, field.name)
             default = bool(new.lines) and where is None and after == field.get(_DEFAULTS)
             yield FieldChange(field.name, field.say(before), field.say(after) + " (default)" * default, where)
+        if field.name == "schedule" and old.schedule.exclude != new.spec.schedule.exclude:
+            yield _excluded(old.schedule.exclude, new)
     if old.script != new.spec.script:
         yield _script(old.script, new)
     environment = _hidden(dict(old.environment), dict(new.spec.environment))
@@ -95,6 +113,15 @@ def _all_changes(old: JobSpec, new: DesiredJob) -> Iterator[FieldChange]:
     for name, pairs in groups:
         for key, before, after in pairs:
             yield FieldChange(f"{name}.{key}", before, after, place(new, f"{name}.{key}"))
+
+
+def _excluded(old: str, new: DesiredJob) -> FieldChange:
+    """The days that come and go; a calendar is long, and an edit of it is not."""
+    before, after = ({day for day in text.split(",") if day} for text in (old, new.spec.schedule.exclude))
+    marked = [f"- {day}" for day in sorted(before - after)] + [f"+ {day}" for day in sorted(after - before)]
+    more = (f"({len(marked) - SHOWN_LINES} more lines)",) if len(marked) > SHOWN_LINES else ()
+    said = words.days(old), words.days(new.spec.schedule.exclude)
+    return FieldChange("schedule.exclude", *said, place(new, "schedule"), (*marked[:SHOWN_LINES], *more))
 
 
 def place(job: DesiredJob, name: str) -> Location | None:

@@ -7,6 +7,7 @@ from ..model.desired import DesiredState, HeldJob
 from ..model.live import LiveState, StandingJob
 from ..model.plan import Action, ActionKind, Plan
 from ..model.service import ServiceConfig
+from .ageing import ageing
 from .context import PlanContext as PlanContext
 from .fingerprint import fingerprint
 from .guard import judge
@@ -75,10 +76,11 @@ class _Planner:
         )  # fmt: skip
         found = (p for action in actions for p in action.problems if p.code in OWN_CODES)
         commit = self.desired.commit
+        problems = {*self.desired.problems, *found, *verdict.warnings, *ageing(self.desired, self.ctx.now)}
         return Plan(
             revision=commit.id, previous=self.ctx.previous_revision, actions=tuple(sorted(actions, key=_order)),
             unchanged=proposal.unchanged, digest=digest, refusals=verdict.refusals,
-            problems=tuple(sorted({*self.desired.problems, *found, *verdict.warnings})),
+            problems=tuple(sorted(problems)),
             needs_approval=verdict.reasons + tuple(sorted(reasons)), subject=commit.subject, author=commit.author,
             committed_at=commit.at, ref=self.desired.ref,
         )  # fmt: skip

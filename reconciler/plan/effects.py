@@ -20,6 +20,14 @@ ARGV_WIDTH = 240
 DAY = timedelta(days=1)
 
 
+def _narrowed(schedule: Schedule) -> list[str]:
+    """What stands round the line. Of several, each says its own."""
+    said = [f"from {schedule.start}"] if schedule.start else []
+    said += [f"until {schedule.end}"] if schedule.end else []
+    said += [f"{schedule.jitter:.0f} s of jitter"] if schedule.jitter else []
+    return [*said, *([f"except {words.days(schedule.exclude)}"] if schedule.exclude else [])]
+
+
 @dataclass(slots=True)
 class Effects:
     """One plan's notes. Schedules are computed once each, and for the first `DETAILED` jobs only."""
@@ -33,7 +41,7 @@ class Effects:
         """`manual`, or the expression with its rate and next fires."""
         if spec.schedule.kind is ScheduleKind.MANUAL:
             return "manual: fires only by hand"
-        said = [words.schedule(spec.schedule)]
+        said = [words.schedule(spec.schedule), *_narrowed(spec.schedule)]
         if self._spend():
             said += [f"{self._rate(spec.schedule, self.ctx.now)} a day", self._next(spec.schedule, self.ctx.now)]
         if spec.suspend:
@@ -91,7 +99,7 @@ class Effects:
             if after is not None:
                 fires.append(after)
         shown = " ".join(words.instant(at, schedule.timezone, self.ctx.now) for at in fires)
-        return f"next {shown}" if shown else ""
+        return f"next {shown}" if shown else "! nothing is left to fire"
 
     def _timeout_notes(self, spec: JobSpec) -> tuple[str, ...]:
         """A run that may outlast the interval makes the next slot skip, overlap or end it."""

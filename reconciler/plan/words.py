@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..model.job import FileMount, Mount, Schedule, ScheduleKind
+from ..schedule.dates import days_of
+from ..schedule.expression import resolved, spreads
 from ..schedule.zones import find_zone
 from ..spec.durations import format_duration, format_size
 
@@ -71,7 +73,36 @@ def octal(value: object) -> str:
 
 
 def schedule(value: Schedule) -> str:
-    return "manual" if value.kind is ScheduleKind.MANUAL else value.expression
+    """The line itself, or what stands for it; of several, each with what narrows it."""
+    if value.kind is ScheduleKind.MANUAL:
+        return "manual"
+    if value.kind is ScheduleKind.AT:
+        times = value.expression.split(",")
+        return f"at {names(times, 3)}"
+    if value.kind is ScheduleKind.SEVERAL:
+        return "; ".join(_part(part, value.timezone) for part in value.parts)
+    if value.kind is ScheduleKind.CRON and value.seed and spreads(value.expression):
+        return f"{value.expression} ({resolved(value.expression, value.seed)})"
+    return value.expression
+
+
+def _part(value: Schedule, zone: str) -> str:
+    said = [schedule(value)]
+    said += [f"({value.timezone})"] if value.timezone != zone else []
+    said += [f"from {value.start}"] if value.start else []
+    said += [f"until {value.end}"] if value.end else []
+    said += [f"jitter {format_duration(value.jitter)}"] if value.jitter else []
+    said += [f"except {days(value.exclude)}"] if value.exclude else []
+    return " ".join(said)
+
+
+def days(value: str) -> str:
+    """`14 days: 2026-12-24..2027-01-06` for a canonical set of days; "none" if it is empty."""
+    ranges = days_of(value)
+    if not ranges:
+        return "none"
+    count = sum(last - first + 1 for first, last in ranges)
+    return f"{plural(count, 'day')}: {names(value.split(','), 3)}"
 
 
 def volume(mount: Mount) -> str:
@@ -92,12 +123,15 @@ def file_mount(file: FileMount) -> str:
 
 def instant(at: datetime, zone: str, now: datetime) -> str:
     """`09:20` today, `Thu 02:30` within a week, else `24 Dec 02:30`; in the job's own zone."""
-    place = find_zone(zone) or UTC  # a live job's zone may be gone from this machine
-    here, today = at.astimezone(place), now.astimezone(place)
+    here, today = in_zone(at, zone), in_zone(now, zone)
     clock = f"{here:%H:%M:%S}" if here.second else f"{here:%H:%M}"
     if here.date() == today.date():
         return clock
     return f"{here:%a} {clock}" if here - today < timedelta(days=6) else f"{here:%d %b} {clock}"
+
+
+def in_zone(at: datetime, zone: str) -> datetime:
+    return at.astimezone(find_zone(zone) or UTC)  # a live job's zone may be gone from this machine
 
 
 def ago(at: float, now: datetime) -> str:

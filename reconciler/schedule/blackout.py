@@ -52,9 +52,7 @@ def _rows(job: StandingJob, until: datetime) -> Iterator[SlotRecord]:
         yield SlotRecord(job.name, first, at, max(window.count, 1), Disposition.BLACKOUT, REASON)
 
 
-def _cut(
-    slot: SlotRecord, rows: tuple[SlotRecord, ...], schedule: Schedule, anchor: datetime
-) -> Iterator[SlotRecord]:
+def _cut(slot: SlotRecord, rows: tuple[SlotRecord, ...], schedule: Schedule, anchor: datetime) -> Iterator[SlotRecord]:
     """A range of slots in pieces, none of which reaches over an excluded one: rows of the ledger are disjoint."""
     edges = [row.first for row in rows if slot.first < row.first < slot.last]
     if not edges:

@@ -92,6 +92,25 @@ def read_expression(text: str, name: str = "") -> Expression:
     return Expression(fields, wall, fixed)
 
 
+def resolved(text: str, name: str) -> str:
+    """The same line with what each `H` came to for this name: `H 1 * * *` -> `17 1 * * *`. Of a readable line."""
+    fields = read_expression(text, name).fields
+    return " ".join(_resolved(field) for field in fields[6 - len(text.split(" ")) :])
+
+
+def _resolved(field: Field) -> str:
+    by_text = {token.text: token for token in field.tokens if token.spread is not None}
+    parts = []
+    for part in field.text.split(","):
+        token = by_text.get(part)
+        values = token.spread if token is not None else None
+        if token is None or not values:
+            parts.append(part)
+        else:
+            parts.append(f"{values[0]}-{values[-1]}/{token.step}" if len(values) > 1 else str(values[0]))
+    return ",".join(parts)
+
+
 def _wall(fields: tuple[Field, ...]) -> WallClock:
     second, minute, hour, day, month, weekday = fields
     return WallClock(
@@ -155,5 +174,5 @@ def _never(fields: tuple[Field, ...]) -> Problem:
 
 __all__ = [
     "DAY", "HOUR", "MACROS", "MINUTE", "MONTH", "SECOND", "WEEKDAY", "Expression", "canonical", "normalise",
-    "parse_every", "read_expression", "spreads",
+    "parse_every", "read_expression", "resolved", "spreads",
 ]  # fmt: skip
