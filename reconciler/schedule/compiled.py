@@ -130,6 +130,7 @@ def problems_of(schedule: Schedule) -> list[Problem]:
     if found or schedule.kind is ScheduleKind.MANUAL:
         return found
     try:
+        days_of(schedule.exclude)
         return list(_window_problems(schedule) or _never_problems(schedule))
     except ValueError as error:
         return [("date-invalid", f"a date or time of the schedule {error}", "")]
@@ -159,10 +160,12 @@ def _window_problems(schedule: Schedule) -> list[Problem]:
 
 def _never_problems(schedule: Schedule) -> Iterator[Problem]:
     """Without a clock: a time that no clock shows, bounds that hold no fire, exclusions that leave none."""
+    times: list[int] = []
     if schedule.kind is ScheduleKind.AT:
         for text in schedule.expression.split(","):
+            times.append(instant_of(schedule.timezone, read_time(text)))
             one = compiled(replace(schedule, expression=text, start="", end="", exclude="", jitter=0.0))
-            if one is None or one.fires.next(FIRST, 0) is None:
+            if one is None or one.fires.last(times[-1] - DAY, times[-1] + DAY, 0) is None:
                 message = f"never fires: no clock in {schedule.timezone} shows {text}"
                 yield "schedule-never", message, "The clocks are set forward over it; choose another time."
                 return
@@ -178,7 +181,7 @@ def _never_problems(schedule: Schedule) -> Iterator[Problem]:
         if schedule.exclude and schedule.end and not _fires_within(timer.fires, first, final + DAY):
             yield "schedule-never", "never fires: `exclude` leaves no fire between its start and its end", ""
             return
-    if schedule.kind is ScheduleKind.AT and schedule.exclude and timer.fires.next(FIRST, 0) is None:
+    if times and schedule.exclude and timer.fires.last(min(times) - DAY, max(times) + 3 * DAY, 0) is None:
         yield "schedule-never", "never fires: `exclude` leaves none of its times", ""
         return
     long = [first for first, last in days_of(schedule.exclude) if last - first > 366]

@@ -42,7 +42,9 @@ class Expression:
 def canonical(text: str) -> str:
     """One space between fields, lower case but for the letters H, L and W: what is equal here fires alike."""
     plain = _SPACE.sub(" ", text.strip()).lower()
-    return _LETTER.sub(lambda match: match[1] + match[2].upper(), plain) if plain.isascii() else plain
+    if plain.startswith("@") or not plain.isascii():
+        return plain  # the h of `@every 36h` is another
+    return _LETTER.sub(lambda match: match[1] + match[2].upper(), plain)
 
 
 @lru_cache(maxsize=4096)

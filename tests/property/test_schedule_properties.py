@@ -1,15 +1,28 @@
 """Whatever the line, zone and instant: next is later, counting equals walking, croniter agrees in UTC (T1, T3, T8)."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.job import Schedule, ScheduleKind
-from reconciler.schedule.cron import fires, latest_fires, next_fire, normalise, smallest_interval, validate
+from reconciler.schedule.cron import (
+    excluded_fires,
+    fires,
+    latest_excluded,
+    latest_fires,
+    next_fire,
+    nominal,
+    normalise,
+    smallest_interval,
+    validate,
+)  # fmt: skip
+from reconciler.schedule.dates import days_of, days_text, merged
 from reconciler.schedule.zones import stretch
 from tests.unit.schedule.oracle import changes
 
@@ -110,3 +123,66 @@ def test_T2_changes_of_offset_are_found_wherever_zoneinfo_has_them() -> None:
                 inside = [at for at in starts if hour - 3600 < at <= hour]
                 assert inside, (zone, change)
                 assert all(stretch(zone, at).offset != stretch(zone, at).before for at in inside)
+
+
+# -- excluded days, bounds, jitter, and several as one ---------------------------------------------------------
+
+day_sets = st.lists(
+    st.tuples(st.integers(0, 400), st.integers(0, 20)), min_size=1, max_size=8
+).map(lambda pairs: ",".join(days_text(merged([(a + 18000, a + 18000 + b)])) for a, b in pairs))  # fmt: skip
+in_2019 = st.datetimes(datetime(2019, 3, 1), datetime(2020, 6, 1)).map(lambda at: at.replace(tzinfo=UTC))
+
+
+@st.composite
+def narrowed(draw: st.DrawFn) -> Schedule:
+    text = draw(
+        st.sampled_from(["*/30 * * * *", "30 2 * * *", "0 0 * * *", "15 1-3 * * *", "0 8 * * mon-fri", "0 0 L * *"])
+    )
+    exclude = days_text(days_of(draw(st.one_of(st.just(""), day_sets))))
+    begin, end = sorted(draw(st.lists(in_2019, min_size=2, max_size=2)))
+    return Schedule(
+        ScheduleKind.CRON, text, draw(st.sampled_from(ZONES)), exclude=exclude,
+        start=draw(st.sampled_from(["", begin.strftime("%Y-%m-%d"), begin.strftime("%Y-%m-%dT%H:%M")])),
+        end=draw(st.sampled_from(["", end.strftime("%Y-%m-%d"), end.strftime("%Y-%m-%dT%H:%M")])),
+        jitter=draw(st.sampled_from([0.0, 600.0])), seed="a/job",
+    )  # fmt: skip
+
+
+either = st.one_of(
+    narrowed(),
+    st.lists(narrowed(), min_size=2, max_size=3).map(
+        lambda parts: Schedule(ScheduleKind.SEVERAL, "", parts[0].timezone, parts=tuple(parts))
+    ),
+)
+
+
+@given(either, in_2019, st.integers(0, 90 * 86400))
+@settings(max_examples=300, deadline=None)
+def test_T5_what_fires_and_what_is_excluded_are_apart_and_together_all_there_is(
+    schedule: Schedule, after: datetime, length: int
+) -> None:
+    until = after + timedelta(seconds=length)
+    shown, hidden = fires(schedule, after, until, ANCHOR, 9999), excluded_fires(schedule, after, until, ANCHOR, 9999)
+    assert not set(shown) & set(hidden)
+    assert all(earlier < later for earlier, later in pairwise(shown))
+    parts = schedule.parts or (schedule,)
+    bare = {hit for part in parts for hit in fires(replace(part, exclude=""), after, until, ANCHOR, 9999)}
+    assert set(shown) | set(hidden) == bare
+    for part in parts:
+        by = min(fires(replace(part, exclude="", start="", end=""), after, after + timedelta(days=60), ANCHOR, 1))
+        late = by - nominal(part, by)
+        days = days_of(part.exclude)
+        for hit in fires(part, after, until, ANCHOR, 9999):
+            local = (hit - late).astimezone(ZoneInfo(part.timezone)).date()
+            assert not any(first <= (local - date(1970, 1, 1)).days <= last for first, last in days)
+
+
+@given(either, in_2019, st.integers(0, 90 * 86400))
+@settings(max_examples=300, deadline=None)
+def test_T6_counting_equals_walking_with_days_left_out(schedule: Schedule, after: datetime, length: int) -> None:
+    until = after + timedelta(seconds=length)
+    for walk, count in ((fires, latest_fires), (excluded_fires, latest_excluded)):
+        found = walk(schedule, after, until, ANCHOR, 9999)
+        window = count(schedule, after, until, ANCHOR)
+        assert (window.count, window.capped) == (len(found), False)
+        assert (window.first, window.last) == ((found[0], found[-1]) if found else (None, None))

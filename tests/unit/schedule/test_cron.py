@@ -85,6 +85,16 @@ def test_T1_reads(text: str, expected: list[str]) -> None:
     assert following(text, len(expected)) == expected
 
 
+def test_T1_what_fires_alike_has_one_canonical_text() -> None:
+    table = {
+        "0  8 * * MON-Fri": "0 8 * * mon-fri",
+        "h h(1-4) lw,15w,l-3 JUL fril,THU#2": "H H(1-4) LW,15W,L-3 jul friL,thu#2",
+        "@every 36h": "@every 36h", "@Every  1W": "@every 1w", "@HOURLY": "@hourly",
+    }  # fmt: skip
+    assert {text: normalise(text)[1] for text in table} == table
+    assert all(normalise(text)[1] == text for text in table.values())
+
+
 REFUSED = [
     ("an empty line", " ", "schedule-invalid", "empty"),
     ("too few fields", "0 8 * *", "schedule-invalid", "has 4"),
