@@ -55,16 +55,21 @@ def run(args: argparse.Namespace) -> int:
     rows = sorted([(at, False) for at in found] + [(at, True) for at in excluded(asked, start, found)])
     if args.output == "json":
         print_json([_data(asked, at, out=out) for at, out in rows])
-    elif not rows:
-        print("by hand only" if asked.schedule.kind.value == "manual" else "never")
     else:
-        for at, out in rows:
-            here = f"{_in_zone(asked)(at):%a %Y-%m-%d %H:%M:%S %Z}"
-            line = here if asked.schedule.timezone == "UTC" else f"{here:<29} {asked.schedule.timezone}   {iso(at)}"
-            print(line + "   excluded, does not fire" * out)
-        if not found:
-            print("never, after these")
+        print("\n".join(lines(asked, rows)))
     return 0
+
+
+def lines(asked: Asked, rows: list[tuple[datetime, bool]]) -> list[str]:
+    """One for each instant, in the zone and in UTC; `rows` says which of them are excluded."""
+    if not rows:
+        return ["by hand only" if asked.schedule.kind.value == "manual" else "never"]
+    found = []
+    for at, out in rows:
+        here = f"{_in_zone(asked)(at):%a %Y-%m-%d %H:%M:%S %Z}"
+        line = here if asked.schedule.timezone == "UTC" else f"{here:<29} {asked.schedule.timezone}   {iso(at)}"
+        found.append(line + "   excluded, does not fire" * out)
+    return found if not all(out for _, out in rows) else [*found, "nothing fires within a year"]
 
 
 def _data(asked: Asked, at: datetime, *, out: bool) -> dict[str, object]:

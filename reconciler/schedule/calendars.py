@@ -84,6 +84,7 @@ class _Event:
     end: int | None = None
     length: int | None = None
     rule: str = ""
+    broken: bool = False  # told already
 
     def days(self) -> list[tuple[int, int]]:
         """Each time it takes place. Raises _WrongError."""
@@ -119,13 +120,16 @@ def _events(text: str, problems: list[tuple[int, str]]) -> Iterator[list[tuple[i
                 if value.strip().upper() == "VEVENT" and event is not None:
                     done, event = event, None
                     number = done.line
-                    yield done.days()
+                    if not done.broken:
+                        yield done.days()
             elif event is not None and inside[-1] == "VEVENT":
                 _take(event, name, parameters, value.strip())
             elif not inside:
                 raise _WrongError("stands outside of the calendar")
         except _WrongError as error:
             problems.append((number, str(error)))
+            if event is not None:
+                event.broken = True
             if len(problems) >= MAX_PROBLEMS:
                 return
     if inside:

@@ -98,13 +98,13 @@ class _Reader:
         kind, canonical, every = (ScheduleKind.AT, text, 0.0) if "at" in inner else cron.normalise(text)
         if kind is ScheduleKind.MANUAL and (listed or inner.keys() & {"exclude", "start", "end", "jitter"}):
             self.wrong(tokens, "schedule-invalid", "`manual` means never by itself, so nothing can stand beside it")
-        dst = self._beside(inner, "dst") or {}
+        dst = self._beside(inner, "dst", listed=listed) or {}
         jitter = self._jitter(inner, tokens)
         exclude, named = self._exclude(inner, tokens)
         schedule = Schedule(
             kind=kind,
             expression="" if kind is ScheduleKind.MANUAL else canonical,
-            timezone=self._beside(inner, "timezone") or self.shared.config.timezone,
+            timezone=self._beside(inner, "timezone", listed=listed) or self.shared.config.timezone,
             gap=dst.get("gap", "after"),
             overlap=dst.get("overlap", "once"),
             every=every,
@@ -200,11 +200,12 @@ class _Reader:
             text = self.shared.days[days] = days_text(days)
         return text, tuple(named)
 
-    def _beside(self, inner: dict[str, Any], name: str) -> Any:
-        """A setting that may stand in the schedule or beside it; in one file it must stand once."""
+    def _beside(self, inner: dict[str, Any], name: str, *, listed: bool) -> Any:
+        """A setting that may stand in the schedule or beside it; in one file it must stand once. In a list, what stands
+        beside it is what an entry goes by that says nothing itself."""
         outer = self.merged.values.get(name)
         here = self.merged.layer_of((name,)) is self.merged.layer_of(("schedule",))
-        if here and outer is not None and inner.get(name, outer) != outer:
+        if here and not listed and outer is not None and inner.get(name, outer) != outer:
             self.wrong((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")
         return inner.get(name, outer)
 

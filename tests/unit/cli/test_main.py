@@ -5,11 +5,14 @@ To readers of `plan` and `check` the exit code 2 says something else: there a wr
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli.main import COMMANDS, command, main
+from reconciler.cli.next import Asked, excluded, fires, lines
+from reconciler.model.job import Schedule, ScheduleKind
 
 JOB = 'schedule: "30 2 * * *"\nimage: busybox\nscript: echo ok\n'
 BROKEN = 'schedule: "30 2 * * *"\nimage: busybox\nparameter: 3\n'
@@ -52,6 +55,8 @@ BAD = [
     (["next", "--cron", "61 * * * *"], 2, "schedule-invalid", ""),
     (["next", "--cron", ""], 2, "schedule-invalid", ""),
     (["next", "--cron", "30 2 30 2 *"], 2, "", ""),
+    (["next", "--cron", "H 2 * * *"], 2, "schedule-invalid", "--name"),
+    (["next", "a", "--name", "b"], 2, "usage", ""),
     (["next", "--cron", "\udcff"], 2, "schedule-invalid", ""),
     (["next", "--cron", "* * * * *", "--timezone", "Mars"], 2, "timezone-unknown", "IANA"),
     (["next", "--cron", "* * * * *", "--timezone", "../../etc/passwd"], 2, "timezone-unknown", ""),
@@ -228,6 +233,33 @@ def test_T2_next_shows_the_hour_that_comes_twice_once(capsys: pytest.CaptureFixt
 def test_next_says_what_dialects_read_differently(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["next", "--cron", "0 0 */2 * mon", "--count", "1"]) == 0
     assert capsys.readouterr().err.startswith("! ")
+
+
+def test_T1_next_spreads_H_by_the_name_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["next", "--cron", "H H(1-4) * * *", "--from", "2026-10-24", "--count", "1", "--name"]
+    assert main([*asked, "ml/train"]) == 0
+    said = capsys.readouterr().out
+    assert main([*asked, "ml/train"]) == 0
+    assert capsys.readouterr().out == said
+    assert main([*asked, "ml/score"]) == 0
+    assert capsys.readouterr().out != said
+
+
+def test_T5_next_says_which_slots_are_on_an_excluded_day() -> None:
+    start = datetime(2026, 12, 23, tzinfo=UTC)
+    schedule = Schedule(ScheduleKind.CRON, "0 8 * * *", exclude="2026-12-24..2026-12-25")
+    asked = Asked(schedule)
+    found = fires(asked, start, 2)
+    rows = sorted([(at, False) for at in found] + [(at, True) for at in excluded(asked, start, found)])
+    assert lines(asked, rows) == [
+        "Wed 2026-12-23 08:00:00 UTC",
+        "Thu 2026-12-24 08:00:00 UTC   excluded, does not fire",
+        "Fri 2026-12-25 08:00:00 UTC   excluded, does not fire",
+        "Sat 2026-12-26 08:00:00 UTC",
+    ]
+    over = Asked(Schedule(ScheduleKind.AT, "2026-12-24T08:00,2026-12-01T08:00", exclude="2026-12-24"))
+    assert lines(over, [(at, True) for at in excluded(over, start, [])])[-1] == "nothing fires within a year"
+    assert lines(over, []) == ["never"]
 
 
 def test_next_of_manual_is_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
