@@ -136,7 +136,8 @@ def member(kind: type[E], value: str) -> E:
 
 
 def concurrency(value: Any, report: Report) -> Concurrency:  # noqa: ARG001
-    return member(Concurrency, value.capitalize())
+    found: Concurrency = member(Concurrency, value.capitalize())
+    return found
 
 
 def queue(value: Any, report: Report) -> dict[str, Any]:

@@ -204,6 +204,8 @@ class _Reader:
         """A setting that may stand in the schedule or beside it; in one file it must stand once. In a list, what stands
         beside it is what an entry goes by that says nothing itself."""
         outer = self.merged.values.get(name)
+        if not inner:
+            return outer
         here = self.merged.layer_of((name,)) is self.merged.layer_of(("schedule",))
         if here and not listed and outer is not None and inner.get(name, outer) != outer:
             self.wrong((name,), "said-twice", f"{name} here and in `schedule` disagree", "Keep one of them.")
