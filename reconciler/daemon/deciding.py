@@ -18,7 +18,8 @@ from ..runs.transitions import claimed, stop_requested
 from ..schedule.after import fires, key_of, own_instant, triggered
 from ..schedule.cron import smallest_interval
 from ..schedule.cursor import FAR, part_until, silent_until
-from ..schedule.due import Gates, decide
+from ..schedule.due import decide
+from ..schedule.gates import Gates
 from .clock_watch import ClockNews
 from .events import EventStream
 from .run_book import Book, Wakes

@@ -17,7 +17,8 @@ from ..model.service import Limits
 from ..runs.places import HOLDING, Places, turn
 from ..runs.transitions import claimed
 from ..schedule.after import awaited, fires, own_instant, triggered
-from ..schedule.due import Gates, decide
+from ..schedule.due import decide
+from ..schedule.gates import Gates
 from .figures import Figures
 
 MOST_RUNS = 1_000_000

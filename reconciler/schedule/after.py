@@ -12,7 +12,9 @@ from ..model.job import After, Concurrency, JobSpec
 from ..model.live import StandingJob
 from ..model.run import Phase, RunRecord, RunRequest, Trigger
 from .cron import latest_fires
-from .due import LONGEST_DEADLINE, Gates, blocked, blockers_of
+from .deadlines import LONGEST_DEADLINE
+from .due import blocked
+from .gates import Gates, blockers_of
 
 LOOK_BACK = timedelta(days=400)  # for the latest slot of a job that is waited for: a yearly one has one
 _TICK = timedelta(milliseconds=1)

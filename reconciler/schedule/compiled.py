@@ -1,7 +1,7 @@
 """In: a Schedule. Out: the timer that finds its fires, and what is wrong with it. Each distinct one is read once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ..model.job import Schedule, ScheduleKind
@@ -26,6 +26,7 @@ class Compiled:
     fires: Timer
     excluded: Timer | None = None
     nominal: tuple[tuple[Timer, int, int], ...] = ()
+    memo: dict[tuple[int, int], int | None] = field(default_factory=dict, compare=False)  # fires asked for of late
 
 
 @lru_cache(maxsize=16384)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from ..model.job import Schedule, ScheduleKind
 from .advice import advise, advise_window
 from .combined import AnyOf, Unless
-from .compiled import compiled, meaning, problems_of
+from .compiled import Compiled, compiled, meaning, problems_of
 from .expression import normalise, read_expression
 from .fields import Problem
 from .intervals import smallest_interval
@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_WINDOW = 10 * 366 * DAY  # how far back what is due is counted
+REMEMBERED = 4  # fires of one schedule
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,7 +61,7 @@ def next_fire(schedule: Schedule, after: datetime, anchor: datetime) -> datetime
     `anchor` is what `@every` counts from; cron lines ignore it.
     """
     found = compiled(schedule)
-    hit = None if found is None else found.fires.next(_floor(after), _floor(anchor))
+    hit = None if found is None else _next(found, _floor(after), _floor(anchor))
     return None if hit is None else _instant(hit)
 
 
@@ -90,7 +91,18 @@ def excluded_fires(
 def latest_fires(schedule: Schedule, after: datetime, until: datetime, anchor: datetime) -> FireWindow:
     """What fell due in (after, until], by counting and not by walking: cheap after a year of downtime too."""
     found = compiled(schedule)
-    return FireWindow() if found is None else _counted(found.fires, after, until, anchor)
+    if found is None:
+        return FireWindow()
+    low, high, origin = _floor(after), _floor(until), _floor(anchor)
+    if low > FIRST + DAY and high - low <= MAX_WINDOW:  # nearly always nothing, or one fire
+        first = _next(found, low, origin)
+        if first is None or first > high:
+            return FireWindow()
+        following = _next(found, first, origin)
+        if following is None or following > high:
+            at = _instant(first)
+            return FireWindow(at, at, 1)
+    return _counted(found.fires, after, until, anchor)
 
 
 def latest_excluded(schedule: Schedule, after: datetime, until: datetime, anchor: datetime) -> FireWindow:
@@ -109,6 +121,19 @@ def nominal(schedule: Schedule, slot: datetime) -> datetime:
         if timer.next(at - by - 1, at - by - every) == at - by:
             return _instant(at - by)
     return slot
+
+
+def _next(found: Compiled, after: int, origin: int) -> int | None:
+    """One decision asks for the same few instants again and again."""
+    memo = found.memo
+    key = (after, origin)
+    try:
+        return memo[key]
+    except KeyError:
+        if len(memo) >= REMEMBERED:
+            memo.clear()
+        hit = memo[key] = found.fires.next(after, origin)
+        return hit
 
 
 def _walk(timer: Timer, after: datetime, until: datetime, anchor: datetime, limit: int) -> list[datetime]:

@@ -10,7 +10,8 @@ from reconciler.model.job import CatchUp, Concurrency, JobSpec, Schedule
 from reconciler.model.live import StandingJob
 from reconciler.model.run import Disposition, Pause, Phase, RunRecord
 from reconciler.schedule.cron import excluded_fires, fires, normalise
-from reconciler.schedule.due import Gates, carry_cursor, decide
+from reconciler.schedule.due import carry_cursor, decide
+from reconciler.schedule.gates import Gates
 
 START = datetime(2026, 10, 24, 20, 0, tzinfo=UTC)  # a few hours before the clocks of Berlin go back
 LEAD = 8.0

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from reconciler.model.job import CatchUp, JobSpec, Schedule, ScheduleKind
 from reconciler.model.live import StandingJob
 from reconciler.model.run import Decision, Disposition, Pause
-from reconciler.schedule.due import Gates, carry_cursor, decide
+from reconciler.schedule.due import carry_cursor, decide
+from reconciler.schedule.gates import Gates
 
 BEFORE = datetime(2026, 12, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

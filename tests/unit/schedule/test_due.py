@@ -10,7 +10,9 @@ from reconciler.model.job import CatchUp, Concurrency, JobSpec, Schedule
 from reconciler.model.live import StandingJob
 from reconciler.model.run import Decision, Disposition, Pause, Phase, RunRecord, Trigger
 from reconciler.schedule.cron import normalise
-from reconciler.schedule.due import LATENESS_TOLERANCE, Gates, carry_cursor, decide, default_deadline
+from reconciler.schedule.deadlines import LATENESS_TOLERANCE, default_deadline
+from reconciler.schedule.due import carry_cursor, decide
+from reconciler.schedule.gates import Gates
 
 T0 = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)  # on a slot of every schedule below
 QUARTER = timedelta(minutes=15)
