@@ -8,6 +8,7 @@ time. Larger changes (a zone that crosses the date line) are corrections: the ne
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import floor
 
 from ..model.job import Schedule, ScheduleKind
 from .advice import advise, advise_window
@@ -165,7 +166,7 @@ def _counted(timer: Timer, after: datetime, until: datetime, anchor: datetime) -
 
 def _floor(at: datetime) -> int:
     """Whole seconds since the epoch; fires fall on whole seconds, so what is later than the floor is later."""
-    return (at - _EPOCH) // timedelta(seconds=1)
+    return floor(at.timestamp())
 
 
 def _instant(at: int) -> datetime:
