@@ -105,6 +105,8 @@ def _plan(config: ServiceConfig, history: History, engine: Engine) -> tuple[Plan
 
 def apply_once(config: ServiceConfig, digest: str, say: Callable[[str], None]) -> AppliedNow:
     """Take the lock, plan and apply. With `digest`, only exactly that plan."""
+    if not (Path(config.state_dir) / DATABASE).exists():
+        desired_once(config)  # a source that cannot be read leaves no state directory behind, and no engine chosen
     with open_state(config) as state:
         engine = choose_engine(config, state, say)
         try:

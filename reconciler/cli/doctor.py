@@ -123,7 +123,10 @@ def _service(config: "ServiceConfig") -> Finding:
 
     said, degraded = service_status(config)
     if not said:
-        return (WARN, "service", degraded[0], "start it: systemctl start reconciler, or reconciler serve")
+        hint = "start it: systemctl start reconciler, or reconciler serve"
+        if "[service-not-running]" not in degraded[0]:
+            hint = "docs/operate.md tells what the code means; its log: journalctl -u reconciler"
+        return (WARN, "service", degraded[0], hint)
     if degraded:
         return (FAULT, "service", "; ".join(degraded), "docs/operate.md tells what each code means")
     return (OK, "service", f"pid {said['pid']}, version {said['version']}, {count(said['jobs'], 'job')}", "")

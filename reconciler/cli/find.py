@@ -25,7 +25,8 @@ def find_run(history: History, config: ServiceConfig, text: str, now: datetime, 
     else:
         if (run := history.run(text)) is not None:
             return run
-        raise UsageError(f"cannot find run {text}: history has none of this id", code="run-unknown")
+        raise UsageError(f"cannot find run {text}: history has none of this id", code="run-unknown",
+                         hint="'reconciler runs' lists the latest")  # fmt: skip
     job, _, when = text.partition("@")
     runs = history.runs(known_job(history, job), limit=MOST if when else 100)
     if not runs:

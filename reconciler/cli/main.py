@@ -112,8 +112,11 @@ def command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; never a traceback for what a person can mend."""
     args = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # `reconciler jobs >&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  # until the end
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names and logs hold what this terminal may not know
     if args[:1] == ["help"]:
         args = [*args[1:2], "--help"]
@@ -153,14 +156,18 @@ def _guarded(args: list[str]) -> int:
         return EXIT_INTERRUPT
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
-        _say(f"cannot do this: {what}{error.strerror or error}", "io-error", "")
+        _say(f"cannot finish {' '.join(['reconciler', *args[:1]])!r}: {what}{error.strerror or error}", "io-error",
+             "look at that file or folder, its owner and the room on its disk")  # fmt: skip
         return EXIT_ERROR
     except Exception as error:  # the error types are loaded only when one is met; others go on their way
         from ..model.errors import ReconcilerError, UsageError
 
         if not isinstance(error, ReconcilerError):
             raise
-        _say(str(error), error.code, error.hint)
+        hint = error.hint
+        if not hint and error.code == UsageError.code and args[:1] and args[0] in COMMANDS:
+            hint = f"reconciler {args[0]} --help"
+        _say(str(error), error.code, hint)
         if not isinstance(error, UsageError):
             return EXIT_ERROR
         return _USAGE.get(args[0] if args else "", EXIT_USAGE)

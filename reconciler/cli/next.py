@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cron", metavar="EXPR", help="a cron line instead of a job")
     parser.add_argument("--name", metavar="JOB", help="the job that spreads an H in the line")
     parser.add_argument("--timezone", metavar="Z", help="its IANA zone (default: the service's, else UTC)")
-    parser.add_argument("--from", dest="start", metavar="T", help="ISO 8601, in that zone (default: now)")
+    parser.add_argument("--from", dest="start", metavar="T", help="02:30 or ISO 8601, in that zone (default: now)")
     parser.add_argument("--count", type=positive, default=5, metavar="N", help="how many (default 5)")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 

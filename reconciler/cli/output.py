@@ -17,6 +17,21 @@ STATE_COLOURS = {
 }  # fmt: skip
 QUICK = 0.5  # seconds; whoever waits longer is told what for
 _WRAPPED = frozenset({"STATE", "RESULT"})
+_SPARE = (
+    "IMAGE",
+    "PEAK",
+    "TOOK",
+    "ATT",
+    "LATE",
+    "RAN",
+    "TRIGGER",
+    "LAST 10",
+    "SCHEDULE",
+    "NEXT",
+    "LAST",
+)  # the least first
+GAP = 2  # blanks between two columns
+READABLE = 24  # characters that a wrapped column is to have at least, if it has them to say
 
 
 def colour_wanted(stream: Any = None) -> bool:
@@ -73,7 +88,7 @@ def iso(at: datetime | None) -> str | None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """A borderless table, on a terminal as wide as that and coloured. Columns never wrap into each other."""
+    """A borderless table, on a terminal coloured and no wider than that. Columns never wrap into each other."""
     found = [list(row) for row in rows]
     if sys.stdout.isatty() or os.environ.get("FORCE_COLOR"):
         _print_rich(columns, found)
@@ -88,18 +103,35 @@ def _text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else cell[0]
 
 
-def _print_rich(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, no_color=not colour_wanted(), force_terminal=True)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        table.add_column(name, no_wrap=name not in _WRAPPED, overflow="fold" if name in _WRAPPED else "ellipsis")
-    for row in rows:
-        table.add_row(*(Text(plain(_text(cell)), style="" if isinstance(cell, str) else cell[1]) for cell in row))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    texts = [[plain(_text(cell)) for cell in row] for row in rows]
+    kept = fitting(columns, texts, console.width)
+    for name in (columns[place] for place in kept):
+        table.add_column(name, no_wrap=name not in _WRAPPED, overflow="fold")
+    for row, words in zip(rows, texts, strict=True):
+        styles = ["" if isinstance(cell, str) else cell[1] for cell in row]
+        table.add_row(*(Text(words[place], style=styles[place]) for place in kept))
     console.print(table)
+
+
+def fitting(columns: Sequence[str], texts: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Places of the columns that a terminal of `width` has room for. Names, states and results always stay: a narrow
+    terminal loses what is worth least, never what one looks for."""
+    wide = [max(len(name), *(len(row[place]) for row in texts)) if texts else len(name)
+            for place, name in enumerate(columns)]  # fmt: skip
+    need = [min(wide[place], READABLE) if name in _WRAPPED else wide[place] for place, name in enumerate(columns)]
+    kept = list(range(len(columns)))
+    for name in _SPARE:
+        if sum(need[place] + GAP for place in kept) <= width:
+            break
+        kept = [place for place in kept if columns[place] != name]
+    return kept
 
 
 def local(at: datetime | None, zone: str, now: datetime) -> str:

@@ -1,17 +1,17 @@
 """List runs and slots: every slot of a job with how it ended and why, or the latest runs of all jobs.
 
-Times are in the job's zone. LATE is from the slot to the start of the first attempt.
+Times are in each job's own zone. LATE is from the slot to the start of the first attempt.
 """
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from ..history.base import History
 from ..model.live import StandingJob
 from ..model.run import Disposition, RunRecord, SlotRecord
-from .output import Cell, local, plain, print_json, print_table, size, took
+from .output import Cell, count, local, plain, print_json, print_table, size, took
 from .records import asker, duration, lateness, record_data, result, slot_data
 
 DAY = timedelta(days=1)
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, default=20, metavar="N", help="how many (default 20)")
     parser.add_argument("--failed", action="store_true", help="only what went wrong")
     parser.add_argument(
-        "--before", metavar="T", help="older than this: ISO 8601, in the job's zone unless it says its own"
+        "--before", metavar="T", help="older than this: 02:30 or ISO 8601, in the job's zone unless it says its own"
     )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         if job is not None:
             for line in header(history, job, at, zone):
                 print(plain(line))
-    _table(records, slots, zone, at, named=job is not None, limit=args.limit)
+        zones = {name: found.spec.schedule.timezone for name, found in history.standing().items()}
+    _table(records, slots, lambda name: zones.get(name, zone), at, named=job is not None, limit=args.limit)
     if job is not None and len(records) + len(slots) >= args.limit and records:
         print(f"\nolder: --before {records[-1].slot:%Y-%m-%dT%H:%M:%SZ}      only bad: --failed      "
               f"one run in full: reconciler show {records[0].run_id}")  # fmt: skip
@@ -105,7 +106,7 @@ def _day(history: History, job: str, standing: StandingJob | None, now: datetime
     parts = [
         f"{number} {word}{f' ({len(bad)} bad)' if word == 'ran' and bad else ''}" for word, number in counts.items()
     ]
-    return f"{counts.total()} slots = {' + '.join(parts)}"
+    return f"{count(counts.total(), 'slot')} = {' + '.join(parts)}"
 
 
 def _inside(slot: SlotRecord, standing: StandingJob | None, since: datetime) -> int:
@@ -123,8 +124,9 @@ def centile(ordered: Sequence[float], percent: int) -> float | None:
 
 
 def _table(
-    records: Sequence[RunRecord], slots: Sequence[SlotRecord], zone: str, now: datetime, *, named: bool, limit: int
-) -> None:
+    records: Sequence[RunRecord], slots: Sequence[SlotRecord], zone: Callable[[str], str], now: datetime, *,
+    named: bool, limit: int,
+) -> None:  # fmt: skip
     rows: list[tuple[datetime, list[Cell]]] = []
     shown: set[tuple[str, datetime]] = set()
     for run in records:
@@ -132,14 +134,14 @@ def _table(
         first = (run.job, run.slot) not in shown
         shown.add((run.job, run.slot))
         cells: list[Cell] = [
-            local(run.slot, zone, now) if first or not named else "", asker(run), str(run.attempt), result(run),
+            local(run.slot, zone(run.job), now) if first or not named else "", asker(run), str(run.attempt), result(run),
             took(lateness(run)), took(span), size(run.peak_memory), image(run),
         ]  # fmt: skip
         rows.append((run.slot, cells if named else [run.job, *cells]))
     for slot in slots:
-        many = f", with {slot.count - 1} more since {local(slot.first, zone, now)}" if slot.count > 1 else ""
+        many = f", with {slot.count - 1} more since {local(slot.first, zone(slot.job), now)}" if slot.count > 1 else ""
         said = (f"{slot.disposition.value}{many}: {slot.reason}", "yellow")
-        rows.append((slot.last, [local(slot.last, zone, now), "-", "-", said, "-", "-", "-", "-"]))
+        rows.append((slot.last, [local(slot.last, zone(slot.job), now), "-", "-", said, "-", "-", "-", "-"]))
     rows.sort(key=lambda row: row[0], reverse=True)
     if not rows:
         print("nothing to show")

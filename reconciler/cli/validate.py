@@ -56,7 +56,9 @@ def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[
         root = jobs_directory(config, path.absolute())
         return read_file(config, path), _prefix(root)
     if not path.is_dir():
-        raise UsageError(f"cannot validate {target}: no such file or directory", code="source-not-found")
+        raise UsageError(f"cannot validate {target}: no such file or directory", code="source-not-found",
+                         hint="TARGET is a jobs directory, a job file or a git repository; a remote one: --source URL"
+                         )  # fmt: skip
     below = tuple(one for one in config.source.paths if (path / one).is_dir())
     repository = (path / ".git").exists() or (path / "HEAD").is_file()
     if repository and (target is not None or not below):
@@ -76,7 +78,10 @@ def _prefix(directory: Path) -> str:
 
 def _missing(reading: "Reading") -> list[SpecProblem]:
     said = "there is no job file below this jobs directory"
-    return [SpecProblem(path or ".", 1, 1, "jobs-directory-missing", said) for path in reading.desired.missing_paths]
+    hint = "name another with --path or as TARGET; 'reconciler init' makes a first one"
+    return [
+        SpecProblem(path or ".", 1, 1, "jobs-directory-missing", said, hint) for path in reading.desired.missing_paths
+    ]
 
 
 def summary(reading: "Reading", errors: int, warnings: int) -> str:

@@ -66,8 +66,10 @@ class Operators:
         if not self._ask(lambda loop, now: loop.ask_stop(run_id, said, now)):
             found = self._history.run(run_id)
             if found is None:
-                raise Permanent(f"cannot stop {run_id}: there is no such run", code="run-unknown")
-            raise Permanent(f"cannot stop {run_id}: it has ended ({found.phase.value})", code="run-ended")
+                raise Permanent(f"cannot stop {run_id}: there is no such run", code="run-unknown",
+                                hint="'reconciler runs' lists the latest")  # fmt: skip
+            raise Permanent(f"cannot stop {run_id}: it has ended ({found.phase.value})", code="run-ended",
+                            hint=f"see: reconciler show {run_id}")  # fmt: skip
         return f"{run_id} is being stopped: TERM, its grace period, KILL."
 
     # -- the whole service --------------------------------------------------------------------------------------
@@ -108,7 +110,12 @@ class Operators:
 
         was_paused, rewound = self._ask(act)
         if not was_paused and not rewound:
-            raise Permanent(f"cannot resume {_named(job)}: not paused", code="not-paused")
+            everything = any(p.job == "*" for p in self._history.pauses())
+            raise Permanent(
+                f"cannot resume {_named(job)}: {'all jobs are paused, not this one' if everything else 'not paused'}",
+                code="not-paused",
+                hint="reconciler resume --all" if everything else "see: reconciler jobs",
+            )
         for name, until in rewound.items():
             self._emit.emit(EventName.JOB_REWOUND, job=name, actor=actor, until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
         if was_paused:
@@ -178,7 +185,8 @@ def _start(loop: RunLoop, job: str, actor: str, now: datetime) -> RunRecord:
     if loop.drained:
         raise Permanent(f"cannot run {job}: {loop.drained}", code="draining", hint="reconciler drain --end")
     if standing.forbidden:
-        raise Permanent(f"cannot run {job}: {standing.forbidden}", code="job-forbidden")
+        raise Permanent(f"cannot run {job}: {standing.forbidden}", code="job-forbidden",
+                        hint="policy and owners are in the service file: docs/reference/service.md")  # fmt: skip
     active = loop.active(job)
     if active and standing.spec.concurrency_policy is Concurrency.FORBID:
         raise Permanent(

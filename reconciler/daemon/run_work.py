@@ -241,7 +241,8 @@ class RunWork:
         if run.started_at is None:
             name = EventName.RUN_ADOPTED if entry.adopted else EventName.RUN_STARTED
             begun = entry.record.started_at or now
-            self._emit.emit(name, job=run.job, run=run.run_id, late=round((begun - run.slot).total_seconds(), 3),
+            late = round(max(0.0, (begun - run.slot).total_seconds()), 3)
+            self._emit.emit(name, job=run.job, run=run.run_id, late=late,
                             trigger=run.trigger.value, attempt=run.attempt)  # fmt: skip
         entry.adopted = False
 

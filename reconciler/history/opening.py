@@ -92,7 +92,7 @@ def open_for_reading(path: Path) -> Database:
                 raise lost(f"{path} is missing or empty, although this instance has worked here")
             raise StateError(
                 f"cannot open the ledger {path}: there is none yet", code="state-absent",
-                hint="nothing has run with this state directory; is --state-dir right?",
+                hint="nothing has run with this state directory; is --state-dir, or RECONCILER_STATE_DIR, right?",
             )  # fmt: skip
         _check_header(path)
     except OSError as error:

@@ -26,7 +26,7 @@ class ServiceUnreachable(Transient):
     """Somebody listens, and the answer did not come, or not whole. What was asked may have been done."""
 
     code = "service-unreachable"
-    hint = "look at its log: journalctl -u reconciler"
+    hint = "what was asked may still be done; look at its log: journalctl -u reconciler"
 
 
 class NotPermitted(Permanent):
