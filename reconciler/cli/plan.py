@@ -6,6 +6,8 @@ first reads the repository again. If that takes too long, a line on standard err
 """
 
 import argparse
+import re
+import shlex
 import sys
 
 
@@ -33,5 +35,18 @@ def run(args: argparse.Namespace) -> int:
         found = rendered(
             plan, standing, now(), form=args.output, colour=colour_wanted(), instance=config.instance
         )  # fmt: skip
-    sys.stdout.write(str(found["text"]))
+    text = str(found["text"])
+    sys.stdout.write(text if args.output == "json" else with_options(text, args))
     return int(found["exit_code"])
+
+
+def with_options(text: str, args: argparse.Namespace) -> str:
+    """`reconciler apply DIGEST` and `approve DIGEST` as they are to be typed where this plan was asked for."""
+    given = {"--config": args.config, "--source": args.source, "--ref": args.ref, "--engine": args.engine,
+             "--state-dir": args.state_dir}  # fmt: skip
+    words = [word for name, value in given.items() if value for word in (name, value)]
+    words += [word for path in args.path or () for word in ("--path", path)]
+    if not words:
+        return text
+    options = shlex.join(words).replace("\\", "\\\\")
+    return re.sub(r"\breconciler (apply|approve) ([0-9a-f]{16,64})\b", rf"reconciler \1 {options} \2", text)

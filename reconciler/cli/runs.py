@@ -133,8 +133,9 @@ def _table(
         span = duration(run) if not run.active else (now - run.started_at).total_seconds() if run.started_at else None
         first = (run.job, run.slot) not in shown
         shown.add((run.job, run.slot))
+        due = local(run.slot, zone(run.job), now) if first or not named else ""
         cells: list[Cell] = [
-            local(run.slot, zone(run.job), now) if first or not named else "", asker(run), str(run.attempt), result(run),
+            due, asker(run), str(run.attempt), result(run),
             took(lateness(run)), took(span), size(run.peak_memory), image(run),
         ]  # fmt: skip
         rows.append((run.slot, cells if named else [run.job, *cells]))

@@ -10,7 +10,7 @@ import sys
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--show-plan", action="store_true", help="print each plan that changes something, as it is applied"
+        "--show-plan", action="store_true", help="print the first plan, and each new one as it is applied"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log more: what only helps to find a fault")
 
@@ -35,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
         return fresh
 
     def show(plan: Plan) -> None:
-        print(render_text.render(plan, colour=colour_wanted(), instance=config.instance, now=now()), flush=True)
+        text = render_text.render(
+            plan, colour=colour_wanted(), instance=config.instance, now=now(), applying=True
+        )  # fmt: skip
+        print(text, flush=True)
 
     code = serve(
         config, reload=again, verbose=args.verbose, show_plan=show if args.show_plan else None,

@@ -53,7 +53,7 @@ class Held:
         reasons = {name: why(job) for name, job in self._waiting.items()}
         for name, reason in reasons.items():
             if self._said.get(name) != reason:
-                self._emit.emit(EventName.JOB_HELD, job=name, why=reason, path=self._waiting[name].path)
+                self._emit.emit(EventName.JOB_HELD, job=name, why=reason, path=place(self._waiting[name]))
         self._said = reasons
         text = to_json(self._failed | self._waiting)
         if text != self._written:
@@ -91,6 +91,12 @@ def failed(result: Result) -> HeldJob:
 def why(held: HeldJob) -> str:
     """In one line."""
     return held.problems[0].message if held.problems else ""
+
+
+def place(held: HeldJob) -> str:
+    """`web/x.yaml:9:1`, or the file alone where no line of it is to blame."""
+    first = held.problems[0] if held.problems else None
+    return f"{first.path}:{first.line}:{first.column}" if first and first.code != "held" and first.path else held.path
 
 
 def to_json(held: Mapping[str, HeldJob]) -> str:

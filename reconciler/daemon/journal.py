@@ -44,12 +44,17 @@ def console_line(_logger: object, _method: str, event: MutableMapping[str, Any])
     head = f"\x1b[2m{event.pop('timestamp', '')}\x1b[0m {colour}{event.pop('event', ''):<20}\x1b[0m"
     who = str(event.pop("run", "") or event.pop("job", ""))
     event.pop("job", None)
-    rest = " ".join(f"{key}={_plain(value)}" for key, value in event.items() if value not in (None, ""))
+    rest = " ".join(f"{key}={_short(_plain(value))}" for key, value in event.items() if value not in (None, ""))
     return f"{head} {_plain(who)}  {rest}".rstrip()
 
 
 def _plain(value: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def _short(text: str) -> str:
+    """Enough of a commit id or a digest for a person's eye."""
+    return text[:12] if len(text) in (40, 64) and not set(text) - set("0123456789abcdef") else text
 
 
 def _finite(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -60,6 +60,7 @@ class SyncLoop:
         self._emit, self._now, self._stage, self._kick_runs = emit, clock_now, stage, kick_runs
         self._workers, self._show_plan, self._tidy = workers, show_plan, tidy
         self._tidy_at: datetime | None = None
+        self._shown = ""  # the plan, by its digest, that was shown last
         self.recovered = False  # were the intents of an earlier process settled?
         self._live: LiveState | None = None
         self._relist_at: datetime | None = None
@@ -226,6 +227,7 @@ class SyncLoop:
     def _apply(self, plan: Plan, config: ServiceConfig, now: datetime) -> bool:
         """Carry the plan out. True if something was changed, so that the world must be looked at again."""
         if plan.refused:
+            self._show(plan)
             return False
         if self._history.get_meta(APPLIED) != plan.revision:
             self._history.set_meta(APPLIED, plan.revision)
@@ -234,10 +236,9 @@ class SyncLoop:
             action for action in plan.actions
             if action.changes_something and not self._retries.waiting(f"{action.name} {action.digest}", now)
         )  # fmt: skip
+        self._show(plan, again=bool(due))
         if not due:
             return False
-        if self._show_plan is not None:
-            self._show_plan(plan)
         applied = apply_plan(
             replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
             workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
@@ -261,6 +262,12 @@ class SyncLoop:
         self._recorded = plan
         if record_files(desired, self._history):
             self._fleet.publish_standing(self._history.standing())
+
+    def _show(self, plan: Plan, *, again: bool = False) -> None:
+        """Let whoever watches see each plan once, `again` if it is carried out again."""
+        if self._show_plan is not None and (again or plan.digest != self._shown):
+            self._shown = plan.digest
+            self._show_plan(plan)
 
     def _done_one(self, event: Event) -> None:
         """One action is done, the others go on: its job may fire."""

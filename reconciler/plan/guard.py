@@ -39,10 +39,10 @@ def judge(
     retired = [a.name for a in actions if a.kind is ActionKind.RETIRE and a.name not in begun]
     refusals = [] if digest in approvals else _liftable(desired, config, retired, live, digest, standing)
     reasons = tuple(refusal.message for refusal in refusals)
-    warnings: tuple[SpecProblem, ...] = ()
+    warnings = () if retired else tuple(map(_missing, desired.missing_paths))
     if not desired.descends and desired.commit.id not in approvals:
         if config.allow_rewrite:
-            warnings = (_rewritten_warning(desired),)
+            warnings = (*warnings, _rewritten_warning(desired))
         else:
             refusals.append(_rewritten(desired))
     return Verdict(tuple(refusals), reasons, warnings)
@@ -88,6 +88,13 @@ def _emptied(
 
 def _would_retire(retired: Sequence[str], live: int) -> str:
     return f"{len(retired)} of {words.plural(live, 'live job')} would be retired ({words.names(sorted(retired))})"
+
+
+def _missing(path: str) -> SpecProblem:
+    """Silence would look like success to whoever has mistyped a path."""
+    message = f"there is no job file below {path or 'the repository'} at this commit"
+    hint = "`source.paths` or --path names the jobs directory"
+    return SpecProblem("", 1, 1, "jobs-directory-missing", message, hint, severity="warning")
 
 
 def _rewritten(desired: DesiredState) -> Refusal:

@@ -144,8 +144,8 @@ def _problem(problem: SpecProblem, *, indent: str = "") -> Iterator[Line]:
         yield Line(f"{indent}    {problem.hint}")
 
 
-def footer(plan: Plan, times: Timeline | None) -> Iterator[Line]:
-    """Fires of the next day, refusals, the one-line summary, what to type next."""
+def footer(plan: Plan, times: Timeline | None, *, applying: bool = False) -> Iterator[Line]:
+    """Fires of the next day, refusals, the one-line summary, what to type next; nothing if it is being applied."""
     if times is not None and times.deltas:
         yield Line(fires_line(times))
         yield Line("")
@@ -162,7 +162,8 @@ def footer(plan: Plan, times: Timeline | None) -> Iterator[Line]:
         effect = "No run starts or stops by applying"
         if stopped:
             effect = f"Applying ends the active runs of {words.names(stopped)}"
-        yield Line(f"{effect}. Apply exactly this:  reconciler apply {plan.digest}")
+        said = "It is applied now" if applying else f"Apply exactly this:  reconciler apply {plan.digest}"
+        yield Line(f"{effect}. {said}{'.' if applying else ''}")
 
 
 def fires_line(times: Timeline) -> str:

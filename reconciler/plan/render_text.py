@@ -15,13 +15,15 @@ _COLOURS = {
 
 
 def render(
-    plan: Plan, *, colour: bool = False, instance: str = "", now: datetime | None = None, times: Timeline | None = None
-) -> str:
-    """The whole screen, ending in a newline. `now` (aware) dates the commit; `times` adds the line on fires."""
+    plan: Plan, *, colour: bool = False, instance: str = "", now: datetime | None = None,
+    times: Timeline | None = None, applying: bool = False,
+) -> str:  # fmt: skip
+    """The whole screen, ending in a newline. `now` (aware) dates the commit; `times` adds the line on fires;
+    `applying`: whoever shows it carries it out by itself."""
     lines = [header(plan, instance, now), Line("")]
     actions = list(body(plan))
     lines += [*actions, Line("")] if actions else []
-    lines += footer(plan, times)
+    lines += footer(plan, times, applying=applying)
     return "".join(f"{_shown(line, colour)}\n" for line in lines)
 
 

@@ -170,7 +170,7 @@ def test_listings_work_without_the_service_and_say_that_nothing_fires(service: S
     assert said[1].endswith("[service-not-running]")
     assert service.check()[0] == 2
     assert service.cli("logs", "data/fails") == "going down\n"
-    assert "1 slots = 1 ran (1 bad)" in service.cli("runs", "data/fails")
+    assert "1 slot = 1 ran (1 bad)" in service.cli("runs", "data/fails")
     assert service.cli("runs").splitlines()[1].startswith("data/fails ")
 
 
@@ -182,6 +182,9 @@ def test_pausing_and_resuming(service: ServiceChild) -> None:
     assert "it is paused by " in service.run("next", "web/yearly").stderr
     service.cli("pause", "--all")
     assert {job["state"] for job in service.json("jobs")["jobs"]} == {"PAUSED"}
+    only_all = service.run("resume", "data/fails")
+    refused(only_all, "not-paused")
+    assert only_all.stderr.endswith("  reconciler resume --all\n")
     service.cli("resume", "--all")
     service.cli("resume", "web/yearly")
     refused(service.run("resume", "web/yearly"), "not-paused")

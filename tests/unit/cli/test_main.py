@@ -5,13 +5,16 @@ To readers of `plan` and `check` the exit code 2 says something else: there a wr
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from reconciler.cli.context import instant
 from reconciler.cli.main import COMMANDS, command, main
 from reconciler.cli.next import Asked, excluded, fires, lines
+from reconciler.cli.plan import with_options
 from reconciler.model.job import Schedule, ScheduleKind
 
 JOB = 'schedule: "30 2 * * *"\nimage: busybox\nscript: echo ok\n'
@@ -34,7 +37,7 @@ BAD = [
     (["jobs", "-o", "yaml"], 2, "usage", "reconciler jobs --help"),
     (["logs"], 2, "usage", "reconciler logs --help"),
     (["runs", "--limit", "x"], 2, "usage", "reconciler runs --help"),
-    (["runs", "--limit", "0"], 2, "usage", ""),
+    (["runs", "--limit", "0"], 2, "usage", "reconciler runs --help"),
     (["runs", "--limit", "99999999999999999999"], 2, "usage", ""),
     (["jobs"], 1, "state-absent", "--state-dir"),
     (["runs", "a"], 1, "state-absent", "--state-dir"),
@@ -46,7 +49,7 @@ BAD = [
     (["pause", "a"], 1, "service-not-running", "reconciler serve"),
     (["pause", "--all", "--until", "2h"], 1, "service-not-running", ""),
     (["resume", "--all"], 1, "service-not-running", ""),
-    (["pause"], 2, "usage", ""),
+    (["pause"], 2, "usage", "reconciler pause --help"),
     (["pause", "a", "--all"], 2, "usage", ""),
     (["pause", "a", "--until", "yesterday"], 2, "usage", "2h"),
     (["resume"], 2, "usage", ""),
@@ -62,7 +65,8 @@ BAD = [
     (["next", "--cron", "* * * * *", "--timezone", "../../etc/passwd"], 2, "timezone-unknown", ""),
     (["next", "--cron", "* * * * *", "--from", "x"], 2, "usage", "2026-11-24"),
     (["next", "--cron", "* * * * *", "--from", "0001-01-01", "--timezone", "Asia/Tokyo"], 2, "usage", ""),
-    (["validate", "nosuch"], 1, "source-not-found", ""),
+    (["validate", "nosuch"], 1, "source-not-found", "--source URL"),
+    (["init", "/dev/null/jobs"], 1, "io-error", "owner"),
     (["validate", "--nosuch"], 1, "usage", "reconciler validate --help"),
     (["validate", "--source", "nosuch"], 1, "source-not-found", ""),
     (["validate", "--source", "ext::sh -c id"], 1, "protocol-not-allowed", ""),
@@ -195,7 +199,9 @@ def test_validate_sums_up(tree: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_validate_of_a_directory_without_any_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate"]) == 1
-    assert capsys.readouterr().out == ".:1:1: there is no job file below this jobs directory\n"
+    first, hint = capsys.readouterr().out.splitlines()
+    assert first == ".:1:1: there is no job file below this jobs directory"
+    assert "reconciler init" in hint
 
 
 def test_strict_makes_warnings_errors(nothing_here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -297,3 +303,35 @@ def test_validating_plain_files_loads_nothing_heavy(tree: Path) -> None:
 
 def test_listings_load_neither_docker_nor_git(tree: Path) -> None:
     assert not imported("jobs") & {"docker", "requests", "git", "watchfiles", "structlog", "jsonschema"}
+
+
+def test_a_closed_output_is_no_traceback() -> None:
+    ours = f"{sys.executable} -m reconciler"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{ours} schema >&- && {ours} version >&- 2>&-"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_apply_of_a_source_that_cannot_be_read_leaves_no_state_behind(nothing_here: Path) -> None:
+    assert main(["apply", "--source", str(nothing_here)]) == 1
+    assert not (nothing_here / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "reconciler apply 0123456789abcdef"), (["-o", "json"], "reconciler apply 0123456789abcdef"),
+     (["--source", "my jobs", "--path", "a", "--path", "b", "--state-dir", ".try"],
+      "reconciler apply --source 'my jobs' --state-dir .try --path a --path b 0123456789abcdef")],
+)  # fmt: skip
+def test_the_command_that_a_plan_ends_with_is_the_one_to_type_here(words: list[str], said: str) -> None:
+    args = command("plan")[1].parse_args(words)
+    assert with_options("Apply exactly this:  reconciler apply 0123456789abcdef\n", args).endswith(f"  {said}\n")
+
+
+def test_a_time_of_day_is_one_of_today_in_that_zone() -> None:
+    here = datetime.now(ZoneInfo("Asia/Tokyo"))
+    found = instant("02:30", "Asia/Tokyo").astimezone(ZoneInfo("Asia/Tokyo"))
+    assert (found.hour, found.minute) == (2, 30)
+    assert abs(found.date() - here.date()) <= timedelta(days=1)  # midnight may pass between the two

@@ -4,7 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.cli.output import colour_wanted, count, iso, local, plain, print_json, print_table, size, took, working
+from reconciler.cli.output import (
+    colour_wanted,
+    count,
+    fitting,
+    iso,
+    local,
+    plain,
+    print_json,
+    print_table,
+    size,
+    took,
+    working,
+)
 
 NOW = datetime(2026, 11, 25, 8, 13, tzinfo=UTC)
 
@@ -54,6 +66,33 @@ def test_S6_what_comes_from_jobs_cannot_move_the_cursor_or_reorder_text() -> Non
 def test_a_table_in_a_pipe_is_plain_aligned_and_without_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("JOB", "STATE"), [("web/backup", ("FAILING: \x1b[31m", "red")), ("a", "")])
     assert capsys.readouterr().out.splitlines() == ["JOB         STATE", "web/backup  FAILING: \ufffd[31m", "a"]
+
+
+SCREEN = ("JOB", "SCHEDULE", "LAST", "LAST 10", "TOOK", "NEXT", "STATE")
+LONG_ROW = ("web/backup-shopdb", "30 2 * * *", "failed 02:52, exit 1", ".......xxx", "11m", "Thu 02:30",
+            "FAILING since Mon, 3 in a row")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [(200, SCREEN), (112, SCREEN), (100, ("JOB", "SCHEDULE", "LAST", "NEXT", "STATE")),
+     (80, ("JOB", "LAST", "NEXT", "STATE")),
+     (60, ("JOB", "STATE")), (20, ("JOB", "STATE"))],
+)  # fmt: skip
+def test_a_narrow_terminal_loses_what_is_worth_least_never_names_and_states(width: int, kept: tuple[str, ...]) -> None:
+    assert tuple(SCREEN[place] for place in fitting(SCREEN, [LONG_ROW], width)) == kept
+
+
+def test_on_a_narrow_terminal_every_word_that_stays_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table(SCREEN, [LONG_ROW])
+    said = capsys.readouterr().out
+    assert "web/backup-shopdb" in said
+    assert "FAILING since Mon, 3 in a row" in said
+    assert "\u2026" not in said
 
 
 def test_a_coloured_table_keeps_its_cells(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from reconciler.apply.outcome import Result
-from reconciler.daemon.holds import failed, holds, to_json, why
+from reconciler.daemon.holds import failed, holds, place, to_json, why
 from reconciler.model.desired import HeldJob
 from reconciler.model.plan import ActionKind
 from reconciler.model.problem import SpecProblem
@@ -55,3 +55,11 @@ def test_a_change_that_failed_is_shown_at_the_line_that_the_plan_had_named():
              for code in ("file-unreadable", "image-missing")}  # fmt: skip
     assert (shown["file-unreadable"].path, shown["file-unreadable"].line) == ("_defaults.yaml", 6)
     assert (shown["image-missing"].path, shown["image-missing"].line) == ("a.yaml", 1)
+
+
+def test_D2_the_journal_names_the_line_that_is_to_blame_and_no_line_where_none_is():
+    wanted = desired(["a"], [held("broken")])
+    waiting = holds(plan_of(wanted, rows("a", spec("kept", protect=True))), wanted)
+    first = waiting["broken"].problems[0]
+    assert place(waiting["broken"]) == f"{first.path}:{first.line}:{first.column}"
+    assert place(waiting["kept"]) == waiting["kept"].path

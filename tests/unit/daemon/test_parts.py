@@ -11,6 +11,7 @@ import pytest
 from reconciler.daemon.backoff import STALLED_AFTER, WINDOW, Backoff, Convergence
 from reconciler.daemon.clock_watch import ABSENT, ClockNews, ClockWatch
 from reconciler.daemon.drift import PAUSE, PIECE, TURN, DriftRound
+from reconciler.daemon.journal import console_line
 from reconciler.daemon.log_pump import GAP, LogPump, Pumps
 from reconciler.daemon.refresh import Refresher
 from reconciler.daemon.requests import Request
@@ -278,3 +279,8 @@ def test_one_run_whose_definition_is_lost_does_not_stop_the_others(tmp_path: Pat
     world.tick(120)
     assert world.slots("other") == [("02:03:00", "ran", 1)]
     assert world.runs("nightly")[0].phase == "running"
+
+
+def test_a_terminal_shows_as_much_of_a_commit_as_an_eye_needs_and_the_place_of_what_is_held() -> None:
+    said = console_line(None, "", {"event": "job.held", "job": "a", "path": "a.yaml:1:1", "revision": "ab" * 20})
+    assert said.endswith(" a  path=a.yaml:1:1 revision=abababababab")

@@ -60,6 +60,12 @@ def test_D4_one_of_several_directories_that_is_emptied_is_a_refusal(roots: set[s
                            approvals={plan.digest: "anna"}).refused  # fmt: skip
 
 
+def test_D4_a_missing_directory_where_nothing_would_be_retired_is_said_and_refuses_nothing():
+    plan = plan_of(desired([], missing_paths=("jobs.d/db1",)), {})
+    assert (codes(plan), [(p.code, p.is_error) for p in plan.problems]) == ([], [("jobs-directory-missing", False)])
+    assert "below jobs.d/db1 " in plan.problems[0].message
+
+
 def test_D4_moves_are_no_retirements():
     moved = [spec(f"to/{name}", moved_from=name) for name in TEN]
     plan = plan_of(desired(moved), rows(*TEN))

@@ -75,6 +75,11 @@ def test_a_refusal_ends_with_the_command_that_lifts_it_and_offers_no_apply():
     assert "REFUSED  the jobs directory is empty at this commit, and 1 of 1 live job would be retired (a)" in text
 
 
+def test_a_plan_that_its_reader_need_not_apply_names_no_command():
+    text = render_text.render(plan_of(desired(["a"]), {}), applying=True)
+    assert text.splitlines()[-1] == "No run starts or stops by applying. It is applied now."
+
+
 def test_applying_says_whose_runs_it_ends():
     plan = plan_of(desired(["b"]), rows(spec("a", on_retire=OnRetire.STOP), "b"), active_runs={"a": 1})
     assert "Applying ends the active runs of a." in render_text.render(plan)
