@@ -96,7 +96,9 @@ def rendered(
 
 def applied_data(done: AppliedNow) -> dict[str, object]:
     """What `reconciler apply` prints: stable keys."""
-    lines = tuple(api.ResultLine(r.action.kind.value, r.action.name, r.ok, r.error, r.error_code) for r in done.results)
+    lines = tuple(
+        api.ResultLine(r.action.kind.value, r.action.name, r.ok, r.error, r.error_code, r.hint) for r in done.results
+    )
     good = sum(1 for result in done.results if result.ok)
     return api.Applied(
         revision=done.revision, applied=good, failed=len(lines) - good, unchanged=done.unchanged,

@@ -49,6 +49,8 @@ def _say(answer: dict[str, Any]) -> None:
         mark = "done  " if result["ok"] else "FAILED"
         error = f"{plain(result['error'])} [{result['error_code']}]" if result["error"] else ""
         print(f"  {mark} {result['kind']:<8} {plain(result['name'])}  {error}".rstrip())
+        if error and result["hint"]:
+            print(f"{'':18}{plain(result['hint'])}")
     for refusal in answer["refusals"]:
         print(f"REFUSED  {plain(refusal['message'])} [{refusal['code']}]\n         {plain(refusal['hint'])}")
     if answer["refused"]:

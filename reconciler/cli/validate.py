@@ -8,7 +8,9 @@ Exit code 0: no errors (warnings are shown); 1: errors.
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,10 @@ from .output import count
 
 if TYPE_CHECKING:
     from ..app.reading import Reading
+    from ..model.job import Schedule
     from ..model.service import ServiceConfig
+
+FIRES = 4  # of a suspicious cron line that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..spec.render import render_problems
-    from .context import settings, stated
+    from .context import now, settings, stated
     from .output import working
 
     config = settings(args)
     with working("reading job files"):
         reading, prefix = read(config, args.target, named=stated(args).source is not None)
-    problems = sorted((*reading.problems, *_missing(reading)))
+    problems = sorted((*_with_fires(reading, now()), *_missing(reading)))
     text = render_problems(problems, args.output, reading.sources, prefix=prefix)
     if text:
         print(text)
@@ -74,6 +79,30 @@ def _prefix(directory: Path) -> str:
     """From here, or absolute if it lies outside: so that an editor or GitHub finds the file."""
     here = os.path.relpath(directory)
     return "" if here == "." else f"{directory}/" if here.startswith("..") else f"{here}/"
+
+
+def _with_fires(reading: "Reading", at: datetime) -> Iterator[SpecProblem]:
+    """The problems; a suspicious cron line is shown with when it would fire, which tells more than any rule."""
+    jobs = reading.desired.jobs
+    for problem in reading.problems:
+        parts = problem.path.rpartition(".")[0].split("/")  # those of the jobs directory come first
+        names = ("/".join(parts[start:]) for start in range(len(parts)))
+        job = next((jobs[name] for name in names if name in jobs), None)
+        if job is not None and not problem.is_error and problem.pointer.startswith("/schedule"):
+            yield replace(problem, hint=f"{problem.hint} {next_fires(job.spec.schedule, at)}".strip())
+        else:
+            yield problem
+
+
+def next_fires(schedule: "Schedule", at: datetime) -> str:
+    """`It fires next on Sat 28 Nov 01:00, Sat 28 Nov 01:07, ... (Europe/Berlin).`; "" if never."""
+    from zoneinfo import ZoneInfo
+
+    from .next import Asked, fires
+
+    zone = ZoneInfo(schedule.timezone)
+    said = ", ".join(f"{one.astimezone(zone):%a %d %b %H:%M}" for one in fires(Asked(schedule), at, FIRES))
+    return f"It fires next on {said} ({schedule.timezone})." if said else ""
 
 
 def _missing(reading: "Reading") -> list[SpecProblem]:

@@ -108,6 +108,7 @@ class ResultLine(Shape):
     ok: bool
     error: str = ""
     error_code: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

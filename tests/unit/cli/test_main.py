@@ -204,6 +204,19 @@ def test_validate_of_a_directory_without_any_file_is_an_error(capsys: pytest.Cap
     assert "reconciler init" in hint
 
 
+def test_a_suspicious_cron_line_is_shown_with_its_next_fires(
+    nothing_here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (nothing_here / "jobs.d/web").mkdir(parents=True)
+    (nothing_here / "jobs.d/a.yaml").write_text(JOB)
+    (nothing_here / "jobs.d/web/a.yaml").write_text(JOB.replace("30 2 * * *", "17 3 1 * mon"))
+    assert main(["validate"]) == 0
+    hint = capsys.readouterr().out.splitlines()[-1]
+    assert " It fires next on " in hint
+    assert hint.count(" 03:17") == 4
+    assert hint.endswith(" (UTC).")
+
+
 def test_strict_makes_warnings_errors(nothing_here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (nothing_here / "a.yaml").write_text(JOB.replace("30 2 * * *", "30 2 */2 * mon"))
     assert main(["validate", "a.yaml"]) == 0

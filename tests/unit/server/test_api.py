@@ -77,7 +77,7 @@ def test_instants_are_utc_inside_and_an_empty_one_is_none() -> None:
 def test_nested_shapes_are_written_and_read() -> None:
     applied = Applied(
         "41d7a90", 1, 1, 5,
-        results=(ResultLine("create", "etl", True), ResultLine("retire", "old", False, "gone", "x")),
+        results=(ResultLine("create", "etl", True), ResultLine("retire", "old", False, "gone", "x", "look")),
         refusals=(RefusalLine("too-many", "no"),),
     )  # fmt: skip
     assert Applied.from_data(json.loads(json.dumps(applied.to_data()))) == applied
