@@ -18,13 +18,14 @@ RUNNING = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
 @dataclass(frozen=True, slots=True)
 class Row:
     """One job: its status, its definition if one is applied, when it fires next (None = by hand or not at all), the
-    pause it is under and the newest run that is under way."""
+    pause it is under, the newest run that is under way, and what to do about what is held."""
 
     status: JobStatus
     standing: StandingJob | None
     next_at: datetime | None = None
     pause: Pause | None = None
     running: RunRecord | None = None
+    hint: str = ""
 
     @property
     def state(self) -> str:
@@ -43,7 +44,8 @@ def rows(history: History, now: datetime) -> list[Row]:
         status = summarise(job, runs, history.slots(name, limit=RECENT), pauses, held.get(name), now, silent)
         pause = next((p for p in pauses if p.covers(name, now)), None)
         running = next((run for run in runs if run.phase in RUNNING), None)
-        found[name] = Row(status, job, None if pause else _next_fire(job, now), pause, running)
+        hint = held[name].problems[0].hint if name in held else ""
+        found[name] = Row(status, job, None if pause else _next_fire(job, now), pause, running, hint)
     return [found[status.name] for status in worst_first(row.status for row in found.values())]
 
 

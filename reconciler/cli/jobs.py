@@ -91,6 +91,9 @@ def _body(found: "Sequence[Row]", everything: bool, zone: str, at: datetime) -> 
         first = f", next of them: {soonest.status.name} {_next(soonest, _zone(soonest, zone), at)}" if soonest else ""
         print(f"{len(fine)} fine{first}      --all shows them")
     worst = next((row.status.name for row in shown if row.state in _TROUBLE), None)
+    waits = next((row for row in shown if row.hint), None)
+    if waits is not None:
+        print(f"\nHeld: {waits.status.name}: {plain(waits.hint)}")
     if worst is not None:
         print(f"\nWorst first. Why:  reconciler runs {worst}      Log:  reconciler logs {worst}")
 

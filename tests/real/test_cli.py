@@ -24,7 +24,7 @@ retries: {limit: 3, delay: 100ms}
 """
 LONG = "schedule: manual\nimage: none\nscript: |\n  echo up\n  exec sleep 600\nstop_grace_period: 1s\n"
 YEARLY = 'schedule: "0 8 1 1 *"\ntimezone: Europe/Berlin\nimage: none\nscript: echo ok\n'
-BROKEN = YEARLY + "parameter: 3\n"
+BROKEN = YEARLY + "time_out: 3m\n"
 FILES = {"data/fails": FAILS, "data/retried": RETRIED, "data/long": LONG, "web/yearly": YEARLY}
 
 
@@ -157,6 +157,7 @@ def test_jobs_shows_the_worst_first_and_check_agrees(service: ServiceChild, repo
     assert said[1].startswith("5 jobs: 0 fine · 1 failing · 1 held · 3 never run")
     assert said[4].startswith("data/fails ")
     assert "web/broken.yaml:5:1" in said[5]
+    assert 'Held: web/broken: did you mean "timeout"?' in said
     code, line = service.check()
     assert code == 2
     assert line.startswith("RECONCILER CRITICAL - data/fails FAILING: exit 3; web/broken HELD: web/broken.yaml:5:1")
