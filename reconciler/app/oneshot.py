@@ -23,6 +23,7 @@ from ..model.job import JobSpec
 from ..model.live import LiveState, StandingJob
 from ..model.plan import Plan
 from ..model.service import ServiceConfig
+from ..plan import words
 from ..plan.context import PlanContext
 from ..plan.diff import make_plan
 from ..spec.argv import final_argv
@@ -156,24 +157,28 @@ def takeover_once(config: ServiceConfig) -> list[str]:
     said.append("The ledger was kept." if made.kept_ledger else "The ledger is new: nothing from before now is owed.")
     if made.aside is not None:
         said.append(f"What was there is in {made.aside}.")
+    if not made.kept_ledger and not config.engine and (Path(config.state_dir) / "process").is_dir():
+        config = replace(config, engine="process")  # the lost ledger said so: that engine's jobs lie here
     with open_state(config) as state:
-        engine = choose_engine(replace(config), state, said.append)
+        engine = choose_engine(config, state, said.append)
         try:
             live = engine.observe()
         finally:
             engine.close()
-    said.append(
-        f"{len(live.jobs)} standing jobs and {len(live.runs)} runs of it were found and are adopted at the next start."
-    )
+    jobs, runs = words.plural(len(live.jobs), "standing job"), words.plural(len(live.runs), "run")
+    said.append(f"{jobs} and {runs} of it found on engine {engine.name}: adopted at the next start.")
     return said
 
 
 def engine_line(config: ServiceConfig) -> str:
     """What the engine says of itself: the recorded one, else the configured one. Raises EngineUnavailable."""
     path = Path(config.state_dir) / DATABASE
-    identity = read_identity(path.parent) if path.exists() else None
-    if identity is None:
+    if not path.exists():
         return _first_engine(config)
+    identity = read_identity(path.parent)
+    if identity is None:
+        raise StateError(f"cannot tell which engine it is: {config.state_dir} has lost its identity",
+                         code="identity-lost", hint=f"reconciler takeover {config.instance}")  # fmt: skip
     history = open_history(path, read_only=True)
     try:
         engine = build_engine(history.get_meta(ENGINE) or config.engine or DEFAULT_ENGINE, config, identity, history)

@@ -101,7 +101,7 @@ def test_lost_state_is_never_a_first_start_and_a_takeover_adopts_what_runs(
     assert f"[{code}]" in refused.stderr and RESTORE in refused.stderr, refused.stderr
     assert "Traceback" not in refused.stderr
 
-    assert "were found and are adopted" in service.cli("takeover", "bad")
+    assert "adopted at the next start" in service.cli("takeover", "bad")
     service.start().reachable()
     run = service.await_run("told")
     assert run.run_id == run_id

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -290,10 +291,29 @@ def test_P6_lost_state_is_said_by_every_command_and_taken_over_by_one(stopped: S
     assert stopped.run("doctor").returncode == 1
     said = stopped.cli("takeover", "cli")
     assert "The ledger is new: nothing from before now is owed." in said
-    assert "4 standing jobs and 0 runs" in said
+    assert "4 standing jobs and 0 runs of it found on engine process" in said
     assert stopped.run("plan").returncode in (0, 2)
     stopped.cli("apply")
     assert len(stopped.standing()) == len(FILES)
+
+
+def test_P6_a_takeover_goes_on_with_the_engine_whose_jobs_lie_there_although_the_ledger_is_lost(
+    folder: Path, repo: GitRepo
+) -> None:
+    state = folder / "state"
+
+    def typed(*words: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "reconciler", *words, "--state-dir", str(state)]
+        return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+    assert typed("apply", "--source", str(repo.path), "--engine", "process").returncode == 0
+    (state / "reconciler.db").write_bytes(b"")
+    done = typed("takeover", "local")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 standing jobs and 0 runs of it found on engine process" in done.stdout
+    (state / "identity.json").unlink()
+    (engine,) = [row for row in json.loads(typed("doctor", "-o", "json").stdout) if row["what"] == "engine"]
+    assert engine["found"].endswith("has lost its identity [identity-lost]")
 
 
 # -- doctor ------------------------------------------------------------------------------------------------------------
