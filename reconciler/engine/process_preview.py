@@ -30,9 +30,10 @@ def warnings(spec: JobSpec) -> Iterator[str]:
         yield "cap_add: not honoured; the job has no capabilities"
     if spec.read_only:
         yield "read_only: not honoured; the job sees this host's files"
-    for name in ("cpus", "memory", "pids_limit", "shm_size"):
-        if getattr(spec.resources, name) != getattr(_DEFAULT, name):
-            yield f"resources.{name}: not enforced"
+    bounds = [f"resources.{name}" for name in ("cpus", "memory", "pids_limit", "shm_size")
+              if getattr(spec.resources, name) != getattr(_DEFAULT, name)]  # fmt: skip
+    if bounds:
+        yield f"{', '.join(bounds)}: not enforced"
     for file in spec.files:
         yield f"files: {file.target} is found at $RECONCILER_FILES{_rooted(file.target)}, not at its own path"
     odd = [name for name, _ in spec.environment if not IDENTIFIER.match(name)]

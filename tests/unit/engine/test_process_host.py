@@ -309,6 +309,7 @@ UNHONOURED = {
     "resources.memory": {"resources": Resources(memory=1 << 30)},
     "resources.pids_limit": {"resources": Resources(pids_limit=20)},
     "resources.shm_size": {"resources": Resources(shm_size=1 << 20)},
+    "resources.cpus, resources.memory": {"resources": Resources(cpus=2, memory=1 << 30)},
     "files": {"files": (FileMount("/app/query.sql", "select 1"),)},
     "environment": {"environment": (("not.a.name", "x"),)},
     "command": {"script": None},
