@@ -115,7 +115,9 @@ def events_page() -> str:
     """docs/reference/events.md."""
     parts = [MADE, "", EVENTS_HEAD, "| event | level | |", "|---|---|---|"]
     for name in EventName:
-        level = "info, error if it ended badly" if name is EventName.RUN_FINISHED else level_of(name)
+        level = (
+            "info, error if it ended badly or its slot was missed" if name is EventName.RUN_FINISHED else level_of(name)
+        )
         parts.append(f"| `{name.value}` | {level} | {name.docs} |")
     parts += ["", "Only in the log:", "", "| line | |", "|---|---|"]
     return "\n".join([*parts, *(f"| `{name}` | {said} |" for name, said in LOG_LINES.items())]) + "\n"

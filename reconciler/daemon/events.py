@@ -17,11 +17,12 @@ _ERRORS = {
 _WARNINGS = {EventName.JOB_HELD, EventName.SLOT_SKIPPED, EventName.RUN_DELAYED, EventName.CLOCK_STEPPED,
              EventName.RUN_RETRIED}  # fmt: skip
 _BAD_VERDICTS = {"failed", "timed_out", "lost", "oom"}
+_NOTHING_RAN = {"missed", "unavailable"}  # of a slot that a run was made ready for
 
 
-def level_of(name: EventName, verdict: object = "") -> str:
-    """`error`, `warning` or `info`; `verdict` is how a run ended."""
-    if name in _ERRORS or verdict in _BAD_VERDICTS:
+def level_of(name: EventName, verdict: object = "", disposition: object = "") -> str:
+    """`error`, `warning` or `info`; `verdict` is how a run ended, `disposition` what became of its slot."""
+    if name in _ERRORS or verdict in _BAD_VERDICTS or disposition in _NOTHING_RAN:
         return "error"
     return "warning" if name in _WARNINGS else "info"
 
@@ -36,7 +37,9 @@ class EventStream:
     def __call__(self, event: Event) -> None:
         said = {"job": event.job, "run": event.run, **event.fields}
         bound = log.bind(**{key: value for key, value in said.items() if value not in ("", None)})
-        getattr(bound, level_of(event.name, event.fields.get("verdict")))(event.name.value)
+        getattr(bound, level_of(event.name, event.fields.get("verdict"), event.fields.get("disposition")))(
+            event.name.value
+        )
         try:
             self._history.add_events([event])
         except StateError as error:

@@ -147,10 +147,11 @@ class RunWork:
         took = None
         if ended.started_at is not None and ended.finished_at is not None:
             took = round((ended.finished_at - ended.started_at).total_seconds(), 3)
+        unused = slot.disposition.value if slot is not None and slot.disposition is not Disposition.RAN else None
         self._emit.emit(
             EventName.RUN_FINISHED, job=ended.job, run=ended.run_id, verdict=ended.phase.value,
             exit_code=ended.exit_code, reason=ended.reason, took=took, trigger=ended.trigger.value,
-            attempt=ended.attempt, hint=entry.hint or None,
+            attempt=ended.attempt, hint=entry.hint or None, disposition=unused,
         )  # fmt: skip
         if slot is not None:
             self._on_end(ended, self._emit.now())

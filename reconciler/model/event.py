@@ -78,7 +78,7 @@ class EventName(StrEnum):
     RUN_STOPPED = "run.stop-requested", "TERM was asked for: by a person, the timeout, Replace or `on_retire: stop`."
     RUN_FINISHED = (
         "run.finished",
-        "An attempt ended. Fields: verdict, exit_code, reason, took, trigger, attempt. Error level if it ended badly.",
+        "An attempt ended: verdict, exit_code, reason, took, trigger, attempt; disposition, if its slot did not run.",
     )
     RUN_RETRIED = "run.retried", "A further attempt will be made, at the instant `at`."
     SLOT_MISSED = (

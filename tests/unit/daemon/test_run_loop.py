@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.daemon.events import level_of
 from reconciler.model.errors import EngineRejected, EngineUnavailable
 from reconciler.model.event import EventName
 from reconciler.model.job import Concurrency, OnRetire, Retries
@@ -161,6 +162,18 @@ def test_T6_after_a_downtime_only_the_latest_slot_is_caught_up(world: World) -> 
     dispositions = {d: sum(c for _, found, c in world.slots("beat") if found == d) for d in ("ran", "missed")}
     assert dispositions["missed"] == 9
     assert world.starts() == len([r for r in runs if r.started_at])
+
+
+def test_T5_a_run_made_ready_for_a_slot_that_was_then_missed_is_told_as_an_error(world: World) -> None:
+    world.apply(cron("1 2 * * *", start_deadline=30.0))
+    world.tick(58)
+    world.restart(down=600)
+    world.tick(30)
+    (run,) = world.runs("nightly")
+    (ended,) = [event for event in world.history.events(run=run.run_id) if event.name is EventName.RUN_FINISHED]
+    assert world.slots("nightly") == [("02:01:00", "missed", 1)]
+    assert level_of(ended.name, ended.fields["verdict"], ended.fields["disposition"]) == "error"
+    assert level_of(ended.name, "succeeded") == level_of(ended.name, "cancelled", "paused") == "info"
 
 
 def test_T7_a_clock_set_back_fires_no_slot_again(world: World) -> None:
