@@ -12,7 +12,7 @@ PAGE = """\
 
 Written by `make bench ARGS="--write docs/benchmarks.md"`, from one run; not to be edited by hand. To make it anew,
 take a machine that does nothing else (a Docker Engine of its own is started and ended; that needs root), and expect
-up to {minutes:g} minutes a row, and some for setting up. `ARGS="9 10 --minutes 2"` runs some rows and bounds them;
+up to ten minutes a row, and some for setting up. `ARGS="9 10 --minutes 2"` runs some rows and bounds them;
 `--quick` only shows that they run.
 
 Ours and each peer take turns in one run, in an order that changes. What counts is the *ratio* of the medians,
@@ -28,12 +28,12 @@ or the machine too busy. A line without a target is there to be looked at.
 {absent}"""
 
 
-def page(verdicts: Sequence[Verdict], facts: Mapping[str, str], titles: Mapping[int, str], minutes: float) -> str:
+def page(verdicts: Sequence[Verdict], facts: Mapping[str, str], titles: Mapping[int, str]) -> str:
     """The whole page. `titles`: of every row that was to be run."""
     found = {verdict.row for verdict in verdicts}
     broken = [f"Row {row} could not be measured in this run." for row in titles if row not in found]
     return PAGE.format(
-        minutes=minutes, facts="\n".join(f"* {what}: {which}" for what, which in facts.items()),
+        facts="\n".join(f"* {what}: {which}" for what, which in facts.items()),
         rows=" · ".join(f"**{row}** {title}" for row, title in titles.items()), table=table(verdicts),
         absent="\n".join(["", *broken, f"Not here, since the locks do not have them: {PEERS}.", ""]),
     )  # fmt: skip

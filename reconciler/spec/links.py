@@ -1,7 +1,6 @@
 """In: the jobs of one revision. Out: those that cannot be, because of what they say of each other."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
 from ..model.desired import HeldJob
 from ..model.job import DesiredJob
@@ -64,6 +63,8 @@ def _unknown(
     for job in linked.values():
         for field, name in _links(job):
             if name not in jobs and name not in held:
+                from difflib import get_close_matches
+
                 near = get_close_matches(name, jobs, 1)
                 hint = f'did you mean "{near[0]}"?' if near else "A job is named by its path below the jobs directory."
                 yield _blocked(job, field, "link-unknown", f'{field}: there is no job "{name}"', hint)

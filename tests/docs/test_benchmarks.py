@@ -40,7 +40,7 @@ def test_the_page_says_what_was_measured_and_what_could_not_be() -> None:
         Verdict(1, "a thing", 2.0, "s", 9, "a peer", 4.0, 0.5, 0.4, 0.6, reach=0.7),
         Verdict(1, "another", 0.004, "s", 9, reach=0.005),
     ]
-    text = page(verdicts, {"cores": "2"}, {1: "things", 2: "others"}, 5.0)
+    text = page(verdicts, {"cores": "2"}, {1: "things", 2: "others"})
     assert [cells[-1] for cells in lines(text)] == ["yes", "yes"]
     assert "* cores: 2" in text
     assert "Row 2 could not be measured" in text
