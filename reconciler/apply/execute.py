@@ -15,7 +15,7 @@ from ..model.plan import Action, ActionKind, Plan
 from ..model.service import ServiceConfig
 from ..spec.admission import effective_policy
 from .intents import begin
-from .ledger import row_after, row_marked
+from .ledger import origin_of, row_after, row_marked
 from .outcome import Applied as Applied
 from .outcome import Result as Result
 from .outcome import event_of, failed
@@ -175,6 +175,8 @@ class _Execution:
             self.engine.retire(action.moved_from)
         else:
             self.history.put_standing(row)
+        if old is None or old.digest != row.digest:
+            self.history.put_origin(origin_of(action, self.plan))
 
     def _tell(self, result: Result) -> None:
         event = event_of(result, self.clock(), self.plan.revision, self.plan.digest)

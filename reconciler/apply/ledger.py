@@ -1,12 +1,16 @@
-"""In: an action the engine has confirmed. Out: the ledger's row as it then is. Writes nothing."""
+"""In: an action the engine has confirmed. Out: the ledger's rows as they then are. Writes nothing."""
 
 from dataclasses import replace
 from datetime import datetime
 
 from ..engine.base import Installed
+from ..model.desired import Commit
 from ..model.live import StandingJob
-from ..model.plan import Action, ActionKind
+from ..model.origin import Origin
+from ..model.plan import Action, ActionKind, Plan
 from ..schedule.due import carry_cursor
+
+_BY_KEY = frozenset({"dst", "resources", "retries"})  # mappings of which each key's place is kept
 
 
 def row_after(action: Action, old: StandingJob | None, made: Installed, revision: str, now: datetime) -> StandingJob:
@@ -27,6 +31,15 @@ def row_after(action: Action, old: StandingJob | None, made: Installed, revision
         applied_at=now, cursor=cursor, anchor=anchor, ref=made.ref, image_id=made.image_id,
         image_digest=made.image_digest, full_path=action.job.full_path,
     )  # fmt: skip
+
+
+def origin_of(action: Action, plan: Plan) -> Origin:
+    """Where the definition that `action` installs comes from. Of mappings that may be long, only their own place."""
+    assert action.job is not None
+    lines = action.job.lines
+    places = {name: lines[name] for name in lines if "." not in name or name.partition(".")[0] in _BY_KEY}
+    commit = Commit(plan.revision, plan.author, plan.committed_at, plan.subject)
+    return Origin(action.digest, commit, action.job.path, places)
 
 
 def row_marked(action: Action, old: StandingJob, now: datetime) -> StandingJob:

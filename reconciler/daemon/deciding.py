@@ -114,6 +114,7 @@ class Decider:
             clock_stepped=bool(news.stepped), lead=_lead(job), recent_starts=self._ages(job.name),
         )  # fmt: skip
         decision = decide(job, self._book.of(job.name), now, gates)
+        decision = replace(decision, slots=tuple(replace(slot, decided_at=now) for slot in decision.slots))
         self._record(job, decision, now)
         self._wakes.set(job.name, decision.wake_at)
         for run_id, why in decision.stop:

@@ -8,6 +8,7 @@ from typing import Protocol
 from ..model.event import Event
 from ..model.job import JobSpec
 from ..model.live import StandingJob
+from ..model.origin import Origin
 from ..model.run import Pause, RunRecord, SlotRecord
 
 
@@ -43,6 +44,10 @@ class History(Protocol):
         after `to` without a run is forgotten; `kept` is recorded in place of a range that reached beyond it."""
 
     def spec(self, digest: str) -> JobSpec | None: ...
+    def put_origin(self, origin: Origin) -> None:
+        """Where the definition of this digest comes from; kept as long as the definition is."""
+
+    def origin(self, digest: str) -> Origin | None: ...
 
     # -- intents (rule P6) ------------------------------------------------------------------------------------
     def begin_intent(self, kind: str, name: str, at: datetime, detail: str = "") -> int: ...

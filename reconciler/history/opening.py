@@ -14,7 +14,7 @@ from ..model.errors import StateError
 from .database import Database, StoppedDatabase, connect, connect_writer, is_clean
 from .faults import corrupt, from_os_error, lost, translated
 from .files import IDENTITY, sidecars, size_of, sync_directory
-from .schema import APPLICATION_ID, check_version, migrate, version_of
+from .schema import APPLICATION_ID, check_current, check_version, migrate, version_of
 
 CHECK_ALWAYS_BELOW = 8 * 1024 * 1024  # bytes; above, only a file that was not closed in order is checked
 CHECK_SECONDS = 2.0  # a check that takes longer is broken off: READY must not wait for a disk
@@ -103,7 +103,7 @@ def open_for_reading(path: Path) -> Database:
         connection = connect(path, mode="ro", immutable=stopped)
         try:
             _check_ours(path, connection)
-            check_version(connection)
+            check_current(connection)
         finally:
             connection.close()
     return database

@@ -77,3 +77,4 @@ def prune_rest(connection: sqlite3.Connection, now: datetime) -> None:
         """DELETE FROM specs WHERE NOT EXISTS (SELECT 1 FROM standing WHERE standing.digest = specs.digest)
             AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.digest = specs.digest)"""
     )
+    connection.execute("DELETE FROM origins WHERE NOT EXISTS (SELECT 1 FROM specs WHERE specs.digest = origins.digest)")

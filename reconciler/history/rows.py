@@ -6,10 +6,12 @@ import zlib
 from datetime import UTC, datetime
 from typing import Any
 
+from ..model.desired import Commit
 from ..model.errors import InvariantBroken
 from ..model.event import Event, EventName
-from ..model.job import JobSpec
+from ..model.job import JobSpec, Location
 from ..model.live import StandingJob
+from ..model.origin import Origin
 from ..model.run import Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
 from ..spec.canonical import from_data, to_data
 
@@ -26,6 +28,7 @@ _RUN_READERS = {"trigger": Trigger, "phase": Phase, "failure": FailureClass, "co
 _EVENT_NAMES = frozenset(EventName)
 STANDING_COLUMNS = ("name", "digest", "revision", "path", "applied_at", "cursor", "anchor", "ref", "image_id",
                     "image_digest", "forbidden", "retiring", "full_path")  # fmt: skip
+ORIGIN_COLUMNS = ("digest", "revision", "author", "committed_at", "subject", "path", "places")
 
 
 def _utc(value: datetime) -> datetime:
@@ -118,9 +121,27 @@ def standing_from(row: Row) -> StandingJob:
 
 
 def slot_from(row: Row) -> SlotRecord:
-    """`row` is job, first, last, count, disposition, reason, run_id."""
-    job, first, last, count, disposition, reason, run_id = row
-    return SlotRecord(job, instant(first), instant(last), count, Disposition(disposition), reason, run_id)
+    """`row` is job, first, last, count, disposition, reason, run_id, decided."""
+    job, first, last, count, disposition, reason, run_id, decided = row
+    return SlotRecord(
+        job, instant(first), instant(last), count, Disposition(disposition), reason, run_id, optional_instant(decided)
+    )
+
+
+def origin_row(origin: Origin) -> tuple[Any, ...]:
+    """In the order of ORIGIN_COLUMNS."""
+    places = {name: [at.path, at.line, at.inherited] for name, at in origin.places.items()}
+    commit = origin.commit
+    return (origin.digest, commit.id, commit.author, commit.at, commit.subject, origin.path,
+            json.dumps(places, separators=(",", ":")))  # fmt: skip
+
+
+def origin_from(row: Row) -> Origin:
+    """`row` holds ORIGIN_COLUMNS in order."""
+    digest, revision, author, at, subject, path, places = row
+    found = {str(name): Location(str(place[0]), int(place[1]), bool(place[2])) for name, place in
+             json.loads(places).items()}  # fmt: skip
+    return Origin(digest, Commit(revision, author, at, subject), path, found)
 
 
 def pause_from(row: Row) -> Pause:

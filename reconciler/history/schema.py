@@ -107,9 +107,17 @@ _V2 = (
 
 # Which file of the repository a job lives in: of one name under two `paths`, the path below them is the same (rule D1).
 _V3 = ("""ALTER TABLE standing ADD COLUMN full_path TEXT NOT NULL DEFAULT ''""",)
+_V4 = (
+    """ALTER TABLE slots ADD COLUMN decided TEXT""",
+    # Who said what a definition says, and where: of each that `specs` has, since this version.
+    """CREATE TABLE origins (
+        digest TEXT PRIMARY KEY, revision TEXT NOT NULL, author TEXT NOT NULL, committed_at REAL NOT NULL,
+        subject TEXT NOT NULL, path TEXT NOT NULL, places TEXT NOT NULL
+    ) STRICT""",
+)
 
 Migration = Sequence[str]
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3)  # append only; the index of the last one is the version
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4)  # append only; the index of the last one is the version
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -125,6 +133,18 @@ def check_version(connection: sqlite3.Connection, migrations: Sequence[Migration
             f"cannot read the ledger: it has schema version {found}, this release knows {len(migrations)}",
             code="state-version",
             hint="install the release that wrote it, or a newer one; going back needs the back-up from before",
+        )
+
+
+def check_current(connection: sqlite3.Connection) -> None:
+    """For readers, who may not migrate. Raises StateError `state-version` if the file is not of this very version."""
+    check_version(connection)
+    found = version_of(connection)
+    if found < len(MIGRATIONS):
+        raise StateError(
+            f"cannot read the ledger: it has schema version {found}, this release reads {len(MIGRATIONS)}",
+            code="state-version",
+            hint="the service brings it up to date when it starts: systemctl restart reconciler",
         )
 
 

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from ..model.run import Disposition, RunRecord, SlotRecord, Trigger
-from .rows import slot_text
+from .rows import optional_text, slot_text
 
 _WITHIN = "SELECT 1 FROM slots WHERE job = ? AND NOT manual AND first > ? AND first <= ? LIMIT 1"
 _LATEST_BEFORE = """SELECT first, count, disposition, reason, run_id FROM slots
     WHERE job = ? AND NOT manual AND first < ? ORDER BY first DESC LIMIT 1"""
-_INSERT = """INSERT INTO slots (job, first, last, count, disposition, reason, run_id, manual)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT = """INSERT INTO slots (job, first, last, count, disposition, reason, run_id, manual, decided)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 _OTHER_CELL = """SELECT 1 FROM runs JOIN slots ON slots.job = runs.job AND slots.first = runs.slot
     WHERE runs.job = ? AND runs.slot = ? AND runs.cell NOT IN (-1, ?) AND slots.disposition IS NULL LIMIT 1"""
@@ -32,7 +32,7 @@ def claim_slot(connection: sqlite3.Connection, run: RunRecord) -> bool:
         )
     if not manual and _covering(connection, run.job, slot):
         return False
-    connection.execute(_INSERT, (run.job, slot, slot, 1, None, "", run.run_id, manual))
+    connection.execute(_INSERT, (run.job, slot, slot, 1, None, "", run.run_id, manual, None))
     return True
 
 
@@ -56,8 +56,8 @@ def record_slot(connection: sqlite3.Connection, slot: SlotRecord) -> None:
     before = connection.execute(_LATEST_BEFORE, (slot.job, first)).fetchone()
     if before is not None and _mergeable(before, slot):
         connection.execute(
-            "UPDATE slots SET last = ?, count = count + ? WHERE job = ? AND first = ?",
-            (last, slot.count, slot.job, before[0]),
+            "UPDATE slots SET last = ?, count = count + ?, decided = ? WHERE job = ? AND first = ?",
+            (last, slot.count, optional_text(slot.decided_at), slot.job, before[0]),
         )
         return
     _insert(connection, slot, first, last, slot.count)
@@ -81,7 +81,9 @@ def _mergeable(before: tuple[Any, ...], slot: SlotRecord) -> bool:
 def _insert(connection: sqlite3.Connection, slot: SlotRecord, first: str, last: str, count: int) -> None:
     taken = connection.execute("SELECT 1 FROM slots WHERE job = ? AND first = ?", (slot.job, first)).fetchone()
     if taken is None:  # else a manual run has this very millisecond
-        connection.execute(_INSERT, (slot.job, first, last, count, slot.disposition.value, slot.reason, slot.run_id, 0))
+        decided = optional_text(slot.decided_at)
+        said = (slot.disposition.value, slot.reason, slot.run_id)
+        connection.execute(_INSERT, (slot.job, first, last, count, *said, 0, decided))
 
 
 def close_slot(connection: sqlite3.Connection, job: str, run: RunRecord, slot: SlotRecord) -> None:

@@ -13,6 +13,7 @@ from ..model.errors import StateError
 from ..model.event import Event
 from ..model.job import JobSpec
 from ..model.live import StandingJob
+from ..model.origin import Origin
 from ..model.run import Pause, RunRecord, SlotRecord
 from . import claims, retention, rows, slots, standing
 from .database import Database
@@ -23,6 +24,9 @@ from .standing import StandingCache
 T = TypeVar("T")
 
 LIST_LIMIT = 10_000  # rows that one listing returns at most, whatever is asked
+
+_ORIGIN = ", ".join(rows.ORIGIN_COLUMNS)
+_PUT_ORIGIN = f"INSERT OR REPLACE INTO origins ({_ORIGIN}) VALUES ({', '.join('?' * len(rows.ORIGIN_COLUMNS))})"  # noqa: S608
 
 
 def open_history(path: str | Path, *, read_only: bool = False) -> "SqliteHistory":
@@ -128,6 +132,14 @@ class SqliteHistory:
         found = self._database.rows("SELECT body, crc FROM specs WHERE digest = ?", (digest,))
         return next(iter(self._decoded(lambda row: rows.spec_from(*row), found)), None)
 
+    def put_origin(self, origin: Origin) -> None:
+        with self._database.write() as connection:
+            connection.execute(_PUT_ORIGIN, rows.origin_row(origin))
+
+    def origin(self, digest: str) -> Origin | None:
+        found = self._database.rows(f"SELECT {_ORIGIN} FROM origins WHERE digest = ?", (digest,))  # noqa: S608
+        return next(iter(self._decoded(rows.origin_from, found)), None)
+
     # -- intents ----------------------------------------------------------------------------------------------
     def begin_intent(self, kind: str, name: str, at: datetime, detail: str = "") -> int:
         with self._database.write() as connection:
@@ -199,7 +211,7 @@ class SqliteHistory:
     def slots(self, job: str, *, limit: int = 50, before: datetime | None = None) -> Sequence[SlotRecord]:
         """Those that have ended, newest first; `before` (exclusive) is compared with a range's first slot."""
         found = self._database.rows(
-            """SELECT job, first, last, count, disposition, reason, run_id FROM slots
+            """SELECT job, first, last, count, disposition, reason, run_id, decided FROM slots
                 WHERE job = ? AND disposition IS NOT NULL AND first < ? ORDER BY first DESC LIMIT ?""",
             (job, rows.slot_text(before) if before else "~", _bounded(limit)),
         )

@@ -1,6 +1,6 @@
 """One attempt at one slot: what was asked, how far it got, how it ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -169,7 +169,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class SlotRecord:
-    """One slot, or a range of adjacent slots of one disposition and reason."""
+    """One slot, or a range of adjacent slots of one disposition and reason. `decided_at` is when that was decided, of a
+    range's last slot; None if nobody wrote it down, or its run tells (see `run_id`)."""
 
     job: str
     first: datetime
@@ -178,6 +179,7 @@ class SlotRecord:
     disposition: Disposition
     reason: str
     run_id: str = ""
+    decided_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from reconciler.engine.memory import MemoryEngine, MemoryWorld
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.errors import EngineRejected, EngineUnavailable, StateError
 from reconciler.model.event import Event, EventName
-from reconciler.model.job import OnRetire, PullPolicy
+from reconciler.model.job import Location, OnRetire, PullPolicy
 from reconciler.model.plan import ActionKind, Plan
 from reconciler.model.service import Policy, ServiceConfig
 from reconciler.plan.context import PlanContext
@@ -77,6 +77,26 @@ def test_what_is_created_stands_on_the_engine_and_in_the_ledger(host: Host):
     assert applied.events == tuple(host.events)
     assert host.plan("a", "b").actions == ()
     assert host.history.open_intents() == []
+
+
+def test_the_ledger_learns_which_commit_said_a_definition_and_where(host: Host):
+    placed = replace(plan := host.plan("a"), actions=tuple(
+        replace(action, job=replace(action.job, lines={
+            "schedule": Location("a.yaml", 2), "retries.limit": Location("_defaults.yaml", 3, inherited=True),
+            "environment.TOKEN": Location("a.yaml", 9),
+        })) for action in plan.actions
+    ))  # fmt: skip
+    host.apply(placed)
+    first = host.history.origin(host.rows["a"].digest)
+    assert (first.commit.id, first.commit.author, first.path) == (NEW, "Anna Roth", "a.yaml")
+    assert sorted(first.places) == ["retries.limit", "schedule"]
+    host.world.standing.clear()
+    healed = host.plan("a", commit="e" * 40)
+    assert did(healed) == {"a": "heal"}
+    host.apply(healed)
+    assert host.history.origin(host.rows["a"].digest) == first, "healing says nothing new"
+    host.bring(spec("a", timeout=60.0), commit="f" * 40)
+    assert host.history.origin(host.rows["a"].digest).commit.id == "f" * 40
 
 
 def test_P5_applying_starts_and_stops_no_run(host: Host):

@@ -63,6 +63,8 @@ def test_R2_Forbid_skips_a_slot_while_the_run_before_it_goes_on(world: World) ->
     world.tick(45)
     assert world.slots("beat") == [("02:00:10", "ran", 1), ("02:00:20", "skipped", 2)]
     assert world.starts() == 2
+    skipped = world.history.slots("beat")[0]
+    assert skipped.decided_at is not None and skipped.decided_at - skipped.last < timedelta(seconds=1)
 
 
 def test_R2_Replace_ends_the_old_run_before_the_new_one_starts(world: World) -> None:

@@ -247,7 +247,8 @@ def test_migrations_are_applied_in_order_once_and_whole(state: Path) -> None:
 def test_T5_the_schema_itself_refuses_a_second_disposition(state: Path) -> None:
     lived_in(state)
     raw = sqlite3.connect(database(state))
-    insert = "INSERT INTO slots VALUES ('x', ?, ?, ?, 'missed', '', '', 0)"
+    insert = """INSERT INTO slots (job, first, last, count, disposition, reason, run_id, manual)
+        VALUES ('x', ?, ?, ?, 'missed', '', '', 0)"""
     raw.execute(insert, ("2026-01-01", "2026-01-05", 5))
     for first, last, count in [
         ("2026-01-01", "2026-01-01", 1), ("2026-01-03", "2026-01-03", 1), ("2026-01-05", "2026-01-09", 5),
