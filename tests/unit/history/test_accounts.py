@@ -1,4 +1,4 @@
-"""Promise: the ledger keeps who said a definition and where, and when a slot was decided; an older ledger loses nothing."""
+"""Promise: the ledger keeps who said a definition, where, and when a slot was decided; an older one loses nothing."""
 
 import sqlite3
 from collections.abc import Iterator
