@@ -75,5 +75,6 @@ def known_job(history: History, job: str) -> str:
 def _near(names: set[str], job: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(job, names, 1) or [name for name in sorted(names) if name.split("/")[-1] == job]
-    return f"did you mean {near[0]!r}?" if near else "'reconciler jobs --all' lists the jobs"
+    near = difflib.get_close_matches(job, names, 3) or [name for name in sorted(names) if name.split("/")[-1] == job]
+    said = " or ".join(repr(name) for name in near[:3])
+    return f"did you mean {said}?" if near else "'reconciler jobs --all' lists the jobs"

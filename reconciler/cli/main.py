@@ -19,6 +19,8 @@ COMMANDS: dict[str, str] = {
     "serve": "run the service in the foreground",
     "jobs": "list jobs, worst first",
     "runs": "list runs and slots of a job",
+    "why": "why a slot did, did not or will not run, and what to do",
+    "explain": "read a job's schedule and rules aloud",
     "show": "one run in full",
     "logs": "print a run's output",
     "run": "start a job by hand",

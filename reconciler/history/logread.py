@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,11 +10,24 @@ from . import logfiles
 from .logfiles import View, look
 
 _BLOCK = 64 * 1024
+_LINE = 400  # bytes of a last line that are shown
 
 
 def read_log(path: Path, tail: int | None = None) -> Iterator[bytes]:
     """All that is there now, or its last `tail` lines. Raises StateError."""
     yield from LogFollower(path, tail=tail).read()
+
+
+def last_line(path: Path) -> tuple[str, datetime] | None:
+    """The end of the last line that was written, and when; None without any. Raises StateError."""
+    view = look(path)
+    if view is None:
+        return None
+    with view:
+        written = max(os.fstat(file.fileno()).st_mtime for _, file in view.parts)
+    data = b"".join(read_log(path, tail=1))[-_LINE:]
+    text = data.decode("utf-8", "replace").strip()
+    return (text, datetime.fromtimestamp(written, UTC)) if text else None
 
 
 class LogFollower:

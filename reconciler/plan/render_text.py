@@ -24,10 +24,11 @@ def render(
     actions = list(body(plan))
     lines += [*actions, Line("")] if actions else []
     lines += footer(plan, times, applying=applying)
-    return "".join(f"{_shown(line, colour)}\n" for line in lines)
+    return "".join(f"{shown(line, colour)}
+" for line in lines)
 
 
-def _shown(line: Line, colour: bool) -> str:
+def shown(line: Line, colour: bool) -> str:
     """The one place where text leaves: nothing in it can move the cursor, recolour or reorder what is read."""
     text, code = printable(line.text), _COLOURS.get(line.style, "") if colour else ""
     return f"{code}{text}{_RESET}" if code and text else text
