@@ -14,7 +14,7 @@ from ..schedule.cron import next_fire, smallest_interval
 from .chain import Said
 from .facts import Durations, Facts
 from .forecast import seconds
-from .outlook import barrier
+from .outlook import barrier, covering
 from .pieces import held_problems, said
 from .settings import setting
 
@@ -87,8 +87,9 @@ def _fires(facts: Facts, job: StandingJob, count: int) -> Iterator[Fire]:
             return
         change = change_on(facts.zone, at) if job.spec.schedule.kind is ScheduleKind.CRON else None
         means = effect(job.spec.schedule, change) if change is not None else ""
-        why = barrier(facts, at)
-        notes = [change.words if change is not None else "", means, f"will not fire: {why}" if why else ""]
+        pause = covering(facts, at)
+        paused = f"will not fire: paused by {pause.actor}" if pause is not None else ""
+        notes = [change.words if change is not None else "", means, paused]
         yield Fire(at, "; ".join(note for note in notes if note))
 
 

@@ -20,9 +20,7 @@ def lines(found: Explanation) -> Iterator[Line]:
         yield Line(f"! it does not fire at present: {found.barrier}", Style.WARN)
     yield Line("")
     for sentence in found.sentences:
-        yield _row(sentence.about, sentence.text)
-        if sources := _sources(sentence.sources):
-            yield Line(f"  {'':<{_LABEL}}  {sources}", Style.FAINT)
+        yield _row(sentence.about, f"{sentence.text}{_sources(sentence.sources)}")
     if found.durations is not None:
         usual = found.durations
         every = f"; smallest interval {words.seconds(found.interval)}" if found.interval is not None else ""
@@ -47,8 +45,9 @@ def _row(label: str, text: str) -> Line:
 
 
 def _sources(sources: tuple[tuple[str, str], ...]) -> str:
-    """`timeout web/x.yaml:9; stop_grace_period the default`."""
-    return "; ".join(f"{name}: {source}" if source != DEFAULT else f"{name}: default" for name, source in sources)
+    """`   (timeout: web/x.yaml:9; stop_grace_period: default)`."""
+    said = "; ".join(f"{name}: {'default' if source == DEFAULT else source}" for name, source in sources)
+    return f"   ({said})" if said else ""
 
 
 def _times(found: Explanation) -> Iterator[Line]:

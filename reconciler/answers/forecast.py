@@ -38,12 +38,14 @@ def due(facts: Facts) -> Chain:
     job = facts.standing
     assert job is not None
     why = barrier(facts, facts.at) or (facts.degraded[0] if facts.degraded else "")
-    deadline = default_deadline(job.spec, facts.at, job.anchor)
-    late = "it may start no more" if deadline <= facts.now else "it may start until then"
     told = f"nobody has decided it yet{f': {why}' if why else ', the service is about to'}"
-    chain = _chain(facts, Verdict.DUE, told)
     limit = setting("start_deadline", job.spec, facts.origin, facts.service)
-    at = Next(deadline, f"start_deadline ({limit.value}): {late}")
+    chain = replace(_chain(facts, Verdict.DUE, told), rules=(limit,))
+    deadline = default_deadline(job.spec, facts.at, job.anchor)
+    if deadline <= facts.now:
+        late = "its deadline has passed: it will be recorded as missed"
+        return replace(chain, notes=(late, *chain.notes))
+    at = Next(deadline, "until then it may still start (start_deadline)")
     return replace(chain, next=tuple(sorted((*chain.next, at), key=lambda step: step.at)))
 
 
@@ -71,7 +73,7 @@ def _notes(facts: Facts, job: StandingJob, told: str) -> tuple[str, ...]:
         usual = facts.durations
         found.append(f"it usually takes {seconds(usual.p50)}, p95 {seconds(usual.p95)} (of {usual.count} runs)")
     found += [f"its newest file cannot be used, the definition before it stays: {p}" for p in held_problems(facts)]
-    return (*found, *(line for line in facts.degraded if line != told))
+    return (*found, *(line for line in facts.degraded if line not in told))
 
 
 # -- overlap --------------------------------------------------------------------------------------------------

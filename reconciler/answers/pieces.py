@@ -13,7 +13,7 @@ def said(facts: Facts) -> Said | None:
     if spec is None:
         if job is None:
             return None
-        note = "what was in force then is not known; this was applied later"
+        note = "what was in force before that is not known"
         return Said(Commit(job.revision), job.path, 0, words.schedule(job.spec.schedule), job.applied_at, note)
     run = facts.runs[0].run if facts.runs else None
     current = job is not None and (run.digest == job.digest if run is not None else spec == job.spec)

@@ -12,10 +12,10 @@ def day(at: datetime, zone: str, now: datetime) -> str:
     return f"{here:%a %d %b}{f' {here:%Y}' if here.year != today.year else ''} {clock(at, zone)}"
 
 
-def clock(at: datetime, zone: str) -> str:
-    """`02:30`, `02:30:15`, `02:30:15.417`."""
+def clock(at: datetime, zone: str, *, exact: bool = False) -> str:
+    """`02:30`, `02:30:15`; if it is to be exact, `02:30:15.417`."""
     here = at.astimezone(find_zone(zone) or UTC)
-    if here.microsecond:
+    if exact:
         return here.strftime("%H:%M:%S.%f")[:-3]
     return here.strftime("%H:%M:%S" if here.second else "%H:%M")
 

@@ -1,7 +1,7 @@
 """In: a chain. Out: its lines of text, each with a style, as `reconciler why` prints them."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ..plan import words
 from ..plan.layout import Line, Style
@@ -15,6 +15,7 @@ LOOK = {
     Verdict.SUSPENDED: Style.WARN, Verdict.CANCELLED: Style.WARN,
 }  # fmt: skip
 LOG_WIDTH = 100
+EXACT = timedelta(minutes=1)  # of what was decided so near to its instant, milliseconds are shown
 _LABEL = 11
 
 
@@ -98,8 +99,8 @@ def _due(chain: Chain) -> Iterator[Line]:
         return
     ahead = chain.decided_at < chain.slot
     word = "claimed ahead" if ahead else "decided"
-    same = day(chain.slot, chain.zone, chain.now)[:10] == day(chain.decided_at, chain.zone, chain.now)[:10]
-    when = clock(chain.decided_at, chain.zone) if same else day(chain.decided_at, chain.zone, chain.now)
+    close = abs(chain.decided_at - chain.slot) < EXACT
+    when = clock(chain.decided_at, chain.zone, exact=True) if close else near(chain.decided_at, chain.zone, chain.slot)
     yield _link("due", f"{clock(chain.slot, chain.zone)}   {word} {when}")
 
 
