@@ -39,7 +39,7 @@ def _shorter_timeout(facts: Facts) -> Iterator[Can]:
         return
     value = sensible_timeout(job.spec, usual.p95)
     if value is not None and value < job.spec.timeout:
-        yield Can(_edit(facts, "timeout", words.seconds(value)), "so that one run cannot block the next ones for long")
+        yield Can(_edit(facts, "timeout", words.seconds(value)), "so that no run blocks many slots")
 
 
 def sensible_timeout(spec: JobSpec, p95: float) -> float | None:
@@ -73,7 +73,7 @@ def _bad_end(facts: Facts, chain: Chain, _rule: Rule | None) -> Iterator[Can]:
         yield Can(_edit(facts, "resources.memory", words.size(2 * spec.resources.memory)), "if it needs that much")
     elif spec is not None and chain.verdict is Verdict.TIMED_OUT:
         yield Can(_edit(facts, "timeout", words.seconds(2 * spec.timeout)), "if it needs that long")
-    elif spec is not None and not spec.retries.limit:
+    elif spec is not None and chain.verdict in (Verdict.FAILED, Verdict.LOST) and not spec.retries.limit:
         yield Can(_edit(facts, "retries.limit", "2"), "to try again by itself, if it may run twice")
     yield from _by_hand(facts, "do it again now")
 

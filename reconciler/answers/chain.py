@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ..model.desired import Commit
+from .facts import Durations
 from .settings import Setting
 
 
@@ -111,7 +112,8 @@ class Can:
 @dataclass(frozen=True, slots=True)
 class Chain:
     """`slot` None = the instant `asked` is none; then `before` and `after` are the nearest. `headline` goes on from the
-    verdict. `rules`: the settings that decided. `notes`: what else one must know."""
+    verdict. `rules`: the settings that decided. `notes`: what else one must know. `usual`: how long a slot to come will
+    probably take."""
 
     job: str
     zone: str
@@ -128,6 +130,7 @@ class Chain:
     attempts: tuple[Attempt, ...] = ()
     not_it: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    usual: Durations | None = None
     next: tuple[Next, ...] = ()
     can: tuple[Can, ...] = ()
     before: datetime | None = None

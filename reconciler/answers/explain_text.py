@@ -8,7 +8,7 @@ from ..plan.layout import Line, Style
 from .explain import Explanation
 from .say import day, span, utc
 from .settings import DEFAULT
-from .why_json import iso, said_data
+from .why_json import durations_data, iso, said_data
 
 _LABEL = 10
 
@@ -68,7 +68,6 @@ def _times(found: Explanation) -> Iterator[Line]:
 
 def data(found: Explanation) -> dict[str, Any]:
     """Every key is always there."""
-    usual = found.durations
     return {
         "job": found.job, "timezone": found.zone, "at": iso(found.now), "expression": found.expression,
         "said": said_data(found.said) if found.said is not None else None, "barrier": found.barrier,
@@ -80,6 +79,6 @@ def data(found: Explanation) -> dict[str, Any]:
             {"at": iso(change.at), "words": change.words, "effect": change.effect} for change in found.changes
         ],
         "smallest_interval": found.interval,
-        "durations": {"p50": usual.p50, "p95": usual.p95, "runs": usual.count} if usual is not None else None,
+        "durations": durations_data(found.durations),
         "warnings": list(found.warnings),
     }  # fmt: skip

@@ -56,7 +56,7 @@ def _chain(facts: Facts, verdict: Verdict, headline: str, *, overlaps: bool = Fa
     chain = Chain(
         job=facts.job, zone=facts.zone, now=facts.now, asked=facts.at, slot=facts.at, verdict=verdict,
         headline=headline, said=said(facts), rules=rules, blockers=tuple(blocker(facts, one) for one in facts.others),
-        notes=_notes(facts, job, told=headline), next=outlook(facts),
+        notes=_notes(facts, job, told=headline), usual=facts.durations, next=outlook(facts),
     )  # fmt: skip
     return replace(chain, can=advice(facts, chain, None))
 
@@ -69,9 +69,6 @@ def _notes(facts: Facts, job: StandingJob, told: str) -> tuple[str, ...]:
         found.append(f"that day {change.words}{f': {means}' if means else ''}")
     if job.spec.concurrency_policy is Concurrency.REPLACE and facts.others:
         found.append("what then still runs is stopped and replaced (concurrency_policy: Replace)")
-    if facts.durations is not None:
-        usual = facts.durations
-        found.append(f"it usually takes {seconds(usual.p50)}, p95 {seconds(usual.p95)} (of {usual.count} runs)")
     found += [f"its newest file cannot be used, the definition before it stays: {p}" for p in held_problems(facts)]
     return (*found, *(line for line in facts.degraded if line not in told))
 
@@ -99,7 +96,8 @@ def _overlap(facts: Facts, job: StandingJob) -> str:
 
 def _still_runs(facts: Facts, one: RunFact) -> str:
     since, usual = began(one.run), facts.durations
-    if one.spec is not None and since + timedelta(seconds=one.spec.timeout + one.spec.stop_grace_period) < facts.at:
+    spec = one.spec
+    if spec is not None and facts.now < since + timedelta(seconds=spec.timeout + spec.stop_grace_period) < facts.at:
         return ""
     if usual is None:
         return f"{one.run.run_id} is {one.run.phase.value}, and how long it takes is not known yet"

@@ -33,7 +33,8 @@ class Window:
 
 
 def windows(text: str, zone: str, now: datetime) -> tuple[Window, ...]:
-    """What `text` may mean, the likeliest first: what is past before what is to come. Raises ValueError."""
+    """What `text` may mean, the likeliest first: of a time of day what is past before what is to come, of a day that of
+    this year. Raises ValueError."""
     match = _FORM.match(text.strip())
     if match is None:
         raise ValueError("not an instant such as 02:30, 2026-11-24T02:30 or 2026-11-24T01:30:00Z")
@@ -43,8 +44,10 @@ def windows(text: str, zone: str, now: datetime) -> tuple[Window, ...]:
         raise ValueError("there is no such day")
     width = timedelta(seconds=1) if match["seconds"] else timedelta(minutes=1)
     width = timedelta(milliseconds=1) if match["fraction"] else width
-    past = sorted((at for at in found if at <= now), reverse=True)
-    return tuple(Window(at, at + width) for at in [*past, *sorted(at for at in found if at > now)])
+    if match["day"] is None:
+        past = sorted((at for at in found if at <= now), reverse=True)
+        found = [*past, *sorted(at for at in found if at > now)]
+    return tuple(Window(at, at + width) for at in found)
 
 
 def _zone(said: str | None, zone: str) -> tzinfo:
@@ -75,15 +78,14 @@ def _at(day: str, match: re.Match[str], place: tzinfo) -> Iterator[datetime]:
 def choose(
     found: Sequence[Window], recorded: Sequence[datetime], schedule: Schedule | None, anchor: datetime
 ) -> datetime | None:
-    """The slot that is meant: of the first window that holds one, a recorded one before one that the schedule fires."""
+    """The slot that is meant: of the first window that holds one the very instant, else what was recorded, else
+    what the schedule fires."""
     for window in found:
         inside = [at for at in recorded if window.holds(at)]
+        last = window.end - timedelta(seconds=1)
+        inside += fires(schedule, window.begin - timedelta(seconds=1), last, anchor, 1) if schedule is not None else []
         if inside:
-            return max(inside)
-        if schedule is not None:
-            hits = fires(schedule, window.begin - timedelta(seconds=1), window.end - timedelta(seconds=1), anchor, 1)
-            if hits:
-                return hits[0]
+            return window.begin if window.begin in inside else inside[0]
     return None
 
 

@@ -5,7 +5,9 @@ deciding code itself write them and finds each one.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 
 from ..model.ids import parse_run_id
@@ -75,11 +77,13 @@ _UNKNOWN = {
 _ENDS = {
     Phase.FAILED: Rule(Gate.RUN, "retries.limit", "its command failed"),
     Phase.TIMED_OUT: Rule(Gate.RUN, "timeout", "it ran longer than its timeout"),
-    Phase.OOM: Rule(Gate.RUN, "resources.memory", "it ran out of memory"),
+    Phase.OOM: Rule(Gate.RUN, "resources.memory", ""),
     Phase.LOST: Rule(Gate.RUN, "retries.limit", "it ran, and how it ended cannot be known"),
     Phase.CANCELLED: Rule(Gate.RUN, "", "it was stopped"),
 }
-_DOWN = re.compile(r"^(?:not running (?P<begin>\S+) to (?P<end>\S+)|the clock was stepped|decided late)(?:; |\Z)")
+_DOWN = re.compile(
+    r"^(?:not running (?P<begin>[-0-9T:]+Z) to (?P<end>[-0-9T:]+Z)|the clock was stepped|decided late)(?:; |\Z)"
+)
 
 
 def rule_of(disposition: Disposition, reason: str) -> Rule | None:
@@ -97,13 +101,15 @@ def rule_of_end(phase: Phase, reason: str) -> Rule | None:
     return _ENDS.get(phase)
 
 
-def cause(reason: str) -> str:
-    """Why it was decided late: `the service did not run from ... to ...`; "" if it was not."""
+def cause(reason: str, say: Callable[[datetime], str]) -> str:
+    """Why it was decided late: `the service did not run from ... to ...`, instants as `say` says them; "" if it was
+    not."""
     match = _DOWN.match(reason)
     if match is None:
         return ""
     if match["begin"]:
-        return f"the service did not run from {match['begin']} to {match['end']}"
+        begin, end = (datetime.fromisoformat(match[name]) for name in ("begin", "end"))
+        return f"the service did not run from {say(begin)} to {say(end)}"
     return "the clock was stepped" if reason.startswith("the clock") else "it was decided late"
 
 

@@ -14,6 +14,7 @@ from .instants import around, final, is_slot
 from .outlook import applied, outlook
 from .pieces import attempt, blocker, held_problems, said
 from .rules import PASSED, Rule, cause, rule_of, rule_of_end
+from .say import near
 from .settings import Setting, setting
 
 _RAN = (Disposition.RAN, Disposition.LOST)
@@ -85,8 +86,8 @@ def _verdict(facts: Facts, last: list[RunRecord]) -> tuple[Verdict, Rule | None,
     row = facts.slot
     if row is not None and row.disposition not in _RAN:
         rule = rule_of(row.disposition, row.reason)
-        words_of = [rule.headline if rule is not None else "", cause(row.reason)]
-        return Verdict(row.disposition.value), rule, ": ".join(part for part in words_of if part)
+        late = cause(row.reason, lambda at: near(at, facts.zone, facts.at))
+        return Verdict(row.disposition.value), rule, _joined(rule.headline if rule is not None else "", late)
     if not last:
         return Verdict.OK, None, f"it ran as {row.run_id}; that run has aged out" if row is not None else ""
     worst = _worst(last)
@@ -119,7 +120,11 @@ def _of_run(run: RunRecord, rule: Rule | None) -> str:
     headline = rule.headline if rule is not None else ""
     if run.started_at is None and run.phase is Phase.FAILED:
         headline = "it could not be started"
-    return f"{headline}: {run.reason}" if run.reason else headline
+    return _joined(headline, run.reason if run.phase is not Phase.TIMED_OUT else "")
+
+
+def _joined(*parts: str) -> str:
+    return ": ".join(part for part in parts if part)
 
 
 def _settings(facts: Facts, rule: Rule | None, last: list[RunRecord]) -> tuple[Setting, ...]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .chain import Attempt, Blocker, Chain, Said
+from .facts import Durations
 
 
 def data(chain: Chain) -> dict[str, Any]:
@@ -15,11 +16,15 @@ def data(chain: Chain) -> dict[str, Any]:
         "range": _range(chain),
         "rules": [{"name": r.name, "value": r.value, "source": r.source} for r in chain.rules],
         "blockers": [_blocker(one) for one in chain.blockers], "runs": [_attempt(one) for one in chain.attempts],
-        "not_it": list(chain.not_it), "notes": list(chain.notes),
+        "not_it": list(chain.not_it), "notes": list(chain.notes), "durations": durations_data(chain.usual),
         "next": [{"at": iso(step.at), "what": step.what} for step in chain.next],
         "can": [{"do": can.do, "why": can.why} for can in chain.can],
         "before": iso(chain.before), "after": iso(chain.after),
     }  # fmt: skip
+
+
+def durations_data(found: Durations | None) -> dict[str, Any] | None:
+    return None if found is None else {"p50": found.p50, "p95": found.p95, "runs": found.count}
 
 
 def iso(at: datetime | None) -> str | None:

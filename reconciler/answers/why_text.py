@@ -61,6 +61,9 @@ def _links(chain: Chain) -> Iterator[Line]:
         yield from _blocker(chain, one)
     for place, attempt in enumerate(chain.attempts):
         yield from _attempt(chain, attempt, first=place == 0)
+    if chain.usual is not None and not chain.blockers:
+        usual = chain.usual
+        yield _link("takes", f"p50 {span(usual.p50)}, p95 {span(usual.p95)} (of {usual.count} runs)")
     if chain.not_it:
         fine = "was" if len(chain.not_it) == 1 else "were"
         yield _link("not it", f"{_and(chain.not_it)} {fine} fine then")
