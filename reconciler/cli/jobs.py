@@ -95,7 +95,7 @@ def _body(found: "Sequence[Row]", everything: bool, zone: str, at: datetime) -> 
     if waits is not None:
         print(f"\nHeld: {waits.status.name}: {plain(waits.hint)}")
     if worst is not None:
-        print(f"\nWorst first. Why:  reconciler runs {worst}      Log:  reconciler logs {worst}")
+        print(f"\nWorst first. Why:  reconciler why {worst}      Log:  reconciler logs {worst}")
 
 
 def _zone(row: "Row", zone: str) -> str:

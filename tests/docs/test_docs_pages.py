@@ -115,7 +115,7 @@ def test_the_readme_types_what_this_test_expects() -> None:
     said = [command for _, command in typed()]
     assert said[0] == "export RECONCILER_STATE_DIR=.state"
     assert [shlex.split(c.removeprefix(PROGRAM))[0] for c in said[1:]] == [
-        "jobs", "runs", "logs", "validate", "next", "plan",
+        "jobs", "runs", "why", "logs", "validate", "next", "plan",
     ]  # fmt: skip
 
 

@@ -176,6 +176,64 @@ def test_listings_work_without_the_service_and_say_that_nothing_fires(service: S
     assert service.cli("runs").splitlines()[1].startswith("data/fails ")
 
 
+# -- why and explain ---------------------------------------------------------------------------------------------------
+def test_why_tells_the_whole_chain_with_a_service_and_without(service: ServiceChild, repo: GitRepo) -> None:
+    service.run("run", "data/fails", "--wait")
+    said = service.cli("why", "data/fails")
+    assert "FAILED, its command failed: exit 3." in said.splitlines()[0]
+    assert f"said by    {repo.head()[:7]}  Anna Roth, " in said
+    assert 'data/fails.yaml:1   schedule: "manual"' in said
+    assert '"four jobs"' in said
+    assert "retries.limit: 0   (the default)" in said
+    assert 'last log line: "going down"' in said
+    found = service.json("why", "data/fails")
+    (run,) = found["runs"]
+    assert (found["verdict"], run["exit_code"], found["notes"]) == ("failed", 3, [])
+    assert found["said"]["revision"] == repo.head()
+    assert service.json("why", run["run_id"])["slot"] == found["slot"]
+    at = datetime.fromisoformat(found["slot"])
+    assert service.json("why", f"data/fails@{at:%Y-%m-%dT%H:%M:%S}Z")["slot"] == found["slot"]
+    assert service.stop() == 0
+    later = service.json("why", "data/fails")
+    assert (later["verdict"], len(later["notes"])) == ("failed", 1)
+    assert later["notes"][0].startswith("nothing fires: ")
+
+
+def test_why_of_a_slot_to_come_says_what_stands_in_its_way(service: ServiceChild) -> None:
+    (coming,) = service.json("next", "web/yearly", "--count", "1")
+    assert service.json("why", "web/yearly")["slot"] == coming["utc"]
+    instant = coming["local"][:16]
+    assert service.json("why", "web/yearly", instant)["verdict"] == "will_fire"
+    assert "WILL FIRE, nothing that is known stands in its way." in service.cli("why", "web/yearly", instant)
+    service.cli("pause", "web/yearly", "--reason", "supplier moves")
+    paused = service.json("why", "web/yearly", instant)
+    assert (paused["verdict"], paused["can"][0]["do"]) == ("will_not_fire", "reconciler resume web/yearly")
+    assert "supplier moves" in paused["headline"]
+    service.cli("resume", "web/yearly")
+    none = service.json("why", "web/yearly", "03:14")
+    assert (none["verdict"], none["slot"], none["after"]) == ("no_slot", None, coming["utc"])
+
+
+def test_why_names_what_was_mistyped(service: ServiceChild) -> None:
+    done = service.run("why", "data/fail")
+    refused(done, "job-unknown", 2)
+    assert "did you mean 'data/fails'" in done.stderr
+    refused(service.run("why", "data/fails", "noon"), "usage", 2)
+    refused(service.run("why", "data/fails@02:30", "02:30"), "usage", 2)
+
+
+def test_explain_reads_a_job_aloud_with_who_said_what(service: ServiceChild) -> None:
+    said = service.cli("explain", "web/yearly", "--count", "2").splitlines()
+    assert said[0].startswith("web/yearly   0 8 1 1 *   web/yearly.yaml:1 at ")
+    assert said[2].split("   (")[0] == "  fires       at 08:00 on day 1 of January, Europe/Berlin"
+    assert said[2].endswith("(schedule: web/yearly.yaml:1; timezone: web/yearly.yaml:2)")
+    found = service.json("explain", "web/yearly", "--count", "2")
+    assert [fire["at"][4:] for fire in found["fires"]] == ["-01-01T07:00:00Z"] * 2
+    assert len(found["clock_changes"]) == 2
+    assert service.stop() == 0
+    assert service.json("explain", "data/retried")["sentences"][0]["text"] == "never by itself, only by hand"
+
+
 def test_pausing_and_resuming(service: ServiceChild) -> None:
     service.cli("pause", "web/yearly", "--until", "2h", "--reason", "supplier moves")
     (job,) = [job for job in service.json("jobs")["jobs"] if job["state"] == "PAUSED"]
