@@ -109,6 +109,8 @@ def _blocked(facts: Facts, _chain: Chain, _rule: Rule | None) -> Iterator[Can]:
     job = facts.standing
     if job is None:
         return
+    if facts.drained:
+        yield Can("reconciler drain --end", "let jobs start again")
     pause = covering(facts, facts.now)
     if pause is not None:
         yield Can(f"reconciler resume {'--all' if pause.job == '*' else facts.job}", "end the pause")

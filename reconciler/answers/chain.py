@@ -91,6 +91,7 @@ class Attempt:
     reason: str
     hint: str = ""
     last_line: str = ""
+    cause: str = ""  # the run or the backfill that asked for it
 
 
 @dataclass(frozen=True, slots=True)

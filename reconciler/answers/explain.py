@@ -72,9 +72,10 @@ def explain(facts: Facts, count: int) -> Explanation:
     spec = job.spec
     fires = tuple(_fires(facts, job, count))
     barred = barrier(facts, facts.now)
+    sentences = (say(facts, spec, facts.origin) for say in _SENTENCES)
     return Explanation(
         facts.job, facts.zone, facts.now, words.schedule(spec.schedule), said(facts),
-        tuple(say(facts, spec, facts.origin) for say in _SENTENCES), fires, tuple(_changes(facts, spec)),
+        tuple(one for one in sentences if one is not None), fires, tuple(_changes(facts, spec)),
         smallest_interval(spec.schedule), facts.durations, barred, tuple(_warnings(facts, spec)),
     )  # fmt: skip
 
@@ -122,13 +123,20 @@ def _overlap(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
         Concurrency.FORBID: "while a run is active, a slot that falls due is skipped and not made up",
         Concurrency.ALLOW: "a slot starts beside runs that are still active",
         Concurrency.REPLACE: "a slot that falls due stops the active run and takes its place",
-    }.get(spec.concurrency_policy, f"concurrency_policy: {spec.concurrency_policy.value}")
-    return _about(facts, spec, origin, "overlap", text, "concurrency_policy")
+        Concurrency.QUEUE: f"slots that fall due while a run is active wait for their turn, up to {spec.queue.limit}",
+    }[spec.concurrency_policy]
+    names = ["concurrency_policy", *(["queue.limit"] if spec.concurrency_policy is Concurrency.QUEUE else [])]
+    if spec.concurrency_group:
+        text += f"; it shares the places of group {spec.concurrency_group} with other jobs"
+        names.append("concurrency_group")
+    return _about(facts, spec, origin, "overlap", text, *names)
 
 
 def _deadline(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
     limit = spec.start_deadline
     text = "a slot may start until the next one is due, at most 12 h late"
+    if spec.catch_up is CatchUp.ALL:
+        text = "a slot may start at most 12 h late"
     if limit is not None:
         text = f"a slot may start at most {words.seconds(limit)} late; after that it is missed"
     return _about(facts, spec, origin, "lateness", text, "start_deadline")
@@ -138,8 +146,10 @@ def _catch_up(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
     text = {
         CatchUp.NONE: "after a downtime nothing is made up: all its slots are missed",
         CatchUp.LATEST: "after a downtime the latest slot is run, the others are recorded as missed",
-    }.get(spec.catch_up, f"catch_up: {spec.catch_up.value}")
-    return _about(facts, spec, origin, "catch-up", text, "catch_up")
+        CatchUp.ALL: f"after a downtime its slots are run, oldest first, the latest {spec.catch_up_limit} of them",
+    }[spec.catch_up]
+    names = ["catch_up", *(["catch_up_limit"] if spec.catch_up is CatchUp.ALL else [])]
+    return _about(facts, spec, origin, "catch-up", text, *names)
 
 
 def _retries(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
@@ -162,6 +172,22 @@ def _timeout(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
     return _about(facts, spec, origin, "timeout", text, "timeout", "stop_grace_period")
 
 
+def _links(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence | None:
+    """What other jobs have to do with it; None if nothing."""
+    when = {"success": "succeeded", "failure": "failed", "any": "ended"}
+    said = [f"it fires after {link.job} has {when[link.on]}" for link in spec.after]
+    said += [f"a slot waits until {w.job} has succeeded, at most {words.seconds(w.within)}" for w in spec.wait_for]
+    names = [*(["after"] if spec.after else []), *(["wait_for"] if spec.wait_for else [])]
+    return _about(facts, spec, origin, "others", "; ".join(said), *names) if said else None
+
+
+def _stops(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence | None:
+    if not spec.pause_after_failures:
+        return None
+    text = f"after {words.plural(spec.pause_after_failures, 'failed slot')} in a row it is paused"
+    return _about(facts, spec, origin, "pausing", text, "pause_after_failures")
+
+
 def _retire(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
     text = "when its file is deleted, what runs is " + (
         "stopped" if spec.on_retire is OnRetire.STOP else "left to end by itself"
@@ -173,8 +199,8 @@ def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-_SENTENCES: tuple[Callable[[Facts, JobSpec, Origin | None], Sentence], ...] = (
-    _when, _overlap, _deadline, _catch_up, _retries, _timeout, _retire,
+_SENTENCES: tuple[Callable[[Facts, JobSpec, Origin | None], Sentence | None], ...] = (
+    _when, _links, _overlap, _deadline, _catch_up, _retries, _stops, _timeout, _retire,
 )  # fmt: skip
 
 

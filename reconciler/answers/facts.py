@@ -51,7 +51,8 @@ class Facts:
     `spec` and `origin`: of the definition that was in force then, None if nobody knows it. `slot`: the ledger's row
     that covers it. `runs`: its attempts. `others`: the runs that are named as its blockers; for a slot to come, the
     job's active runs. `events`: of the service, newest first; `known_since`: how far back they go. `degraded`: what is
-    wrong now, a sentence each.
+    wrong now, a sentence each. `drained`: who said that nothing may start now, "" = nobody.
+    `waits`: what a run of the slot that has not started waits for.
     """
 
     job: str
@@ -70,6 +71,8 @@ class Facts:
     events: tuple[Event, ...] = ()
     known_since: datetime = NOTHING
     degraded: tuple[str, ...] = ()
+    drained: str = ""
+    waits: tuple[str, ...] = ()
     service: ServiceDefaults = ServiceDefaults()
 
     @property

@@ -48,6 +48,8 @@ def barrier(facts: Facts, slot: datetime) -> str:
         return f"policy forbids it: {job.forbidden}"
     if job.spec.suspend:
         return "it is suspended in git"
+    if facts.drained:
+        return f"nothing is started: {facts.drained}"
     pause = covering(facts, slot)
     return f"it is paused by {pause.actor}{f': {pause.reason}' if pause.reason else ''}" if pause is not None else ""
 

@@ -47,7 +47,7 @@ def attempt(one: RunFact) -> Attempt:
         run.run_id, run.attempt, run.cell, run.trigger.value, run.actor, run.phase.value, started,
         (started - run.slot).total_seconds() if started is not None and run.attempt == 1 else None,
         (ended - started).total_seconds() if started is not None and ended is not None else None,
-        run.exit_code, run.failure.value, run.reason, one.hint, one.last_line,
+        run.exit_code, run.failure.value, run.reason, one.hint, one.last_line, run.cause,
     )  # fmt: skip
 
 

@@ -42,6 +42,8 @@ def _no_slot(facts: Facts) -> Chain:
     job = facts.standing
     before, after = around(job.spec.schedule, facts.at, job.anchor) if job is not None else (None, None)
     told = "is no slot of it" if facts.fires else "is no slot: it never fires by itself"
+    if job is not None and not facts.fires and job.spec.after:
+        told = f"is no slot: it fires after {' or '.join(link.job for link in job.spec.after)}"
     if job is None:
         told = "is no slot: the job is not applied, and history has nothing of that instant"
     return Chain(facts.job, facts.zone, facts.now, facts.at, None, Verdict.NO_SLOT, told, before=before, after=after)
@@ -154,7 +156,9 @@ def _not_it(facts: Facts, rule: Rule | None, decided: datetime | None) -> tuple[
 
 
 def _notes(facts: Facts, rule: Rule | None, decided: datetime | None) -> tuple[str, ...]:
-    found: list[str] = []
+    found: list[str] = [*facts.waits]
+    if facts.drained:
+        found.append(f"nothing is started now: {facts.drained}")
     if rule is not None:
         found += parts.ill(facts.events, decided or facts.at)
     found += [f"its newest file cannot be used, the definition before it stays: {p}" for p in held_problems(facts)]

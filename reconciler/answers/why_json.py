@@ -61,7 +61,8 @@ def _blocker(one: Blocker) -> dict[str, Any]:
 
 def _attempt(one: Attempt) -> dict[str, Any]:
     return {
-        "run_id": one.run_id, "attempt": one.attempt, "cell": one.cell, "trigger": one.trigger, "actor": one.actor,
+        "run_id": one.run_id, "attempt": one.attempt, "cell": one.cell, "trigger": one.trigger,
+        "actor": one.actor, "cause": one.cause,
         "phase": one.phase, "started_at": iso(one.started_at), "late": one.late, "took": one.took,
         "exit_code": one.exit_code, "failure": one.failure, "reason": one.reason, "hint": one.hint,
         "last_line": one.last_line or None,

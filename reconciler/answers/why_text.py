@@ -126,7 +126,7 @@ def _blocker(chain: Chain, one: Blocker) -> Iterator[Line]:
 
 def _attempt(chain: Chain, one: Attempt, *, first: bool) -> Iterator[Line]:
     cell = f"cell {one.cell}, " if one.cell is not None else ""
-    who = one.actor if one.trigger == "manual" else one.trigger
+    who = one.actor if one.trigger == "manual" else f"{one.trigger} {one.cause}".rstrip()
     parts = [f"{cell}attempt {one.attempt} ({who})  {_ended(one)}"]
     if one.started_at is not None:
         late = f"{span(one.late)} late" if one.late is not None and one.late >= 0.05 else ""

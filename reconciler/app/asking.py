@@ -1,6 +1,6 @@
 """In: the ledger and a question. Out: the facts that its answer is made of, by a bounded number of indexed reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,14 +8,18 @@ from pathlib import Path
 from ..answers.facts import Facts, RunFact, ServiceDefaults, durations
 from ..answers.instants import choose, final, latest_trouble, windows
 from ..answers.rules import blockers_of
+from ..daemon.draining import stored
 from ..history.base import History
 from ..history.logread import last_line
 from ..model.desired import HeldJob
 from ..model.errors import StateError, UsageError
 from ..model.event import EventName
+from ..model.job import Concurrency
 from ..model.live import StandingJob
-from ..model.run import RunRecord, SlotRecord
+from ..model.run import Phase, RunRecord, SlotRecord
 from ..model.service import ServiceConfig
+from ..runs.places import HOLDING
+from ..schedule.after import awaited
 from ..schedule.cron import latest_fires, next_fire
 
 RECENT = 200  # runs and slots of a job that are looked at without being asked for by their instant
@@ -36,6 +40,8 @@ class Asker:
         self._history, self._config, self._job, self._now = history, config, job, now
         self._held, self._degraded = held, degraded
         self._standing: StandingJob | None = history.standing().get(job)
+        drain = stored(history)
+        self._drained = drain.words if drain is not None else ""
         self._recent: Sequence[RunRecord] = history.runs(job, limit=RECENT)
         self.zone = self._zone()
 
@@ -82,32 +88,31 @@ class Asker:
 
     # -- what is known of it ----------------------------------------------------------------------------------
     def facts(self, at: datetime) -> Facts:
+        """Everything about one slot."""
         runs = self._runs_at(at)
         row = self._row_at(at, runs)
         digest = self._digest(at, runs)
+        active = [run for run in self._history.active_runs() if run.active]
         events = self._history.events(job="", limit=MOST)
-        known_since = events[-1].at if len(events) >= MOST else self._now - EVENTS_KEPT
-        ended = [run for run in self._recent if run.slot != at]
-        return Facts(
-            job=self._job, at=at, now=self._now, zone=self.zone, standing=self._standing,
+        return replace(
+            self.now_facts(), at=at, slot=row, runs=self._told(runs),
             spec=self._history.spec(digest) if digest else None,
-            origin=self._history.origin(digest) if digest else None, slot=row,
-            runs=self._told(runs), others=tuple(self._fact(run, log=run.active) for run in self._others(at, row, runs)),
-            durations=durations(ended), pauses=tuple(self._history.pauses()), held=self._held,
-            events=tuple(events), known_since=known_since, degraded=self._degraded,
-            service=ServiceDefaults(self._config.timezone, self._config.limits.default_timeout),
+            origin=self._history.origin(digest) if digest else None,
+            others=tuple(self._fact(run, log=run.active) for run in self._others(row, runs, active)),
+            waits=tuple(self._waits(runs, active)), durations=durations([r for r in self._recent if r.slot != at]),
+            events=tuple(events), known_since=events[-1].at if len(events) >= MOST else self._now - EVENTS_KEPT,
         )  # fmt: skip
 
     def now_facts(self) -> Facts:
         """Of the job as it stands, without a slot."""
-        job = self._standing
-        digest = job.digest if job is not None else ""
+        job, limits = self._standing, self._config.limits
         return Facts(
             job=self._job, at=self._now, now=self._now, zone=self.zone, standing=job,
-            spec=job.spec if job is not None else None, origin=self._history.origin(digest) if digest else None,
+            spec=job.spec if job is not None else None,
+            origin=self._history.origin(job.digest) if job is not None else None,
             durations=durations(self._recent), pauses=tuple(self._history.pauses()), held=self._held,
-            degraded=self._degraded,
-            service=ServiceDefaults(self._config.timezone, self._config.limits.default_timeout),
+            degraded=self._degraded, drained=self._drained,
+            service=ServiceDefaults(self._config.timezone, limits.default_timeout),
         )  # fmt: skip
 
     def _runs_at(self, at: datetime) -> list[RunRecord]:
@@ -138,18 +143,39 @@ class Asker:
                 return str(event.fields.get("digest") or "")
         return ""
 
-    def _others(self, at: datetime, row: SlotRecord | None, runs: Sequence[RunRecord]) -> Iterable[RunRecord]:
+    def _others(
+        self, row: SlotRecord | None, runs: Sequence[RunRecord], active: Sequence[RunRecord]
+    ) -> list[RunRecord]:
         """The runs that stand, or stood, in its way."""
-        if row is None and not runs:
-            active = [run for run in self._history.active_runs() if run.job == self._job and run.active]
-            return [run for run in active if run.slot != at]
-        reasons = [row.reason] if row is not None else []
-        waits = [run for run in runs if run.active and run.started_at is None]
-        named = [name for reason in reasons for name in blockers_of(reason)]
-        named += [name for run in waits for name in run.replaces]
         ours = {run.run_id for run in runs}
+        beside = [run for run in active if run.job == self._job and run.run_id not in ours]
+        if row is None and not runs:
+            return beside
+        named = list(blockers_of(row.reason)) if row is not None else []
+        for run in runs:
+            if run.active and run.started_at is None:
+                named += run.replaces
+                if self._policy is Concurrency.QUEUE:
+                    named += [other.run_id for other in beside if other.slot < run.slot]
         found = (self._history.run(name) for name in dict.fromkeys(named) if name not in ours)
         return [run for run in found if run is not None]
+
+    @property
+    def _policy(self) -> Concurrency | None:
+        return self._standing.spec.concurrency_policy if self._standing is not None else None
+
+    def _waits(self, runs: Sequence[RunRecord], active: Sequence[RunRecord]) -> Iterator[str]:
+        """What a due run that has not started waits for, beside those before it."""
+        job = self._standing
+        run = next((one for one in runs if one.phase in (Phase.PENDING, Phase.PREPARING)), None)
+        if job is None or run is None or run.slot > self._now:
+            return
+        words, until = awaited(job.spec, run.slot, self._history.standing().get, self._history.last_success)
+        if words:
+            yield f"it waits for {words}{f', until {until:%Y-%m-%dT%H:%M:%SZ}' if until is not None else ''} (wait_for)"
+        most = self._config.limits.max_running
+        if most is not None and sum(one.phase in HOLDING for one in active) >= most:
+            yield f"all {most} places are taken (limits.max_running)"
 
     def _told(self, runs: Sequence[RunRecord]) -> tuple[RunFact, ...]:
         """The last attempts that ended badly, or that run, show the end of their logs."""

@@ -10,7 +10,7 @@ from ..model.origin import Origin
 from ..model.plan import Action, ActionKind, Plan
 from ..schedule.due import carry_cursor
 
-_BY_KEY = frozenset({"dst", "resources", "retries"})  # mappings of which each key's place is kept
+_BY_KEY = frozenset({"dst", "queue", "resources", "retries"})  # mappings of which each key's place is kept
 
 
 def row_after(action: Action, old: StandingJob | None, made: Installed, revision: str, now: datetime) -> StandingJob:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.answers.rules import Gate, blockers_of, cause, rule_of, rule_of_end
-from reconciler.model.job import CatchUp, Concurrency, Retries
+from reconciler.model.job import CatchUp, Concurrency, Queue, Retries
 from reconciler.model.run import Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
 from reconciler.model.service import Limits
 from reconciler.runs.machine import Context, next_step
@@ -40,6 +40,13 @@ DECIDED = [
      Disposition.MISSED, "catch_up", Gate.CATCH_UP),
     ("there is a later one", decided(SLOT + HOUR, gates=DOWN, cursor=BEFORE - 2 * DAY),
      Disposition.MISSED, "catch_up", Gate.CATCH_UP),
+    ("later ones fill the limit",
+     decided(SLOT + HOUR, gates=DOWN, cursor=BEFORE - 2 * DAY, spec={"catch_up": CatchUp.ALL, "catch_up_limit": 1}),
+     Disposition.MISSED, "catch_up_limit", Gate.CATCH_UP),
+    ("the queue is full",
+     decided(active=[run(Phase.RUNNING, slot=BEFORE), run(Phase.PENDING, slot=BEFORE + MINUTE)],
+             spec={"concurrency_policy": Concurrency.QUEUE, "queue": Queue(limit=1)}),
+     Disposition.SKIPPED, "queue.limit", Gate.OVERLAP),
     ("nobody decided, then it was paused",
      decided(SLOT + HOUR, gates=Gates(paused=replace(PAUSE, since=SLOT + MINUTE), clock_stepped=True)),
      Disposition.MISSED, "pause", Gate.LATENESS),
@@ -66,7 +73,8 @@ def given_up() -> Iterator[tuple[str, GiveUp, str]]:
     limits = Limits(queue_timeout=60.0, prepare_timeout=60.0)
 
     def step(case: str, record: RunRecord, setting: str, now=late, **ctx) -> tuple[str, GiveUp, str]:
-        found = next_step(record, None, spec(), now, Context(limits=limits, **ctx))
+        job = spec(queue=ctx.pop("queue", Queue()))
+        found = next_step(record, None, job, now, Context(limits=limits, **ctx))
         assert isinstance(found, GiveUp), case
         return case, found, setting
 
@@ -75,13 +83,24 @@ def given_up() -> Iterator[tuple[str, GiveUp, str]]:
 
     preparing = run(Phase.PREPARING, deadline=late, retry_at=SLOT)
     tried = replace(waiting, tries=3, failure=FailureClass.IMAGE, reason="no such image")
-    yield step("it waits for a place", waiting, "limits.queue_timeout", SLOT + 2 * MINUTE, max_running_reached=True)
+    yield step(
+        "it waits for a place",
+        waiting,
+        "limits.queue_timeout",
+        SLOT + 2 * MINUTE,
+        no_place="a place (limits.max_running)",
+    )
     yield step("it waits for what it replaces", replace(waiting, replaces=("web.x.20261124T013000Z.1",)),
                "limits.queue_timeout", SLOT + 2 * MINUTE, blocked_by=("web.x.20261124T013000Z.1",))  # fmt: skip
     yield step("preparing hangs", preparing, "limits.prepare_timeout", SLOT + 2 * MINUTE)
     yield step("it could not be prepared", tried, "start_deadline")
     yield step("the engine is away", waiting, "start_deadline", engine_ok=False)
-    yield step("its deadline passed", waiting, "start_deadline", max_running_reached=False)
+    yield step("its deadline passed", waiting, "start_deadline")
+    yield step("its deadline passed while nothing was started", waiting, "start_deadline", drained="drained by anna")
+    yield step("what it waits for did not come", waiting, "wait_for", awaits="data/etl to succeed for 2026",
+               awaits_until=late)  # fmt: skip
+    yield step("it has waited for its turn", waiting, "queue.timeout", SLOT + 2 * MINUTE, no_place="a place in group x",
+               queue=Queue(timeout=60.0))  # fmt: skip
     for why, setting in (("paused by cleo", "pause"), ("suspended in git (suspend: true)", "suspend"),
                          ("forbidden: no image", "policy"), ("unavailable: retired before its instant", "on_retire"),
                          ("replaced: its schedule was edited", "schedule"), ("stopped by anna", "stop"),

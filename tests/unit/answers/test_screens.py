@@ -9,7 +9,7 @@ from reconciler.answers.say import near, span
 from reconciler.answers.why import why
 from reconciler.answers.why_json import data
 from reconciler.answers.why_text import lines
-from reconciler.model.job import Concurrency, OnRetire, Retries
+from reconciler.model.job import After, CatchUp, Concurrency, OnRetire, Retries, WaitFor
 from reconciler.model.run import Disposition, FailureClass, Phase, Trigger
 from reconciler.plan.render_text import shown
 from tests.unit.answers.kit import DAY, HOUR, MINUTE, NOW, SLOT, fact, facts, row, run, spec, standing
@@ -173,6 +173,25 @@ SENTENCES = {
     "timeout": "each attempt is ended after 2h: TERM, and KILL 30s later",
     "retiring": "when its file is deleted, what runs is stopped",
 }  # fmt: skip
+
+
+QUEUED = spec(
+    concurrency_policy=Concurrency.QUEUE, concurrency_group="db", catch_up=CatchUp.ALL, pause_after_failures=3,
+    after=(After("data/etl", "any"),), wait_for=(WaitFor("data/load", 1800.0),),
+)  # fmt: skip
+QUEUED_SENTENCES = {
+    "others": "it fires after data/etl has ended; a slot waits until data/load has succeeded, at most 30m",
+    "overlap": "slots that fall due while a run is active wait for their turn, up to 10; "
+               "it shares the places of group db with other jobs",
+    "lateness": "a slot may start at most 12 h late",
+    "catch-up": "after a downtime its slots are run, oldest first, the latest 20 of them",
+    "pausing": "after 3 failed slots in a row it is paused",
+}  # fmt: skip
+
+
+def test_what_links_a_job_to_others_is_said_too() -> None:
+    found = explain(facts(standing=standing(spec=QUEUED)), 1)
+    assert QUEUED_SENTENCES.items() <= {one.about: one.text for one in found.sentences}.items()
 
 
 def test_every_rule_is_a_sentence_and_what_does_not_fit_together_is_a_warning() -> None:

@@ -228,6 +228,8 @@ FUTURE = [
      "policy forbids it: no image"),
     ("it is being retired", facts(at=TOMORROW, standing=standing(retiring=True)), Verdict.WILL_NOT_FIRE,
      "the job is being retired"),
+    ("nothing may start", facts(at=TOMORROW, drained="drained by anna since 2026"), Verdict.WILL_NOT_FIRE,
+     "nothing is started: drained by anna since 2026"),
     ("the service is away", facts(at=TOMORROW, degraded=DEGRADED), Verdict.MAY_NOT_FIRE, DEGRADED[0]),
     ("a run is longer than usual", facts(at=SOON, standing=HOURLY, others=(STUCK,)), Verdict.MAY_NOT_FIRE,
      f"{STUCK.run.run_id} has run for 23h42m, longer than usual (p95 14m)"),

@@ -16,9 +16,9 @@ from reconciler.history import rows
 from reconciler.history.sqlite import open_history
 from reconciler.model.errors import EngineRejected, UsageError
 from reconciler.model.ids import run_id
-from reconciler.model.job import Concurrency, Retries
+from reconciler.model.job import Concurrency, Retries, WaitFor
 from reconciler.model.run import Disposition, Pause, Phase
-from reconciler.model.service import ServiceConfig
+from reconciler.model.service import Limits, ServiceConfig
 from reconciler.runs.transitions import slot_record
 from reconciler.spec.canonical import digest_of
 from tests.kit.world import NIGHT, World, cron, every
@@ -138,6 +138,28 @@ def test_a_claimed_slot_that_waits_for_what_it_replaces_names_it(world: World) -
     chain = ask(world, "beat", "02:01:00")
     assert chain.verdict is Verdict.WAITING
     assert [one.run_id for one in chain.blockers] == [world.runs("beat")[0].run_id]
+
+
+def test_R2_a_slot_in_the_queue_names_who_is_before_it(world: World) -> None:
+    world.behave("beat", duration=None)
+    world.apply(every(30, concurrency_policy=Concurrency.QUEUE))
+    world.tick(65)
+    chain = ask(world, "beat", "02:01:00")
+    assert (chain.verdict, chain.blockers[0].run_id) == (Verdict.WAITING, world.runs("beat")[0].run_id)
+
+
+def test_a_slot_that_waits_says_for_what(world: World) -> None:
+    world.config = replace(world.config, limits=Limits(max_running=1))
+    world.fleet.reconfigure(world.config)
+    world.behave("beat", duration=None)
+    world.apply(every(30), cron("1 2 * * *", wait_for=(WaitFor("beat"),)))
+    world.tick(65)
+    chain = ask(world, "nightly", "02:01")
+    assert chain.verdict is Verdict.WAITING
+    assert chain.notes == (
+        "it waits for beat to succeed for 2026-11-24T02:01:00Z, until 2026-11-24T03:01:00Z (wait_for)",
+        "all 1 places are taken (limits.max_running)",
+    )
 
 
 def test_a_job_that_has_never_run_is_asked_about_its_next_slot(world: World) -> None:
