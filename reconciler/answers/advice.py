@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from ..model.job import CatchUp, JobSpec
 from ..plan import words
 from ..schedule.cron import smallest_interval
+from ..schedule.cursor import silent_until
 from .chain import Can, Chain, Verdict
 from .facts import Facts
 from .outlook import covering
@@ -109,6 +110,8 @@ def _blocked(facts: Facts, _chain: Chain, _rule: Rule | None) -> Iterator[Can]:
     job = facts.standing
     if job is None:
         return
+    if silent_until(job, facts.now) is not None:
+        yield Can(f"reconciler resume {facts.job}", "let it fire from now on")
     if facts.drained:
         yield Can("reconciler drain --end", "let jobs start again")
     pause = covering(facts, facts.now)

@@ -220,6 +220,5 @@ def _warnings(facts: Facts, spec: JobSpec) -> Iterator[str]:
               f"{words.seconds(interval)}: {then}"  # fmt: skip
     if usual is not None and usual.p95 > 0.8 * spec.timeout:
         yield f"p95 of {seconds(usual.p95)} is near the timeout of {words.seconds(spec.timeout)}"
-    for problem in held_problems(facts):
-        yield f"its newest file cannot be used, this is the definition before it: {problem}"
+    yield from held_problems(facts)
     yield from facts.degraded

@@ -71,7 +71,7 @@ def _notes(facts: Facts, job: StandingJob, told: str) -> tuple[str, ...]:
         found.append("what then still runs is stopped and replaced (concurrency_policy: Replace)")
     if job.spec.concurrency_policy is Concurrency.QUEUE and facts.others:
         found.append("what then still runs comes first, it waits for its turn (concurrency_policy: Queue)")
-    found += [f"its newest file cannot be used, the definition before it stays: {p}" for p in held_problems(facts)]
+    found += held_problems(facts)
     return (*found, *(line for line in facts.degraded if line not in told))
 
 

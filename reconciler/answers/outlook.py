@@ -7,6 +7,7 @@ from ..model.live import StandingJob
 from ..model.run import Pause, Phase, RunRecord
 from ..plan import words
 from ..schedule.cron import next_fire
+from ..schedule.cursor import silent_until
 from .chain import Next
 from .facts import Facts, RunFact
 from .settings import setting
@@ -48,6 +49,9 @@ def barrier(facts: Facts, slot: datetime) -> str:
         return f"policy forbids it: {job.forbidden}"
     if job.spec.suspend:
         return "it is suspended in git"
+    silent = silent_until(job, facts.now)
+    if silent is not None and slot < silent:
+        return f"the clock was set back, and it is silent until {silent:%Y-%m-%d %H:%M:%S} UTC"
     if facts.drained:
         return f"nothing is started: {facts.drained}"
     pause = covering(facts, slot)

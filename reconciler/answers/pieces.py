@@ -52,5 +52,9 @@ def attempt(one: RunFact) -> Attempt:
 
 
 def held_problems(facts: Facts) -> tuple[str, ...]:
-    """What is wrong with the job's newest file, if the definition before it had to stay."""
-    return tuple(str(problem) for problem in facts.held.problems[:1]) if facts.held is not None else ()
+    """What is wrong with the newest file of the job, or with its change, if the definition before it had to stay."""
+    if facts.held is None or not facts.held.problems:
+        return ()
+    word = "change could not be applied" if facts.held.apply_failed else "file cannot be used"
+    stays = ", the definition before it stays" if facts.standing is not None else ""
+    return (f"its newest {word}{stays}: {facts.held.problems[0]}",)

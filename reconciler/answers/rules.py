@@ -64,6 +64,7 @@ _TABLE: tuple[tuple[str, Rule], ...] = (
     (r"; catch_up_limit: ", Rule(Gate.CATCH_UP, "catch_up_limit", "later slots were due, and filled the limit")),
     (r"; catch_up: none$", Rule(Gate.CATCH_UP, "catch_up", "it was noticed late, and nothing is caught up")),
     (r"only the latest slot is caught up", Rule(Gate.CATCH_UP, "catch_up", "only the latest slot is caught up")),
+    (r"^not installed: ", Rule(Gate.POLICY, "apply", "its job could not be installed", True)),
     (r"^unavailable: ", Rule(Gate.POLICY, "on_retire", "its job was being retired")),
     (r"^forbidden: ", Rule(Gate.POLICY, "policy", "policy does not allow its job", True)),
     (r"^suspended", Rule(Gate.SUSPEND, "suspend", "its job was suspended in git")),

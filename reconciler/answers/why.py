@@ -161,5 +161,5 @@ def _notes(facts: Facts, rule: Rule | None, decided: datetime | None) -> tuple[s
         found.append(f"nothing is started now: {facts.drained}")
     if rule is not None:
         found += parts.ill(facts.events, decided or facts.at)
-    found += [f"its newest file cannot be used, the definition before it stays: {p}" for p in held_problems(facts)]
+    found += held_problems(facts)
     return (*found, *facts.degraded)

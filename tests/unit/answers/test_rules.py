@@ -12,8 +12,9 @@ from reconciler.model.run import Disposition, FailureClass, Pause, Phase, RunRec
 from reconciler.model.service import Limits
 from reconciler.runs.machine import Context, next_step
 from reconciler.runs.steps import GiveUp
+from reconciler.schedule.cursor import not_installed
 from reconciler.schedule.due import Gates, decide
-from tests.unit.answers.kit import DAY, HOUR, LONG_AGO, MINUTE, SLOT, run, spec, standing
+from tests.unit.answers.kit import DAY, HOUR, JOB, LONG_AGO, MINUTE, SLOT, run, spec, standing
 
 BEFORE = SLOT - DAY
 PAUSE = Pause("*", LONG_AGO, None, "supplier moves", "cleo")
@@ -34,6 +35,8 @@ DECIDED = [
     ("it is suspended", decided(spec={"suspend": True}), Disposition.SUSPENDED, "suspend", Gate.SUSPEND),
     ("it is forbidden", decided(forbidden="no image of it"), Disposition.FORBIDDEN, "policy", Gate.POLICY),
     ("it is being retired", decided(retiring=True), Disposition.UNAVAILABLE, "on_retire", Gate.POLICY),
+    ("it could not be installed", not_installed(JOB, spec(), BEFORE, BEFORE, SLOT, "no such image"),
+     Disposition.UNAVAILABLE, "apply", Gate.POLICY),
     ("it is late, and its deadline passed", decided(SLOT + HOUR, spec={"start_deadline": 600.0}),
      Disposition.MISSED, "start_deadline", Gate.LATENESS),
     ("it is late, and nothing is caught up", decided(SLOT + HOUR, gates=DOWN, spec={"catch_up": CatchUp.NONE}),

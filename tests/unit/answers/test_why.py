@@ -183,6 +183,8 @@ def test_a_broken_newest_file_and_a_service_that_is_away_are_told_beside() -> No
     assert chain.notes == (
         f"its newest file cannot be used, the definition before it stays: {JOB}.yaml:9:1: unknown key", *DEGRADED,
     )  # fmt: skip
+    applied = why(facts(slot=SKIPPED, held=replace(held, apply_failed=True)))
+    assert applied.notes[0].startswith("its newest change could not be applied, the definition before it stays: ")
     assert chain.can[-1].do == f"fix {JOB}.yaml:9"
     assert chain.can[-1].why == "drop it"
 
@@ -228,6 +230,8 @@ FUTURE = [
      "policy forbids it: no image"),
     ("it is being retired", facts(at=TOMORROW, standing=standing(retiring=True)), Verdict.WILL_NOT_FIRE,
      "the job is being retired"),
+    ("the clock was set back", facts(at=TOMORROW, standing=standing(cursor=SLOT + 9 * DAY)), Verdict.WILL_NOT_FIRE,
+     "the clock was set back, and it is silent until 2026-12-05 01:30:00 UTC"),
     ("nothing may start", facts(at=TOMORROW, drained="drained by anna since 2026"), Verdict.WILL_NOT_FIRE,
      "nothing is started: drained by anna since 2026"),
     ("the service is away", facts(at=TOMORROW, degraded=DEGRADED), Verdict.MAY_NOT_FIRE, DEGRADED[0]),
