@@ -81,7 +81,7 @@ def _bad_end(facts: Facts, chain: Chain, _rule: Rule | None) -> Iterator[Can]:
 
 def _not_run(facts: Facts, chain: Chain, rule: Rule | None) -> Iterator[Can]:
     spec = facts.spec
-    if rule is None or chain.verdict not in (Verdict.MISSED, Verdict.UNAVAILABLE, Verdict.SUPERSEDED):
+    if rule is None or chain.verdict not in (Verdict.MISSED, Verdict.UNAVAILABLE, Verdict.SUPERSEDED, Verdict.BLACKOUT):
         return
     if rule.gate is Gate.PREPARE:
         yield Can("reconciler doctor", "look at engine, disk and registry")

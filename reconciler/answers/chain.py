@@ -28,6 +28,7 @@ class Verdict(StrEnum):
     PAUSED = "paused"
     FORBIDDEN = "forbidden"
     SUPERSEDED = "superseded"
+    BLACKOUT = "blackout"
     DUE = "due"
     FORGOTTEN = "not recorded"
     WILL_FIRE = "will fire"

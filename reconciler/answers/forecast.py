@@ -12,7 +12,7 @@ from ..schedule.due import default_deadline
 from .advice import advice
 from .chain import Chain, Next, Verdict
 from .facts import Facts, RunFact
-from .instants import around
+from .instants import around, is_excluded
 from .outlook import barrier, began, outlook
 from .pieces import blocker, held_problems, said
 from .settings import setting
@@ -23,6 +23,8 @@ def forecast(facts: Facts) -> Chain:
     job = facts.standing
     assert job is not None
     why = barrier(facts, facts.at)
+    if is_excluded(job.spec.schedule, facts.at, job.anchor):
+        why = "its day is excluded (schedule: exclude)"
     if why:
         return _chain(facts, Verdict.WILL_NOT_FIRE, why)
     if facts.degraded:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from ..model.job import Schedule
 from ..model.run import Disposition, Phase, RunRecord, SlotRecord
-from ..schedule.cron import fires, latest_fires, next_fire
+from ..schedule.cron import excluded_fires, fires, latest_fires, next_fire
 from ..schedule.zones import find_zone
 
 BACK, AHEAD = 31, 31  # days in which a time of day is looked for
@@ -83,14 +83,21 @@ def choose(
     for window in found:
         inside = [at for at in recorded if window.holds(at)]
         last = window.end - timedelta(seconds=1)
-        inside += fires(schedule, window.begin - timedelta(seconds=1), last, anchor, 1) if schedule is not None else []
+        if schedule is not None:
+            for find in (fires, excluded_fires):
+                inside += find(schedule, window.begin - timedelta(seconds=1), last, anchor, 1)
         if inside:
             return window.begin if window.begin in inside else inside[0]
     return None
 
 
 def is_slot(schedule: Schedule, at: datetime, anchor: datetime) -> bool:
-    return fires(schedule, at - timedelta(seconds=1), at, anchor, 1) == [at]
+    return fires(schedule, at - timedelta(seconds=1), at, anchor, 1) == [at] or is_excluded(schedule, at, anchor)
+
+
+def is_excluded(schedule: Schedule, at: datetime, anchor: datetime) -> bool:
+    """Would it fire then, were that day not excluded?"""
+    return excluded_fires(schedule, at - timedelta(seconds=1), at, anchor, 1) == [at]
 
 
 def around(schedule: Schedule, at: datetime, anchor: datetime) -> tuple[datetime | None, datetime | None]:

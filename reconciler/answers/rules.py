@@ -17,6 +17,7 @@ from ..model.run import Disposition, Phase
 class Gate(IntEnum):
     """What a slot passes on its way, in this order (`schedule.due`, then `runs.machine`)."""
 
+    DAY = 0
     POLICY = 1
     SUSPEND = 2
     PAUSE = 3
@@ -46,6 +47,7 @@ class Rule:
 
 
 _TABLE: tuple[tuple[str, Rule], ...] = (
+    (r"\(schedule: exclude\)", Rule(Gate.DAY, "schedule", "its day is excluded")),
     (r"\(concurrency_policy: Forbid\)", Rule(Gate.OVERLAP, "concurrency_policy", "the run before it was still active")),
     (r"^replaced by ", Rule(Gate.OVERLAP, "concurrency_policy", "a newer run replaced it")),
     (r"^replaced: its schedule was edited", Rule(Gate.RUN, "schedule", "its schedule was edited before it started")),

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..model.job import Schedule, ScheduleKind
-from .cron import MAX_SHIFT
 from .expression import normalise, read_expression
+from .timers import MAX_SHIFT
 from .zones import find_zone, stretch
 
 MOST = 8  # changes that one span is searched for
@@ -64,9 +64,11 @@ def change_on(zone: str, at: datetime) -> ClockChange | None:
 
 def effect(schedule: Schedule, change: ClockChange) -> str:
     """What becomes of the times that the change leaves out or repeats; "" if none of the schedule's is among them."""
+    if schedule.kind is ScheduleKind.SEVERAL:
+        return "; ".join(dict.fromkeys(found for part in schedule.parts if (found := effect(part, change))))
     if schedule.kind is not ScheduleKind.CRON:
         return ""
-    expression = read_expression(normalise(schedule.expression)[1])
+    expression = read_expression(normalise(schedule.expression)[1], schedule.seed)
     start = int(change.at.timestamp())
     low, high = sorted((start + change.before, start + change.after))
     hit = expression.wall.next(low, high) if expression.wall is not None else None

@@ -37,6 +37,8 @@ DECIDED = [
     ("it is being retired", decided(retiring=True), Disposition.UNAVAILABLE, "on_retire", Gate.POLICY),
     ("it could not be installed", not_installed(JOB, spec(), BEFORE, BEFORE, SLOT, "no such image"),
      Disposition.UNAVAILABLE, "apply", Gate.POLICY),
+    ("its day is excluded", decided(spec={"schedule": replace(spec().schedule, exclude="2026-11-25")}),
+     Disposition.BLACKOUT, "schedule", Gate.DAY),
     ("it is late, and its deadline passed", decided(SLOT + HOUR, spec={"start_deadline": 600.0}),
      Disposition.MISSED, "start_deadline", Gate.LATENESS),
     ("it is late, and nothing is caught up", decided(SLOT + HOUR, gates=DOWN, spec={"catch_up": CatchUp.NONE}),

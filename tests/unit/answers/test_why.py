@@ -98,6 +98,8 @@ TABLE = [
     ("its retry gave way", facts(runs=(fact(run(Phase.FAILED)),), slot=row(Disposition.SUPERSEDED,
                                                                            "the next slot is due")),
      Verdict.SUPERSEDED, "it waited to try again, and the next slot came", "retries.limit", f"reconciler run {JOB}"),
+    ("its day is excluded", facts(slot=row(Disposition.BLACKOUT, "on an excluded day (schedule: exclude)")),
+     Verdict.BLACKOUT, "its day is excluded", "schedule", f"reconciler run {JOB}"),
     ("its run has aged out", facts(slot=row(Disposition.RAN, "", run_id="x.1")), Verdict.OK,
      "it ran as x.1; that run has aged out", "", ""),
     ("some cells failed", facts(runs=(fact(run(cell=0, cells=3)), fact(run(Phase.FAILED, cell=1, cells=3)),
@@ -232,6 +234,9 @@ FUTURE = [
      "the job is being retired"),
     ("the clock was set back", facts(at=TOMORROW, standing=standing(cursor=SLOT + 9 * DAY)), Verdict.WILL_NOT_FIRE,
      "the clock was set back, and it is silent until 2026-12-05 01:30:00 UTC"),
+    ("its day is excluded", facts(at=TOMORROW, standing=standing(
+        spec=spec(schedule=replace(spec().schedule, exclude="2026-11-26")))), Verdict.WILL_NOT_FIRE,
+     "its day is excluded (schedule: exclude)"),
     ("nothing may start", facts(at=TOMORROW, drained="drained by anna since 2026"), Verdict.WILL_NOT_FIRE,
      "nothing is started: drained by anna since 2026"),
     ("the service is away", facts(at=TOMORROW, degraded=DEGRADED), Verdict.MAY_NOT_FIRE, DEGRADED[0]),

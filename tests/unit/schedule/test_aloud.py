@@ -1,5 +1,6 @@
 """A schedule read aloud says what it does, in words that nobody has to decode."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -46,6 +47,14 @@ TABLE = [
     ("0 5 * 1,7 tue", "at 05:00 every Tuesday in January and July"),
     ("0 5 * * fri-sun", "at 05:00, Friday to Sunday"),
     ("0 5 * * mon,wed,fri", "at 05:00 every Monday, Wednesday and Friday"),
+    ("0 5 L * *", "at 05:00 on the last day of every month"),
+    ("0 5 L-3 * *", "at 05:00 on the 3rd day before the last of every month"),
+    ("0 5 15W,1 * *", "at 05:00 on day 1 and the workday nearest to day 15 of every month"),
+    ("0 5 LW * *", "at 05:00 on the last workday of every month"),
+    ("0 5 * * fri#1", "at 05:00 on the 1st Friday of every month"),
+    ("0 5 * 3 friL", "at 05:00 on the last Friday of March"),
+    ("0 5 * * mon,fri#2", "at 05:00 on every Monday and the 2nd Friday of every month"),
+    ("0 5 1 * fri#2", "at 05:00 on day 1 or the 2nd Friday (either; Debian's rule)"),
     ("15,45 30 7 * * *", "at 07:30:15 and 07:30:45 every day"),
     ("*/10 * * * * *", "every 10 seconds"),
     ("* * * * * *", "every second"),
@@ -65,6 +74,24 @@ def test_T1_a_schedule_is_read_aloud(text: str, said: str) -> None:
 )
 def test_T1_an_interval_is_read_aloud(text: str, said: str) -> None:
     assert aloud(schedule(text)) == f"{said}, counted from when this schedule was applied"
+
+
+def test_T1_a_spread_line_says_what_it_came_to() -> None:
+    spread = replace(schedule("H H(1-5) * * *"), seed="ml/train")
+    assert re.fullmatch(r"at 0[1-5]:[0-5]\d every day, UTC", aloud(spread))
+
+
+def test_T1_times_lists_and_what_narrows_them_are_read_aloud() -> None:
+    once = Schedule(ScheduleKind.AT, "2026-12-24T18:00:00,2026-12-31T18:00:00", "Europe/Berlin")
+    assert aloud(once) == "once at 2026-12-24T18:00:00 and 2026-12-31T18:00:00, Europe/Berlin"
+    narrow = replace(schedule("0 8 * * *"), start="2026-12-01", end="2026-12-31", jitter=90.0,
+                     exclude="2026-12-24..2026-12-26")  # fmt: skip
+    assert aloud(narrow) == (
+        "at 08:00 every day, UTC, from 2026-12-01, until 2026-12-31, except on 2026-12-24..2026-12-26, "
+        "up to 1 minute 30 seconds later (jitter)"
+    )
+    several = Schedule(ScheduleKind.SEVERAL, parts=(schedule("0 8 * * *"), schedule("0 9 * * sun")))
+    assert aloud(several) == "at 08:00 every day, UTC; and at 09:00 every Sunday, UTC"
 
 
 def test_T1_by_hand_and_what_cannot_be_read() -> None:
