@@ -8,7 +8,7 @@ from ..model.live import StandingJob
 from ..model.run import Phase
 from ..plan import words
 from ..schedule.clock_changes import change_on, effect
-from ..schedule.due import default_deadline
+from ..schedule.deadlines import default_deadline
 from .advice import advice
 from .chain import Chain, Next, Verdict
 from .facts import Facts, RunFact

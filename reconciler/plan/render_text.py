@@ -24,8 +24,7 @@ def render(
     actions = list(body(plan))
     lines += [*actions, Line("")] if actions else []
     lines += footer(plan, times, applying=applying)
-    return "".join(f"{shown(line, colour)}
-" for line in lines)
+    return "".join(f"{shown(line, colour)}\n" for line in lines)
 
 
 def shown(line: Line, colour: bool) -> str:

@@ -13,7 +13,8 @@ from reconciler.model.service import Limits
 from reconciler.runs.machine import Context, next_step
 from reconciler.runs.steps import GiveUp
 from reconciler.schedule.cursor import not_installed
-from reconciler.schedule.due import Gates, decide
+from reconciler.schedule.due import decide
+from reconciler.schedule.gates import Gates
 from tests.unit.answers.kit import DAY, HOUR, JOB, LONG_AGO, MINUTE, SLOT, run, spec, standing
 
 BEFORE = SLOT - DAY
@@ -46,7 +47,8 @@ DECIDED = [
     ("there is a later one", decided(SLOT + HOUR, gates=DOWN, cursor=BEFORE - 2 * DAY),
      Disposition.MISSED, "catch_up", Gate.CATCH_UP),
     ("later ones fill the limit",
-     decided(SLOT + HOUR, gates=DOWN, cursor=BEFORE - 2 * DAY, spec={"catch_up": CatchUp.ALL, "catch_up_limit": 1}),
+     decided(SLOT + HOUR, gates=DOWN, cursor=BEFORE - 2 * DAY,
+             spec={"catch_up": CatchUp.ALL, "catch_up_limit": 1, "concurrency_policy": Concurrency.ALLOW}),
      Disposition.MISSED, "catch_up_limit", Gate.CATCH_UP),
     ("the queue is full",
      decided(active=[run(Phase.RUNNING, slot=BEFORE), run(Phase.PENDING, slot=BEFORE + MINUTE)],
