@@ -143,12 +143,14 @@ def _deadline(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
 
 
 def _catch_up(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
-    text = {
+    texts = {
         CatchUp.NONE: "after a downtime nothing is made up: all its slots are missed",
         CatchUp.LATEST: "after a downtime the latest slot is run, the others are recorded as missed",
         CatchUp.ALL: f"after a downtime its slots are run, oldest first, the latest {spec.catch_up_limit} of them",
-    }[spec.catch_up]
-    names = ["catch_up", *(["catch_up_limit"] if spec.catch_up is CatchUp.ALL else [])]
+    }
+    every = spec.catch_up is CatchUp.ALL and spec.concurrency_policy in (Concurrency.QUEUE, Concurrency.ALLOW)
+    text = texts[CatchUp.LATEST if spec.catch_up is CatchUp.ALL and not every else spec.catch_up]
+    names = ["catch_up", *(["catch_up_limit"] if every else [])]
     return _about(facts, spec, origin, "catch-up", text, *names)
 
 
