@@ -23,8 +23,8 @@ def routes(
 
     def run_job(request: Request) -> Response:
         asked = api.RunJob.from_data(request.body)
-        run = operators.run_job(asked.job, request.peer.actor)
-        return Response(api.RunAccepted(run.run_id, run.job, run.slot).to_data())
+        run, repeated = operators.run_job(asked.job, request.peer.actor, asked.parameters, asked.key)
+        return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated).to_data())
 
     def stop_run(request: Request) -> Response:
         asked = api.StopRun.from_data(request.body)

@@ -1,5 +1,6 @@
 """Runs and slots as JSON with stable keys, and as words."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..model.run import Phase, RunRecord, SlotRecord, Trigger
@@ -19,7 +20,7 @@ def record_data(run: RunRecord) -> dict[str, Any]:
         "started_at": iso(run.started_at), "finished_at": iso(run.finished_at), "duration": duration(run),
         "late": lateness(run), "retry_at": iso(run.retry_at), "stop_reason": run.stop_reason,
         "peak_memory": run.peak_memory, "cpu_seconds": run.cpu_seconds, "log": run.log, "log_bytes": run.log_bytes,
-        "next_attempt": run.superseded_by,
+        "next_attempt": run.superseded_by, "parameters": dict(run.parameters), "key": run.key,
     }  # fmt: skip
 
 
@@ -48,6 +49,11 @@ def lateness(run: RunRecord) -> float | None:
 def asker(run: RunRecord) -> str:
     """Who or what wanted this run: the person for a run by hand."""
     return run.actor if run.trigger is Trigger.MANUAL else run.trigger.value
+
+
+def values(pairs: Iterable[tuple[str, str]]) -> str:
+    """`epochs=20 lr=3e-3`."""
+    return " ".join(f"{name}={text}" for name, text in pairs)
 
 
 def result(run: RunRecord) -> tuple[str, str]:

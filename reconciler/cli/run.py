@@ -1,5 +1,8 @@
 """Start a job by hand: the same path as a scheduled run. Needs the running service.
 
+--param gives a value to one of the job's `parameters`; the others have their defaults. With --key, asking again never
+starts a second run: the answer is the run that the key started first.
+
 With --wait or --follow the exit code is the run's own, of its last attempt if it is retried (1 if it has none).
 Ctrl-C ends the waiting, not the run.
 """
@@ -7,14 +10,17 @@ Ctrl-C ends the waiting, not the run.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
-from ..model.errors import StateError
+from ..model.errors import StateError, UsageError
 from ..model.run import Phase, RunRecord
 from ..model.service import ServiceConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", help="a job that is applied")
+    parser.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter; repeat it")
+    parser.add_argument("--key", default="", help="idempotency key of this request")
     parser.add_argument("--wait", action="store_true", help="wait for its end")
     parser.add_argument("--follow", action="store_true", help="wait, and print its output")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
@@ -26,10 +32,15 @@ def run(args: argparse.Namespace) -> int:
     from .records import record_data
 
     config = settings(args)
-    answer = ask(config, "POST", "/v1/jobs/run", {"job": args.job})
+    body = {"job": args.job, "parameters": pairs(args.param), "key": args.key}
+    answer = ask(config, "POST", "/v1/jobs/run", body)
     run_id = answer["run_id"]
     if not (args.wait or args.follow):
-        print_json(answer) if args.output == "json" else print(f"{run_id}\n  reconciler logs {run_id} -f")
+        if args.output == "json":
+            print_json(answer)
+        else:
+            before = "   was started before with this key" if answer["repeated"] else ""
+            print(f"{run_id}{before}\n  reconciler logs {run_id} -f")
         return 0
     try:
         final = _last_attempt(config, run_id, follow=args.follow)
@@ -39,6 +50,19 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json(record_data(final))
     return exit_code(final)
+
+
+def pairs(said: Sequence[str]) -> dict[str, str]:
+    """`["a=1", "b=x=y"]` -> `{"a": "1", "b": "x=y"}`. Raises UsageError."""
+    found: dict[str, str] = {}
+    for text in said:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"cannot read the parameter {text!r}: it has no '='", hint="write it as --param epochs=20")
+        if name in found:
+            raise UsageError(f"cannot run it: parameter {name!r} is given twice", hint="keep one of them")
+        found[name] = value
+    return found
 
 
 def exit_code(record: RunRecord) -> int:

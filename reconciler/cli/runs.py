@@ -5,14 +5,15 @@ Times are in each job's own zone. LATE is from the slot to the start of the firs
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ..history.base import History
 from ..model.live import StandingJob
 from ..model.run import Disposition, RunRecord, SlotRecord
+from ..runs.parameters import said
 from .output import Cell, count, local, plain, print_json, print_table, size, took
-from .records import asker, duration, lateness, record_data, result, slot_data
+from .records import asker, duration, lateness, record_data, result, slot_data, values
 
 DAY = timedelta(days=1)
 SAMPLE = 200  # ended runs that the figures in the header are made of
@@ -50,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
         if job is not None:
             for line in header(history, job, at, zone):
                 print(plain(line))
+        told = differing(history, records)
         zones = {name: found.spec.schedule.timezone for name, found in history.standing().items()}
-    _table(records, slots, lambda name: zones.get(name, zone), at, named=job is not None, limit=args.limit)
+    _table(records, slots, lambda name: zones.get(name, zone), at, told, named=job is not None, limit=args.limit)
     if job is not None and len(records) + len(slots) >= args.limit and records:
         print(f"\nolder: --before {records[-1].slot:%Y-%m-%dT%H:%M:%SZ}      only bad: --failed      "
               f"one run in full: reconciler show {records[0].run_id}")  # fmt: skip
@@ -123,8 +125,16 @@ def centile(ordered: Sequence[float], percent: int) -> float | None:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
 
+def differing(history: History, records: Sequence[RunRecord]) -> dict[str, str]:
+    """By run id: the values that are no defaults, `since=2026-11-20`."""
+    specs = {run.digest: history.spec(run.digest) for run in records if run.parameters}
+    found = {run.run_id: values(said(run, specs[run.digest])) for run in records if run.parameters}
+    return {run_id: text for run_id, text in found.items() if text}
+
+
 def _table(
-    records: Sequence[RunRecord], slots: Sequence[SlotRecord], zone: Callable[[str], str], now: datetime, *,
+    records: Sequence[RunRecord], slots: Sequence[SlotRecord], zone: Callable[[str], str], now: datetime,
+    told: Mapping[str, str], *,
     named: bool, limit: int,
 ) -> None:  # fmt: skip
     rows: list[tuple[datetime, list[Cell]]] = []
@@ -135,7 +145,7 @@ def _table(
         shown.add((run.job, run.slot))
         due = local(run.slot, zone(run.job), now) if first or not named else ""
         cells: list[Cell] = [
-            due, asker(run), str(run.attempt), result(run),
+            due, asker(run), str(run.attempt), _with(result(run), told.get(run.run_id, "")),
             took(lateness(run)), took(span), size(run.peak_memory), image(run),
         ]  # fmt: skip
         rows.append((run.slot, cells if named else [run.job, *cells]))
@@ -149,6 +159,10 @@ def _table(
         return
     head = ["SLOT", "TRIGGER", "ATT", "RESULT", "LATE", "RAN", "PEAK", "IMAGE"]
     print_table(head if named else ["JOB", *head], [cells for _, cells in rows[:limit]])
+
+
+def _with(words: tuple[str, str], told: str) -> tuple[str, str]:
+    return (f"{words[0]}   {told}" if told else words[0], words[1])
 
 
 def image(run: RunRecord) -> str:

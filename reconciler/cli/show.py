@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from ..model.job import JobSpec
 from ..model.run import RunRecord
 from .output import iso, local, plain, print_json, size, took
-from .records import asker, duration, lateness, record_data, result
+from .records import asker, duration, lateness, record_data, result, values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +49,9 @@ def lines(
         ("run", run.run_id),
         ("slot", f"{local(run.slot, zone, now)} {zone}   {iso(run.slot)}"),
         ("result", result(run)[0] + (f"   attempt {run.attempt} of {last}" if last > 1 else "")),
-        ("asked by", asker(run)),
+        ("asked by", asker(run) + (f"   key {run.key}" if run.key else "")),
     ]
+    found += [("parameters", values(run.parameters))] if run.parameters else []
     steps = (("claimed", run.claimed_at, ""), ("prepared", run.prepared_at, ""),
              ("started", run.started_at, f"late by {took(lateness(run))}" if lateness(run) is not None else ""),
              ("stopped", run.stop_requested_at, run.stop_reason),

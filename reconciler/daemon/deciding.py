@@ -14,6 +14,7 @@ from ..model.job import Concurrency, ScheduleKind
 from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
 from ..runs.conditions import failures_in_a_row
+from ..runs.parameters import Values, defaults
 from ..runs.transitions import claimed, stop_requested
 from ..schedule.after import fires, key_of, own_instant, triggered
 from ..schedule.cron import smallest_interval
@@ -200,19 +201,23 @@ class Decider:
         """The records that are ours by now: all in one transaction, so that the cursor leaves none behind."""
         won = []
         with self._history.together() if len(decision.launch) > 1 else nullcontext():
-            for request in decision.launch:
+            for asked in decision.launch:
+                request = replace(asked, parameters=defaults(job.spec))
                 record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
                 if self._history.claim(record, decision.cursor, decision.slots, current=True):
                     won.append(record)
         return won
 
-    def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
-        """Claim a run by hand; its slot is this millisecond. None = the same slot was claimed before, or the job is
-        just being changed."""
+    def start_manual(
+        self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = ""
+    ) -> RunRecord | None:
+        """Claim a run by hand; its slot is this millisecond. None = the same slot or key was claimed before, or the
+        job is just being changed."""
         slot = own_instant(now)
         replaces = job.spec.concurrency_policy is Concurrency.REPLACE
         replaced = tuple(run.run_id for run in self._book.of(job.name)) if replaces else ()
-        request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=replaced)
+        request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=replaced, parameters=parameters,
+                             key=key)  # fmt: skip
         record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
         if not self._history.claim(record, current=True):
             return None

@@ -1,6 +1,6 @@
 """What people may ask of the running service, each by name and recorded. Called from the server's threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,11 +10,11 @@ from ..apply.outcome import Result
 from ..history.base import History
 from ..model.errors import Permanent, Refusal, Transient
 from ..model.event import EventName
-from ..model.job import Concurrency
 from ..model.run import Pause, RunRecord
 from ..plan.words import plural
 from .events import EventStream
 from .fleet import Fleet
+from .manual import check_key, same_request, start
 from .requests import Request
 from .run_loop import RunLoop
 from .sync_loop import SyncLoop
@@ -57,9 +57,20 @@ class Operators:
         return answer
 
     # -- runs -------------------------------------------------------------------------------------------------
-    def run_job(self, job: str, actor: str) -> RunRecord:
-        """Start a job by hand (rules R2, R8)."""
-        return self._ask(lambda loop, now: _start(loop, job, actor, now))
+    def run_job(
+        self, job: str, actor: str, parameters: Mapping[str, str] | None = None, key: str = ""
+    ) -> tuple[RunRecord, bool]:
+        """Start a job by hand (rules R2, R8). `(run, repeated)`: with a key that was given before, its first run."""
+        given = parameters or {}
+        check_key(key)
+
+        def act(loop: RunLoop, now: datetime) -> tuple[RunRecord, bool]:
+            before = self._history.keyed(job, key) if key else None
+            if before is not None:
+                return same_request(before, given, key), True
+            return start(loop, job, actor, given, key, now), False
+
+        return self._ask(act)
 
     def stop_run(self, run_id: str, actor: str, reason: str) -> str:
         said = f"stopped by {actor}" + (f": {reason}" if reason else "")
@@ -175,25 +186,3 @@ class Operators:
 
 def _named(job: str) -> str:
     return "all jobs" if job == "*" else job
-
-
-def _start(loop: RunLoop, job: str, actor: str, now: datetime) -> RunRecord:
-    standing = loop.jobs.get(job)
-    if standing is None:
-        raise Permanent(f"cannot run {job!r}: no such job is applied", code="job-unknown",
-                        hint="'reconciler jobs --all' lists them")  # fmt: skip
-    if loop.drained:
-        raise Permanent(f"cannot run {job}: {loop.drained}", code="draining", hint="reconciler drain --end")
-    if standing.forbidden:
-        raise Permanent(f"cannot run {job}: {standing.forbidden}", code="job-forbidden",
-                        hint="policy and owners are in the service file: docs/reference/service.md")  # fmt: skip
-    active = loop.active(job)
-    if active and standing.spec.concurrency_policy is Concurrency.FORBID:
-        raise Permanent(
-            f"cannot run {job}: {active[0].run_id} is {active[0].phase.value} (concurrency_policy: Forbid)",
-            code="job-active", hint=f"wait for it, or end it: reconciler stop {active[0].run_id}",
-        )  # fmt: skip
-    record = loop.start_manual(standing, actor, now)
-    if record is None:
-        raise Transient(f"cannot run {job}: it is just being changed, try again", code="service-busy")
-    return record

@@ -6,9 +6,10 @@ from datetime import datetime
 from ..history.base import History
 from ..model.job import Concurrency, JobSpec
 from ..model.live import StandingJob
-from ..model.run import Phase
+from ..model.run import Phase, RunRecord
 from ..model.service import Limits
 from ..runs.machine import Context
+from ..runs.parameters import carried
 from ..runs.places import Places
 from ..schedule.after import awaited
 from .deciding import LEAD
@@ -30,5 +31,12 @@ def context_of(
         no_place=places.lacking(spec), crowded=places.crowded(spec), drained=drained,
         awaits=awaits, awaits_until=awaits_until,
         blocked_by=book.blockers(run, queued=spec.concurrency_policy is Concurrency.QUEUE),
-        limits=limits, prepare_lead=LEAD, current_digest=job.digest if job is not None else "",
+        limits=limits, prepare_lead=LEAD, current_digest=_newer(run, spec, job),
     )  # fmt: skip
+
+
+def _newer(run: RunRecord, spec: JobSpec, job: StandingJob | None) -> str:
+    """The digest of the job's definition, "" if that is not for this run: gone, or it takes other parameters."""
+    if job is None or (job.digest != run.digest and carried(run, spec, job.spec) is None):
+        return ""
+    return job.digest

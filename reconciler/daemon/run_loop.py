@@ -13,6 +13,7 @@ from ..model.live import LiveState, StandingJob
 from ..model.run import Phase, RunRecord
 from ..model.service import ServiceConfig
 from ..runs.machine import Collect, Discard, Wait, next_step
+from ..runs.parameters import Values
 from ..runs.places import Places, turn
 from ..runs.transitions import stop_requested
 from ..schedule.due import same_schedule
@@ -239,9 +240,11 @@ class RunLoop:
         while not self.requests.empty():
             self.requests.get().serve(self, now)
 
-    def start_manual(self, job: StandingJob, actor: str, now: datetime) -> RunRecord | None:
+    def start_manual(
+        self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = ""
+    ) -> RunRecord | None:
         """As `Decider.start_manual`."""
-        return self._decider.start_manual(job, actor, now)
+        return self._decider.start_manual(job, actor, now, parameters, key)
 
     def ask_stop(self, run_id: str, reason: str, now: datetime) -> bool:
         """As `RunWork.ask_stop`."""

@@ -12,7 +12,7 @@ from ..model.job import JobSpec
 from ..model.live import LiveRun
 from ..model.run import RunRecord
 from ..model.service import ServiceConfig
-from ..runs.environment import reconciler_environment
+from ..runs.environment import parameter_environment, reconciler_environment
 from ..runs.verdict import KILLED, capability_hint
 from ..schedule.cron import nominal
 from ..spec.admission import effective_policy
@@ -59,7 +59,7 @@ class RunOps:
         return RunOrder(
             run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
             policy=effective_policy(config, spec.owner), image_id=run.image_id,
-            environment=(*spec.environment, *ours), staged=self._stage(spec, run.digest),
+            environment=(*spec.environment, *parameter_environment(run), *ours), staged=self._stage(spec, run.digest),
         )  # fmt: skip
 
     def guarded(self, op: str, run_id: str, call: Callable[[], object]) -> Result:

@@ -14,6 +14,7 @@ from ..model.run import Disposition, FailureClass, Outcome, Phase, RunRecord, Sl
 from ..model.service import ServiceConfig
 from ..runs import steps
 from ..runs import transitions as to
+from ..runs.parameters import carried
 from ..runs.retry import next_attempt
 from .events import EventStream
 from .pools import Pools
@@ -75,8 +76,8 @@ class RunWork:
             case steps.Discard():
                 self._send(entry, "discard", "keep", lambda: ops.discard(run))
             case steps.Renew():
-                if job is not None:
-                    self._follow_up(entry, *to.renewed(run, job, now))
+                if job is not None and (values := carried(run, spec, job.spec)) is not None:
+                    self._follow_up(entry, *to.renewed(run, job, values, now))
 
     def look(self, entry: Open) -> None:
         """Ask the engine about this one run."""

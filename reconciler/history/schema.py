@@ -102,7 +102,7 @@ _V2 = (
     """CREATE INDEX runs_slot ON runs (slot, cell, attempt)""",
     """CREATE INDEX runs_open ON runs (slot, cell, attempt) WHERE open""",
     """CREATE INDEX runs_digest ON runs (digest)""",
-    """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1 AND cell <= 0""",
+    """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1""",
 )
 
 # Which file of the repository a job lives in: of one name under two `paths`, the path below them is the same (rule D1).

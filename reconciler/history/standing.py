@@ -25,6 +25,9 @@ _GIVE_WAY = """DELETE FROM runs WHERE job = ?2 AND EXISTS (
     SELECT 1 FROM runs AS moved WHERE moved.job = ?1 AND moved.slot = runs.slot AND moved.cell = runs.cell
         AND moved.attempt = runs.attempt)"""
 
+_GIVE_KEY = """UPDATE runs SET key = '' WHERE job = ?2 AND key <> '' AND EXISTS (
+    SELECT 1 FROM runs AS moved WHERE moved.job = ?1 AND moved.key = runs.key)"""
+
 
 class StandingCache:
     """What is in the file, by name; None until it was read. Changed only after a commit, in commit order."""
@@ -76,6 +79,7 @@ def move_rows(connection: sqlite3.Connection, old: str, new: str) -> None:
             code="move-conflict", hint="it is tried again at the next pass; `reconciler stop` ends that run now",
         )  # fmt: skip
     connection.execute(_GIVE_WAY, (old, new))
+    connection.execute(_GIVE_KEY, (old, new))
     connection.execute("UPDATE runs SET job = ? WHERE job = ?", (new, old))
     slots.move_slots(connection, old, new)
     connection.execute("UPDATE OR REPLACE pauses SET job = ? WHERE job = ?", (new, old))

@@ -114,6 +114,24 @@ class Retries:
     on_exit_codes: tuple[int, ...] = ()  # empty = any failure
 
 
+class ParameterType(StrEnum):
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One value that a run may be given. `default` and `enum` are texts as typed; no default = it must be given."""
+
+    name: str
+    type: ParameterType = ParameterType.STRING
+    default: str | None = None
+    enum: tuple[str, ...] = ()  # empty = any value of its type
+    description: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """How many due slots may wait for a turn, and how long each; `timeout` None = limits.queue_timeout."""
@@ -182,6 +200,7 @@ class JobSpec:
     read_only: bool = False
     cap_add: tuple[str, ...] = ()
     files: tuple[FileMount, ...] = ()
+    parameters: tuple[Parameter, ...] = ()  # by name
     moved_from: str | None = None
     queue: Queue = Queue()
     concurrency_group: str = ""  # "" = none

@@ -109,7 +109,9 @@ def _all_changes(old: JobSpec, new: DesiredJob) -> Iterator[FieldChange]:
     labels = _shown(dict(old.labels), dict(new.spec.labels), str)
     volumes = _shown({m.target: m for m in old.mounts}, {m.target: m for m in new.spec.mounts}, words.volume)
     files = _shown({f.target: f for f in old.files}, {f.target: f for f in new.spec.files}, words.file_mount)
-    groups = (("environment", environment), ("labels", labels), ("volumes", volumes), ("files", files))
+    parameters = _shown({p.name: p for p in old.parameters}, {p.name: p for p in new.spec.parameters}, words.parameter)
+    groups = (("environment", environment), ("labels", labels), ("volumes", volumes), ("files", files),
+              ("parameters", parameters))  # fmt: skip
     for name, pairs in groups:
         for key, before, after in pairs:
             yield FieldChange(f"{name}.{key}", before, after, place(new, f"{name}.{key}"))

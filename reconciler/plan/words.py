@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from ..model.job import FileMount, Mount, Schedule, ScheduleKind
+from ..model.job import FileMount, Mount, Parameter, Schedule, ScheduleKind
 from ..schedule.dates import days_of
 from ..schedule.expression import resolved, spreads
 from ..schedule.zones import find_zone
@@ -113,6 +113,14 @@ def volume(mount: Mount) -> str:
     words += [f"size {format_size(mount.size)}"] if mount.size is not None else []
     words += [f"mode {mount.mode:04o}"] if mount.mode is not None else []
     return " ".join(words)
+
+
+def parameter(value: Parameter) -> str:
+    """`integer, default 10`, `string, one of small large, to be given`."""
+    words = [value.type.value]
+    words += [f"one of {' '.join(value.enum)}"] if value.enum else []
+    words.append("to be given" if value.default is None else f"default {value.default}")
+    return ", ".join(words)
 
 
 def file_mount(file: FileMount) -> str:

@@ -1,9 +1,10 @@
-"""In: a run and the slots before it. Out: the RECONCILER_* variables that it finds in its environment (rule R9)."""
+"""In: a run and the slots before it. Out: what it finds in its environment: RECONCILER_* (rule R9), its parameters."""
 
 from datetime import UTC, datetime
 
 from ..model.job import JobSpec
 from ..model.run import RunRecord
+from .parameters import variable
 
 
 def reconciler_environment(
@@ -20,6 +21,11 @@ def reconciler_environment(
         ("RECONCILER_TRIGGER", run.trigger.value),
         ("RECONCILER_REVISION", run.revision),
     )
+
+
+def parameter_environment(run: RunRecord) -> tuple[tuple[str, str], ...]:
+    """The run's parameters by their variables: `learning-rate` as LEARNING_RATE."""
+    return tuple((variable(name), text) for name, text in run.parameters)
 
 
 def iso(at: datetime | None) -> str:

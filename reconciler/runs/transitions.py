@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from ..model.live import LiveRun, StandingJob
 from ..model.run import Disposition, FailureClass, Outcome, Phase, RunRecord, RunRequest, SlotRecord
+from .parameters import Values
 from .retry import backoff, successor
 
 
@@ -137,19 +138,22 @@ def fresh_attempt(run: RunRecord, why: str, now: datetime) -> tuple[RunRecord, R
     return old, fresh
 
 
-def renewed(run: RunRecord, job: StandingJob, now: datetime) -> tuple[RunRecord, RunRecord | None]:
-    """`(run, None)` or `(old, fresh)`: an owed slot runs with the job's new definition (rule T4).
+def renewed(
+    run: RunRecord, job: StandingJob, parameters: Values, now: datetime
+) -> tuple[RunRecord, RunRecord | None]:  # fmt: skip
+    """`(run, None)` or `(old, fresh)`: an owed slot runs with the job's new definition (rule T4), and `parameters`.
 
     If nothing was ever prepared under its name, it keeps it.
     """
     if run.phase is Phase.PENDING and run.tries == 0:
-        return _redefined(run, job), None
+        return _redefined(run, job, parameters), None
     old, fresh = fresh_attempt(run, "the job has a newer definition", now)
-    return old, replace(_redefined(fresh, job), tries=0, retry_at=now)
+    return old, replace(_redefined(fresh, job, parameters), tries=0, retry_at=now)
 
 
-def _redefined(run: RunRecord, job: StandingJob) -> RunRecord:
-    return replace(run, digest=job.digest, revision=job.revision, image_id=job.image_id, image_digest=job.image_digest)
+def _redefined(run: RunRecord, job: StandingJob, parameters: Values) -> RunRecord:
+    return replace(run, digest=job.digest, revision=job.revision, image_id=job.image_id,
+                   image_digest=job.image_digest, parameters=parameters)  # fmt: skip
 
 
 def finished(run: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:

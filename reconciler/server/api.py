@@ -4,7 +4,8 @@ Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/
 /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .shapes import ApiError, Shape
@@ -31,18 +32,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunJob(Shape):
-    """POST /v1/jobs/run."""
+    """POST /v1/jobs/run. `parameters` by name, each the text as typed. The same `key` again is answered with the run
+    that it started the first time."""
 
     job: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunAccepted(Shape):
-    """The answer to it. The run is claimed: it is on disk and will be started or accounted for."""
+    """The answer to it. The run is claimed: it is on disk and will be started or accounted for. `repeated`: it was
+    claimed before, with the same key."""
 
     run_id: str
     job: str
     slot: datetime
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

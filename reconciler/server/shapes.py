@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hi
 from ..model.errors import Permanent
 
 TEXT_LIMIT = 4096  # characters of one string
+PAIRS_LIMIT = 1000  # of one map
 
 
 class ApiError(Permanent):
@@ -18,7 +19,8 @@ class ApiError(Permanent):
 
 
 class Shape:
-    """Base of all request and response bodies. Fields: str, bool, int, float, datetime, `T | None`, tuples, Shapes."""
+    """Base of all request and response bodies. Fields: str, bool, int, float, datetime, `T | None`, tuples, Shapes,
+    and `Mapping[str, T]`."""
 
     __slots__: ClassVar[tuple[str, ...]] = ()
 
@@ -70,6 +72,11 @@ def _read(hint: Any, value: object, name: str) -> Any:
         if not isinstance(value, list):
             raise _wrong(name, "a list", value)
         return tuple(_read(get_args(hint)[0], item, name) for item in value)
+    if get_origin(hint) is Mapping:
+        if not isinstance(value, Mapping) or len(value) > PAIRS_LIMIT:
+            raise _wrong(name, f"an object of at most {PAIRS_LIMIT} pairs", value)
+        inner = get_args(hint)[1]
+        return {_scalar(str, key, name): _read(inner, item, f"{name}.{key}"[:80]) for key, item in value.items()}
     if hint is datetime:
         return _instant(value, name)
     if is_dataclass(hint) and isinstance(hint, type) and issubclass(hint, Shape):
@@ -107,6 +114,8 @@ def _write(value: Any) -> Any:
         return value.to_data()
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return {key: _write(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_write(item) for item in value]
     return value

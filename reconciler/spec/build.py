@@ -12,6 +12,7 @@ from ..model.job import (
     HistoryLimits,
     JobSpec,
     OnRetire,
+    Parameter,
     PullPolicy,
     Queue,
     Resources,
@@ -25,6 +26,7 @@ from .durations import format_duration
 from .fields import member
 from .images import parse_image
 from .layers import Merged
+from .parameters import check_defaults, check_variables, read_parameters
 from .schedules import Calendars, Pass, read_schedule
 
 _BY_HAND = Schedule(ScheduleKind.MANUAL)  # stands for one that cannot be read, while the rest is looked at
@@ -86,6 +88,7 @@ def build_spec(
         read_only=values.get("read_only", False),
         cap_add=values.get("cap_add", ()),
         files=_files(build, texts),
+        parameters=_parameters(build, schedule),
         moved_from=values.get("moved_from"),
         queue=Queue(**values["queue"]) if "queue" in values else Queue(),
         concurrency_group=values.get("concurrency_group", ""),
@@ -170,6 +173,18 @@ def _retries(build: _Build) -> Retries:
         message = f"retries: max_delay is less than the delay of {format_duration(retries.delay)}"
         build.report(("retries", "max_delay"), "value-out-of-range", message)
     return retries
+
+
+def _parameters(build: _Build, schedule: Schedule | None) -> tuple[Parameter, ...]:
+    said = build.values.get("parameters")
+    if not said:
+        return ()
+    found = read_parameters(said, build.report)
+    places = {name: ("parameters", name) for name in sorted(said)}
+    check_variables(places, build.values.get("environment", {}), build.report)
+    if schedule is not None and schedule.kind is not ScheduleKind.MANUAL:
+        check_defaults(found, build.report)
+    return found
 
 
 def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMount, ...]:

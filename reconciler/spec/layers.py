@@ -14,7 +14,7 @@ from . import fields
 from .document import Document
 from .places import Places, part_names
 
-MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files", "queue"})
+MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files", "queue", "parameters"})
 _OWN = ("name", "moved_from")  # say something of one job, so a `_defaults.yaml` cannot say them
 _ARGV = ("command", "entrypoint")
 

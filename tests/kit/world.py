@@ -5,14 +5,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
+from typing import ClassVar
 
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fleet import Fleet
 from reconciler.daemon.log_pump import Pumps
+from reconciler.daemon.operators import Operators
 from reconciler.daemon.run_book import Book
 from reconciler.daemon.run_loop import RunLoop
 from reconciler.daemon.run_ops import Result, RunOps
-from reconciler.engine.base import EngineContext
+from reconciler.engine.base import EngineContext, RunOrder
 from reconciler.engine.memory import Behaviour, MemoryEngine, MemoryWorld
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.job import JobSpec, Schedule, ScheduleKind
@@ -57,6 +59,16 @@ class InlinePools:
     def close(self) -> None: ...
 
 
+class KeptOps(RunOps):
+    """Remembers what the engine was told of each run."""
+
+    orders: ClassVar[dict[str, RunOrder]] = {}
+
+    def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
+        made = self.orders[run.run_id] = super().order(run, spec, config)
+        return made
+
+
 class World:
     """`tick(seconds)` moves time in steps and lets the loop work; `restart()` is a kill -9 and a new process."""
 
@@ -64,6 +76,7 @@ class World:
         self.path, self.time, self.boot_time = tmp_path, start, 1000.0
         self.config = config or ServiceConfig(state_dir=str(tmp_path))
         self.machine = MemoryWorld(clock=lambda: self.time)
+        KeptOps.orders.clear()
         self.relists = 0  # how often the loop asked for a listing
         self.last_alive: datetime | None = None
         self.boot_id = "this one"
@@ -76,11 +89,15 @@ class World:
         self.fleet, self.pools, self.book = Fleet(self.config), InlinePools(), Book()
         self.emit = EventStream(self.history, lambda: self.time)
         pumps = Pumps(lambda: self.engine, lambda: 1 << 20)
-        ops = RunOps(lambda: self.engine, self.history, lambda _spec, _digest: (), pumps, self.path)
+        ops = KeptOps(lambda: self.engine, self.history, lambda _spec, _digest: (), pumps, self.path)
         self.loop = RunLoop(
             history=self.history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=self.book, ops=ops,
             boot=lambda: self.boot_time, last_alive=self.last_alive, alive=self._alive, drop_logs=lambda _runs: None,
             relist=self._relist, boot_id=self.boot_id,
+        )  # type: ignore[arg-type]  # fmt: skip
+        self.operators = Operators(
+            runs=self.loop, sync=None, history=self.history, fleet=self.fleet, emit=self.emit,
+            kick_runs=lambda: self.rounds(1), kick_sync=lambda: None,
         )  # type: ignore[arg-type]  # fmt: skip
         self.fleet.publish_standing(self.history.standing())
 
@@ -111,6 +128,10 @@ class World:
         live = self.engine.observe()
         self.fleet.change(lambda view: replace(view, live=live))
 
+    def ask(self, job: str, key: str = "", **parameters: str) -> RunRecord:
+        """A person asks for a run; raises what the person would be told."""
+        return self.operators.run_job(job, "anna", {k.replace("_", "-"): v for k, v in parameters.items()}, key)[0]
+
     def behave(self, job: str, **said: object) -> None:
         self.machine.behave(job, Behaviour(**said))  # type: ignore[arg-type]
 
@@ -139,6 +160,10 @@ class World:
         self.rounds()
 
     # -- what can be seen -------------------------------------------------------------------------------------
+    def environment(self, run_id: str) -> dict[str, str]:
+        """What the run was given."""
+        return dict(KeptOps.orders[run_id].environment)
+
     def runs(self, job: str) -> list[RunRecord]:
         """Oldest first."""
         return list(reversed(self.history.runs(job, limit=1000)))

@@ -10,6 +10,7 @@ from reconciler.model.job import (
     Location,
     Mount,
     OnRetire,
+    Parameter,
     PullPolicy,
     Resources,
     Retries,
@@ -57,6 +58,8 @@ def said(edit: dict[str, object], base: dict[str, object] | None = None) -> list
         ({"mounts": (Mount("volume", "m", "/m", read_only=True),)}, [("volumes./m", "none", "m:/m:ro")]),
         ({"mounts": (Mount("tmpfs", "", "/t", size=GIB),)}, [("volumes./t", "none", "tmpfs:/t size 1g")]),
         ({"files": (FileMount("/q", "one\ntwo\n"),)}, [("files./q", "none", "inline, 2 lines, mode 0444")]),
+        ({"parameters": (Parameter("n", default="1", enum=("1", "2")), Parameter("since"))},
+         [("parameters.n", "none", "string, one of 1 2, default 1"), ("parameters.since", "none", "string, to be given")]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
@@ -72,7 +75,7 @@ def test_every_field_of_a_spec_is_told():
     from reconciler.plan.changes import FIELDS
 
     known = {field.name.partition(".")[0] for field in FIELDS} | {"timezone", "dst"}
-    known |= {"name", "labels", "script", "environment", "mounts", "files"}
+    known |= {"name", "labels", "script", "environment", "mounts", "files", "parameters"}
     assert {field.name for field in fields(JobSpec)} <= known
 
 

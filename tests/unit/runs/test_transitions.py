@@ -60,14 +60,14 @@ def test_R3_asked_to_end_while_its_start_was_unknown_it_is_given_up() -> None:
 
 def test_T4_an_owed_run_takes_the_new_definition_in_place() -> None:
     job = standing(digest="d2", revision="r2", image_id="i2")
-    renewed, fresh = transitions.renewed(run(), job, NOW)
+    renewed, fresh = transitions.renewed(run(), job, (), NOW)
     assert fresh is None
     assert (renewed.run_id, renewed.digest, renewed.revision, renewed.image_id) == (run().run_id, "d2", "r2", "i2")
 
 
 def test_T4_one_that_was_prepared_takes_it_under_a_new_name() -> None:
     job = standing(digest="d2", revision="r2", image_id="i2")
-    old, fresh = transitions.renewed(run(Phase.PENDING, tries=3, retry_at=SLOT + HOUR), job, NOW)
+    old, fresh = transitions.renewed(run(Phase.PENDING, tries=3, retry_at=SLOT + HOUR), job, (), NOW)
     assert fresh is not None
     assert (old.digest, old.phase, old.discarded) == ("d1", Phase.CANCELLED, False)
     assert (fresh.digest, fresh.tries, fresh.retry_at, fresh.unstarted) == ("d2", 0, NOW, 1)
