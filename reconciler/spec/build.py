@@ -182,7 +182,7 @@ def _parameters(build: _Build, schedule: Schedule | None) -> tuple[Parameter, ..
     found = read_parameters(said, build.report)
     places = {name: ("parameters", name) for name in sorted(said)}
     check_variables(places, build.values.get("environment", {}), build.report)
-    if schedule is not None and schedule.kind is not ScheduleKind.MANUAL:
+    if (schedule is not None and schedule.kind is not ScheduleKind.MANUAL) or build.values.get("after"):
         check_defaults(found, build.report)
     return found
 

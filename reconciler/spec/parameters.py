@@ -59,9 +59,11 @@ def check_variables(places: Mapping[str, Tokens], environment: Mapping[str, str]
 
 
 def check_defaults(parameters: tuple[Parameter, ...], report: Report) -> None:
-    """Nobody gives a scheduled run its values."""
+    """Nobody gives a run its values that a schedule or another job starts."""
     for parameter in parameters:
         if parameter.default is None:
-            message = f"parameter {parameter.name} has no default, and nobody gives a scheduled run its value"
-            hint = "Write a default, or `schedule: manual`."
+            message = (
+                f"parameter {parameter.name} has no default, and nobody gives a run its value that starts by itself"
+            )
+            hint = "Write a default; or start it by hand alone."
             report(("parameters", parameter.name), "parameter-default", message, hint)

@@ -59,7 +59,8 @@ def said(edit: dict[str, object], base: dict[str, object] | None = None) -> list
         ({"mounts": (Mount("tmpfs", "", "/t", size=GIB),)}, [("volumes./t", "none", "tmpfs:/t size 1g")]),
         ({"files": (FileMount("/q", "one\ntwo\n"),)}, [("files./q", "none", "inline, 2 lines, mode 0444")]),
         ({"parameters": (Parameter("n", default="1", enum=("1", "2")), Parameter("since"))},
-         [("parameters.n", "none", "string, one of 1 2, default 1"), ("parameters.since", "none", "string, to be given")]),
+         [("parameters.n", "none", "string, one of 1 2, default 1"),
+          ("parameters.since", "none", "string, to be given")]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip

@@ -5,7 +5,18 @@ from dataclasses import fields, replace
 
 import pytest
 
-from reconciler.model.job import After, FileMount, JobSpec, Mount, Queue, Resources, Schedule, ScheduleKind, WaitFor
+from reconciler.model.job import (
+    After,
+    FileMount,
+    JobSpec,
+    Mount,
+    Parameter,
+    Queue,
+    Resources,
+    Schedule,
+    ScheduleKind,
+    WaitFor,
+)
 from reconciler.spec.canonical import digest_of, from_data, to_data
 
 from .kit import Repo, job
@@ -72,7 +83,7 @@ CHANGES: dict[str, object] = {
     "protect": True, "history": replace(SPEC.history, keep_failed=1), "pull_policy": "always", "read_only": True,
     "cap_add": ("CHOWN",), "files": (FileMount("/f", "x", 0o400),),
     "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
-    "after": (After("x"),), "wait_for": (WaitFor("x"),),
+    "after": (After("x"),), "wait_for": (WaitFor("x"),), "parameters": (Parameter("n", default="1"),),
 }  # fmt: skip
 
 

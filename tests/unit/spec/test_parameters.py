@@ -56,6 +56,7 @@ def test_D1_those_of_a_folder_are_merged_by_name() -> None:
         ("parameters:\n  reconciler-job: {}\n", 2, "variable-reserved", "RECONCILER_JOB"),
         ("parameters:\n  path: {}\n", 2, "variable-reserved", "PATH"),
         ("parameters:\n  ld-preload: {}\n", 2, "variable-reserved", "LD_PRELOAD"),
+        ("after: [{job: a}]\nparameters:\n  n: {}\n", 3, "parameter-default", "has no default"),
         ("schedule: '@daily'\nparameters:\n  n: {type: integer}\n", 3, "parameter-default", "has no default"),
     ],
 )  # fmt: skip
