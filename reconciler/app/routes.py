@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from ..daemon.fleet import View
+from ..daemon.manual import CellsAsked
 from ..daemon.operators import AppliedNow, Operators
 from ..model.errors import Transient
 from ..model.live import StandingJob
@@ -23,12 +24,14 @@ def routes(
 
     def run_job(request: Request) -> Response:
         asked = api.RunJob.from_data(request.body)
-        run, repeated = operators.run_job(asked.job, request.peer.actor, asked.parameters, asked.key)
-        return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated).to_data())
+        rows = tuple((row.values, row.where) for row in asked.rows)
+        cells = CellsAsked(rows, asked.resume, asked.max_parallel)
+        run, repeated, made = operators.run_job(asked.job, request.peer.actor, asked.parameters, asked.key, cells)
+        return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
 
     def stop_run(request: Request) -> Response:
         asked = api.StopRun.from_data(request.body)
-        return _done(operators.stop_run(asked.run_id, request.peer.actor, asked.reason))
+        return _done(operators.stop_run(asked.run_id, request.peer.actor, asked.reason, whole_slot=asked.whole_slot))
 
     def pause(request: Request) -> Response:
         asked = api.PauseJob.from_data(request.body)

@@ -28,7 +28,7 @@ def find_run(history: History, config: ServiceConfig, text: str, now: datetime, 
         raise UsageError(f"cannot find run {text}: history has none of this id", code="run-unknown",
                          hint="'reconciler runs' lists the latest")  # fmt: skip
     job, _, when = text.partition("@")
-    runs = history.runs(known_job(history, job), limit=MOST if when else 100)
+    runs = history.runs(known_job(history, job), limit=MOST if when else 100, fold=True)
     if not runs:
         raise UsageError(f"cannot find a run of {job}: it has never run", code="run-unknown",
                          hint=f"start one by hand: reconciler run {job}")  # fmt: skip

@@ -39,7 +39,7 @@ def rows(history: History, now: datetime) -> list[Row]:
     standing, held, pauses = history.standing(), held_jobs(history), list(history.pauses())
     found: dict[str, Row] = {}
     for name in sorted({*standing, *held}):
-        job, runs = standing.get(name), history.runs(name, limit=RECENT)
+        job, runs = standing.get(name), history.runs(name, limit=RECENT, fold=_has_cells(standing.get(name)))
         silent = silent_until(job, now) if job is not None and job.cursor > now else None
         status = summarise(job, runs, history.slots(name, limit=RECENT), pauses, held.get(name), now, silent)
         pause = next((p for p in pauses if p.covers(name, now)), None)
@@ -47,6 +47,10 @@ def rows(history: History, now: datetime) -> list[Row]:
         hint = held[name].problems[0].hint if name in held else ""
         found[name] = Row(status, job, None if pause else _next_fire(job, now), pause, running, hint)
     return [found[status.name] for status in worst_first(row.status for row in found.values())]
+
+
+def _has_cells(job: StandingJob | None) -> bool:
+    return job is not None and job.spec.strategy.cells > 0
 
 
 def _next_fire(job: StandingJob | None, now: datetime) -> datetime | None:

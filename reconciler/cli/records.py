@@ -1,11 +1,13 @@
 """Runs and slots as JSON with stable keys, and as words."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..model.run import Phase, RunRecord, SlotRecord, Trigger
+from ..model.run import CellState, Phase, RunRecord, SlotRecord, Trigger
 from .output import iso, took
 
+WORDS = {Phase.SUCCEEDED: "ok", Phase.PENDING: "waiting"}
 ON_TIME = 60.0  # seconds; later than that is said
 
 
@@ -20,7 +22,8 @@ def record_data(run: RunRecord) -> dict[str, Any]:
         "started_at": iso(run.started_at), "finished_at": iso(run.finished_at), "duration": duration(run),
         "late": lateness(run), "retry_at": iso(run.retry_at), "stop_reason": run.stop_reason,
         "peak_memory": run.peak_memory, "cpu_seconds": run.cpu_seconds, "log": run.log, "log_bytes": run.log_bytes,
-        "next_attempt": run.superseded_by, "parameters": dict(run.parameters), "key": run.key,
+        "next_attempt": run.superseded_by, "parameters": dict(run.parameters), "key": run.key, "cell": run.cell,
+        "cells": run.cells,
     }  # fmt: skip
 
 
@@ -49,6 +52,14 @@ def lateness(run: RunRecord) -> float | None:
 def asker(run: RunRecord) -> str:
     """Who or what wanted this run: the person for a run by hand."""
     return run.actor if run.trigger is Trigger.MANUAL else run.trigger.value
+
+
+def cell_words(states: Sequence[CellState]) -> tuple[str, str]:
+    """`15 cells: 13 ok, 2 failed`, and the style to show it in."""
+    phases = Counter(state.phase for state in states)
+    parts = [f"{phases[phase]} {WORDS.get(phase, phase.value.replace('_', ' '))}" for phase in Phase if phases[phase]]
+    style = "cyan" if any(p.active for p in phases) else "red" if any(p.bad for p in phases) else "green"
+    return f"{len(states)} cells: {', '.join(reversed(parts))}", style
 
 
 def values(pairs: Iterable[tuple[str, str]]) -> str:

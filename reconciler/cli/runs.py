@@ -13,7 +13,7 @@ from ..model.live import StandingJob
 from ..model.run import Disposition, RunRecord, SlotRecord
 from ..runs.parameters import said
 from .output import Cell, count, local, plain, print_json, print_table, size, took
-from .records import asker, duration, lateness, record_data, result, slot_data, values
+from .records import asker, cell_words, duration, lateness, record_data, result, slot_data, values
 
 DAY = timedelta(days=1)
 SAMPLE = 200  # ended runs that the figures in the header are made of
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         job = known_job(history, args.job) if args.job is not None else None
         zone = zone_of(history, job, config) if job is not None else config.timezone
         before = instant(args.before, zone) if args.before else None
-        records = history.runs(job, limit=args.limit, before=before, failed=args.failed)
+        records = history.runs(job, limit=args.limit, before=before, failed=args.failed, fold=args.output == "text")
         slots = others(history, job, records, args.limit, before, failed=args.failed) if job is not None else []
         if args.output == "json":
             print_json({"runs": [record_data(r) for r in records], "slots": [slot_data(s) for s in slots]})
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
                 print(plain(line))
         told = differing(history, records)
         zones = {name: found.spec.schedule.timezone for name, found in history.standing().items()}
-    _table(records, slots, lambda name: zones.get(name, zone), at, told, named=job is not None, limit=args.limit)
+        cells = {(r.job, r.slot): cell_words(history.cells(r.job, r.slot)) for r in records if r.cell is not None}
+    _table(records, slots, lambda name: zones.get(name, zone), at, told, cells,
+           named=job is not None, limit=args.limit)  # fmt: skip
     if job is not None and len(records) + len(slots) >= args.limit and records:
         print(f"\nolder: --before {records[-1].slot:%Y-%m-%dT%H:%M:%SZ}      only bad: --failed      "
               f"one run in full: reconciler show {records[0].run_id}")  # fmt: skip
@@ -134,8 +136,8 @@ def differing(history: History, records: Sequence[RunRecord]) -> dict[str, str]:
 
 def _table(
     records: Sequence[RunRecord], slots: Sequence[SlotRecord], zone: Callable[[str], str], now: datetime,
-    told: Mapping[str, str], *,
-    named: bool, limit: int,
+    told: Mapping[str, str],
+    cells_of: Mapping[tuple[str, datetime], tuple[str, str]], *, named: bool, limit: int,
 ) -> None:  # fmt: skip
     rows: list[tuple[datetime, list[Cell]]] = []
     shown: set[tuple[str, datetime]] = set()
@@ -148,6 +150,8 @@ def _table(
             due, asker(run), str(run.attempt), _with(result(run), told.get(run.run_id, "")),
             took(lateness(run)), took(span), size(run.peak_memory), image(run),
         ]  # fmt: skip
+        if run.cell is not None:
+            cells[2:7] = ["-", cells_of[run.job, run.slot], "-", "-", "-"]
         rows.append((run.slot, cells if named else [run.job, *cells]))
     for slot in slots:
         many = f", with {slot.count - 1} more since {local(slot.first, zone(slot.job), now)}" if slot.count > 1 else ""

@@ -1,13 +1,14 @@
 """One run in full: what was asked, how far it got, how it ended. RUN is a run id, JOB (its latest run) or JOB@02:30."""
 
 import argparse
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ..model.job import JobSpec
-from ..model.run import RunRecord
-from .output import iso, local, plain, print_json, size, took
-from .records import asker, duration, lateness, record_data, result, values
+from ..model.run import CellState, RunRecord
+from .output import iso, local, plain, print_json, print_table, size, took
+from .records import asker, cell_words, duration, lateness, record_data, result, values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,20 +25,38 @@ def run(args: argparse.Namespace) -> int:
         record = find_run(history, config, args.run, at)
         spec, zone = history.spec(record.digest), zone_of(history, record.job, config)
         events = history.events(run=record.run_id, limit=50)
-        attempts = sorted((r for r in history.runs(record.job, limit=500) if r.slot == record.slot),
-                          key=lambda r: r.attempt)  # fmt: skip
+        slot = history.of_slot(record.job, record.slot)
+        attempts = [r for r in slot if r.cell == record.cell]
     if args.output == "json":
         said = [{"at": iso(e.at), "event": e.name.value, **e.fields} for e in events]
-        print_json(record_data(record) | {"attempts": [r.run_id for r in attempts], "events": said})
+        cells = [record_data(r) for r in final_cells(slot)]
+        known = {"attempts": [r.run_id for r in attempts], "events": said, "slot_cells": cells}
+        print_json(record_data(record) | known)
         return 0
     for key, value in lines(record, spec, attempts, zone, at):
         print(f"{key:<10} {plain(value)}")
     for event in reversed(events):
         fields = " ".join(f"{k}={plain(v)}" for k, v in event.fields.items() if v not in (None, ""))
         print(f"  {_clock(event.at, zone)}  {event.name.value:<20} {fields}".rstrip())
+    if record.cell is not None:
+        _print_cells(final_cells(slot))
     if record.log:
         print(f"\nLog:  reconciler logs {record.run_id}")
     return 0
+
+
+def _print_cells(cells: Sequence[RunRecord]) -> None:
+    states = [CellState(run.cell or 0, run.phase, run.started_at is not None) for run in cells]
+    print(f"\nThe slot has {cell_words(states)[0]}")
+    print_table(("CELL", "VALUES", "ATT", "RESULT", "RAN", "RUN"), [
+        [str(run.cell), values(run.parameters), str(run.attempt), result(run), took(duration(run)), run.run_id]
+        for run in cells
+    ])  # fmt: skip
+
+
+def final_cells(slot: Sequence[RunRecord]) -> list[RunRecord]:
+    """The last attempt of each cell; none of a slot without cells. `slot`: by cell, attempts oldest first."""
+    return list({run.cell: run for run in slot if run.cell is not None}.values())
 
 
 def lines(
@@ -51,6 +70,7 @@ def lines(
         ("result", result(run)[0] + (f"   attempt {run.attempt} of {last}" if last > 1 else "")),
         ("asked by", asker(run) + (f"   key {run.key}" if run.key else "")),
     ]
+    found += [("cell", f"{run.cell} of {run.cells}, counted from 0")] if run.cell is not None else []
     found += [("parameters", values(run.parameters))] if run.parameters else []
     steps = (("claimed", run.claimed_at, ""), ("prepared", run.prepared_at, ""),
              ("started", run.started_at, f"late by {took(lateness(run))}" if lateness(run) is not None else ""),

@@ -1,4 +1,7 @@
-"""End a run: TERM, its grace period, KILL. RUN is a run id, JOB (its active run) or JOB@02:30. Needs the service."""
+"""End a run: TERM, its grace period, KILL. RUN is a run id, JOB (its active run) or JOB@02:30. Needs the service.
+
+Of a slot with cells, JOB and JOB@02:30 end all cells, a run id only that one.
+"""
 
 import argparse
 
@@ -16,5 +19,7 @@ def run(args: argparse.Namespace) -> int:
     ask(config, "GET", "/v1/status", timeout=5.0)  # without a service nothing can be stopped: say that first
     with ledger(config) as history:
         record = find_run(history, config, args.run, now(), active=True)
-    print(ask(config, "POST", "/v1/runs/stop", {"run_id": record.run_id, "reason": args.reason})["message"])
+    whole = record.cell is not None and record.run_id != args.run
+    body = {"run_id": record.run_id, "reason": args.reason, "whole_slot": whole}
+    print(ask(config, "POST", "/v1/runs/stop", body)["message"])
     return 0

@@ -13,6 +13,7 @@ from ..model.event import EventName
 from ..model.job import Concurrency, ScheduleKind
 from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
+from ..runs.cells import expand
 from ..runs.conditions import failures_in_a_row
 from ..runs.parameters import Values, defaults
 from ..runs.transitions import claimed, stop_requested
@@ -21,6 +22,8 @@ from ..schedule.cron import smallest_interval
 from ..schedule.cursor import FAR, part_until, silent_until
 from ..schedule.due import decide
 from ..schedule.gates import Gates
+from ..schedule.holding import replaced_ids
+from .cells import Cells
 from .clock_watch import ClockNews
 from .events import EventStream
 from .run_book import Book, Wakes
@@ -40,11 +43,11 @@ class Decider:
     """Owns cursors, pauses and wake times; belongs to the run loop's thread. `storage` hears how the ledger is."""
 
     def __init__(
-        self, *, history: History, emit: EventStream, book: Book, work: RunWork, boot: Callable[[], float],
-        storage: Callable[[StateError | None], None],
+        self, *, history: History, emit: EventStream, book: Book, work: RunWork, cells: Cells,
+        boot: Callable[[], float], storage: Callable[[StateError | None], None],
     ) -> None:  # fmt: skip
         self._history, self._emit, self._book, self._work = history, emit, book, work
-        self._boot, self._storage = boot, storage
+        self._cells, self._boot, self._storage = cells, boot, storage
         self._jobs: dict[str, StandingJob] = {}
         self._pauses: tuple[Pause, ...] = ()
         self._wakes = Wakes()
@@ -110,16 +113,17 @@ class Decider:
                 self._wakes.set(name, now + SAVE_AGAIN)
 
     def _decide(self, job: StandingJob, now: datetime, news: ClockNews) -> None:
+        active = self._book.of(job.name)
         gates = Gates(
             paused=self._pause(job.name, now), forbidden=job.forbidden, downtime=news.downtime,
             clock_stepped=bool(news.stepped), lead=_lead(job), recent_starts=self._ages(job.name),
+            begun=self._cells.begun_slots(active),
         )  # fmt: skip
-        decision = decide(job, self._book.of(job.name), now, gates)
+        decision = decide(job, active, now, gates)
         decision = replace(decision, slots=tuple(replace(slot, decided_at=now) for slot in decision.slots))
         self._record(job, decision, now)
         self._wakes.set(job.name, decision.wake_at)
-        for run_id, why in decision.stop:
-            self._work.ask_stop(run_id, why, now)
+        self._stop(decision.stop, now)
         for run_id in decision.supersede:
             if (entry := self._book.runs.get(run_id)) is not None:
                 self._work.supersede(entry, "the next slot is due", now)
@@ -153,16 +157,16 @@ class Decider:
                 self._claim_after(job, run, now)
 
     def _claim_after(self, job: StandingJob, cause: RunRecord, now: datetime) -> None:
-        gates = Gates(paused=self._pause(job.name, now), forbidden=job.forbidden)
+        active = self._book.of(job.name)
+        gates = Gates(paused=self._pause(job.name, now), forbidden=job.forbidden,
+                      begun=self._cells.begun_slots(active))  # fmt: skip
         for nth in range(SAME_INSTANT):
-            found = triggered(job, cause, self._book.of(job.name), own_instant(now, nth), now, gates)
-            request = found.request
-            record = claimed(request, job, found.deadline, now, log_path(job.name, request.run_id))
-            record = stop_requested(record, found.refused, now) if found.refused else record
-            if self._history.claim(record, current=True):
-                self._book.add(record)
-                for run_id in request.replaces:
-                    self._work.ask_stop(run_id, f"replaced by {record.run_id}", now)
+            found = triggered(job, cause, active, own_instant(now, nth), now, gates)
+            records = self._records(found.request, job, found.deadline, now)
+            if found.refused:
+                records = [stop_requested(record, found.refused, now) for record in records]
+            if self._claim_slot(records):
+                self._replace(records[0], active, now)
                 return
 
     def ended(self, run: RunRecord, now: datetime) -> None:
@@ -172,7 +176,7 @@ class Decider:
         if not most or not run.phase.bad or any(p.job == run.job and p.covers(run.job, now) for p in self._pauses):
             return
         try:
-            streak = failures_in_a_row(self._history.runs(run.job, limit=RECENT))
+            streak = failures_in_a_row(self._history.runs(run.job, limit=RECENT, fold=True))
             if streak < most:
                 return
             reason = f"{streak} failures in a row (pause_after_failures: {most})"
@@ -188,7 +192,7 @@ class Decider:
         """Claim, cursor and slots in one transaction; what is claimed is ours to start, and nobody else's."""
         for record in self._claim(job, decision, now):
             self._book.add(record)
-            if record.slot == decision.cursor:
+            if record.slot == decision.cursor and not record.cell:
                 self._recent.setdefault(job.name, deque(maxlen=2)).append(
                     self._boot() + max(0.0, (record.slot - now).total_seconds())
                 )
@@ -199,32 +203,55 @@ class Decider:
 
     def _claim(self, job: StandingJob, decision: Decision, now: datetime) -> list[RunRecord]:
         """The records that are ours by now: all in one transaction, so that the cursor leaves none behind."""
-        won = []
-        with self._history.together() if len(decision.launch) > 1 else nullcontext():
+        won: list[RunRecord] = []
+        with self._history.together() if len(decision.launch) > 1 or job.spec.strategy.cells else nullcontext():
             for asked in decision.launch:
-                request = replace(asked, parameters=defaults(job.spec))
-                record = claimed(request, job, decision.deadline, now, log_path(request.job, request.run_id))
-                if self._history.claim(record, decision.cursor, decision.slots, current=True):
-                    won.append(record)
+                records = self._records(asked, job, decision.deadline, now)
+                won += [r for r in records if self._history.claim(r, decision.cursor, decision.slots, current=True)]
         return won
 
     def start_manual(
-        self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = ""
-    ) -> RunRecord | None:
-        """Claim a run by hand; its slot is this millisecond. None = the same slot or key was claimed before, or the
-        job is just being changed."""
-        slot = own_instant(now)
-        replaces = job.spec.concurrency_policy is Concurrency.REPLACE
-        replaced = tuple(run.run_id for run in self._book.of(job.name)) if replaces else ()
-        request = RunRequest(job.name, slot, 1, Trigger.MANUAL, actor, replaces=replaced, parameters=parameters,
-                             key=key)  # fmt: skip
-        record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
-        if not self._history.claim(record, current=True):
+        self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = "",
+        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None,
+    ) -> RunRecord | None:  # fmt: skip
+        """Claim a run by hand, all its cells at once; its slot is this millisecond. The first of them; None = the same
+        slot or key was claimed before, or the job is just being changed. `cells` expands it instead of the strategy."""
+        active = self._book.of(job.name) if job.spec.concurrency_policy is Concurrency.REPLACE else []
+        request = RunRequest(job.name, own_instant(now), 1, Trigger.MANUAL, actor, replaces=replaced_ids(active),
+                             parameters=parameters, key=key)  # fmt: skip
+        records = self._records(request, job, now + MANUAL_DEADLINE, now, cells)
+        if not self._claim_slot(records):
             return None
-        self._book.add(record)
-        for run_id in request.replaces:
-            self._work.ask_stop(run_id, f"replaced by {record.run_id}", now)
-        return record
+        self._replace(records[0], active, now)
+        return records[0]
+
+    def _records(
+        self, request: RunRequest, job: StandingJob, deadline: datetime | None, now: datetime,
+        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None,
+    ) -> list[RunRecord]:  # fmt: skip
+        """The runs of one slot: a cell each, if the job has a strategy."""
+        if request.trigger is not Trigger.MANUAL:
+            request = replace(request, parameters=defaults(job.spec))
+        made = cells(request) if cells is not None else expand(request, job.spec)
+        return [claimed(one, job, deadline, now, log_path(one.job, one.run_id)) for one in made]
+
+    def _claim_slot(self, records: list[RunRecord]) -> bool:
+        """All runs of a slot that is asked for at its own instant, or none."""
+        with self._history.together() if len(records) > 1 else nullcontext():
+            won = [record for record in records if self._history.claim(record, current=True)]
+        for record in won:
+            self._book.add(record)
+        return bool(won)
+
+    def _replace(self, record: RunRecord, active: list[RunRecord], now: datetime) -> None:
+        """What it replaces is stopped: whole slots."""
+        slots = {old.slot for old in active if old.run_id in record.replaces}
+        why = f"replaced by {record.run_id}"
+        self._stop([(old.run_id, why) for old in active if old.slot in slots], now)
+
+    def _stop(self, asked: Iterable[tuple[str, str]], now: datetime) -> None:
+        found = [(self._book.runs.get(run_id), why) for run_id, why in asked]
+        self._work.stop_all([(entry, why) for entry, why in found if entry is not None], now)
 
 
 def _lead(job: StandingJob) -> float:

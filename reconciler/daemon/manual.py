@@ -1,19 +1,38 @@
 """A run that a person asks for: checked against the applied definition, then claimed like any other (rule R8)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..history.base import History
 from ..model.errors import Permanent, Transient
-from ..model.job import Concurrency
+from ..model.job import Concurrency, JobSpec
 from ..model.live import StandingJob
-from ..model.run import RunRecord
+from ..model.run import Phase, RunRecord, RunRequest
+from ..runs.cells import MOST_CELLS, again, with_values
 from ..runs.parameters import resolve, shown
 
 if TYPE_CHECKING:
     from .run_loop import RunLoop
 
 KEY_LENGTH = 200  # characters
+LATEST = "latest"
+SLOTS = 200  # the newest ones, among which the latest slot with cells is looked for
+Expansion = Callable[[RunRequest], tuple[RunRequest, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class CellsAsked:
+    """Cells that are not those of the job's strategy: `rows` of values, each with where it was written; or those of the
+    slot of run `resume` that have not succeeded. `max_parallel` 0 = not said."""
+
+    rows: tuple[tuple[Mapping[str, str], str], ...] = ()
+    resume: str = ""
+    max_parallel: int = 0
+
+
+NO_CELLS = CellsAsked()
 
 
 def check_key(key: str) -> None:
@@ -42,21 +61,66 @@ def same_request(before: RunRecord, given: Mapping[str, str], key: str) -> RunRe
 
 
 def start(
-    loop: "RunLoop", job: str, actor: str, given: Mapping[str, str], key: str, now: datetime
+    loop: "RunLoop", history: History, job: str, actor: str, given: Mapping[str, str], key: str, cells: CellsAsked,
+    now: datetime,
 ) -> RunRecord:  # fmt: skip
-    """Claim it, in the loop's thread. Raises Permanent or Transient, each with a code and a hint."""
+    """Claim it, in the loop's thread; of several cells the first one. Raises Permanent or Transient, each with a code
+    and a hint."""
     standing = applied(loop, job)
-    values = resolve(job, standing.spec.parameters, given)
+    made = _cells(history, standing.spec, given, cells)
+    values = resolve(standing.spec, given, standing.spec.strategy.axes) if made is None else ()
     active = loop.active(job)
     if active and standing.spec.concurrency_policy is Concurrency.FORBID:
         raise Permanent(
             f"cannot run {job}: {active[0].run_id} is {active[0].phase.value} (concurrency_policy: Forbid)",
-            code="job-active", hint=f"wait for it, or end it: reconciler stop {active[0].run_id}",
+            code="job-active", hint=f"wait for it, or end it: reconciler stop {job}",
         )  # fmt: skip
-    record = loop.start_manual(standing, actor, now, values, key)
+    record = loop.start_manual(standing, actor, now, values, key, made)
     if record is None:
         raise Transient(f"cannot run {job}: it is just being changed, try again", code="service-busy")
     return record
+
+
+def _cells(history: History, spec: JobSpec, given: Mapping[str, str], asked: CellsAsked) -> Expansion | None:
+    """How the request becomes cells, where it is not the job's own strategy that says so. Raises Permanent."""
+    if asked.rows and asked.resume:
+        raise Permanent(f"cannot run {spec.name}: rows and resume exclude each other", code="usage")
+    if asked.resume:
+        failed = not_succeeded(history, spec.name, asked.resume)
+        if given:
+            raise Permanent(f"cannot resume {spec.name} with parameters: its cells keep theirs", code="usage")
+        return lambda request: again(request, failed, asked.max_parallel)
+    if not asked.rows:
+        return None
+    if len(asked.rows) > MOST_CELLS:
+        raise Permanent(f"cannot run {spec.name}: {len(asked.rows)} rows, at most {MOST_CELLS}", code="rows-invalid")
+    values = []
+    for number, (row, where) in enumerate(asked.rows, 1):
+        try:
+            values.append(resolve(spec, {**given, **row}))
+        except Permanent as error:
+            place = shown(where) if where and not where.isprintable() else where or f"row {number}"
+            raise Permanent(f"{error} ({place})", code=error.code, hint=error.hint) from None
+    return lambda request: with_values(replace(request, max_parallel=asked.max_parallel), values)
+
+
+def not_succeeded(history: History, job: str, run_id: str) -> list[RunRecord]:
+    """The last attempts of those cells of a slot that are to be done again. `run_id` may be `latest`. Raises
+    Permanent."""
+    recent = history.runs(job, limit=SLOTS, fold=True)
+    found = history.run(run_id) if run_id != LATEST else next((run for run in recent if run.cell is not None), None)
+    if found is None or found.job != job or found.cell is None:
+        raise Permanent(f"cannot resume {job}: no slot with cells is known by {shown(run_id)}", code="run-unknown",
+                        hint=f"see: reconciler runs {job}")  # fmt: skip
+    last = {run.cell: run for run in history.of_slot(job, found.slot)}.values()
+    going_on = next((run for run in last if run.active), None)
+    if going_on is not None:
+        raise Permanent(f"cannot resume {job}: {going_on.run_id} has not ended", code="job-active",
+                        hint="wait for the slot's last cell")  # fmt: skip
+    failed = [run for run in last if run.phase is not Phase.SUCCEEDED]
+    if not failed:
+        raise Permanent(f"cannot resume {job}: all cells of {found.run_id} have succeeded", code="nothing-to-resume")
+    return failed
 
 
 def applied(loop: "RunLoop", job: str) -> StandingJob:

@@ -14,7 +14,7 @@ from ..model.run import Pause, RunRecord
 from ..plan.words import plural
 from .events import EventStream
 from .fleet import Fleet
-from .manual import check_key, same_request, start
+from .manual import NO_CELLS, CellsAsked, check_key, same_request, start
 from .requests import Request
 from .run_loop import RunLoop
 from .sync_loop import SyncLoop
@@ -58,9 +58,11 @@ class Operators:
 
     # -- runs -------------------------------------------------------------------------------------------------
     def run_job(
-        self, job: str, actor: str, parameters: Mapping[str, str] | None = None, key: str = ""
-    ) -> tuple[RunRecord, bool]:
-        """Start a job by hand (rules R2, R8). `(run, repeated)`: with a key that was given before, its first run."""
+        self, job: str, actor: str, parameters: Mapping[str, str] | None = None, key: str = "",
+        cells: CellsAsked = NO_CELLS,
+    ) -> tuple[RunRecord, bool, int]:  # fmt: skip
+        """Start a job by hand (rules R2, R8). `(run, repeated, cells)`: with a key that was given before, its first
+        run; of several cells the first one."""
         given = parameters or {}
         check_key(key)
 
@@ -68,19 +70,24 @@ class Operators:
             before = self._history.keyed(job, key) if key else None
             if before is not None:
                 return same_request(before, given, key), True
-            return start(loop, job, actor, given, key, now), False
+            return start(loop, self._history, job, actor, given, key, cells, now), False
 
-        return self._ask(act)
+        run, repeated = self._ask(act)
+        return run, repeated, len(self._history.cells(run.job, run.slot)) if run.cell is not None else 0
 
-    def stop_run(self, run_id: str, actor: str, reason: str) -> str:
+    def stop_run(self, run_id: str, actor: str, reason: str, *, whole_slot: bool = False) -> str:
+        """`whole_slot`: every cell of its slot that is active."""
         said = f"stopped by {actor}" + (f": {reason}" if reason else "")
-        if not self._ask(lambda loop, now: loop.ask_stop(run_id, said, now)):
+        stopped = self._ask(lambda loop, now: loop.ask_stop(run_id, said, now, whole_slot=whole_slot))
+        if not stopped:
             found = self._history.run(run_id)
             if found is None:
                 raise Permanent(f"cannot stop {run_id}: there is no such run", code="run-unknown",
                                 hint="'reconciler runs' lists the latest")  # fmt: skip
             raise Permanent(f"cannot stop {run_id}: it has ended ({found.phase.value})", code="run-ended",
                             hint=f"see: reconciler show {run_id}")  # fmt: skip
+        if whole_slot and stopped > 1:
+            return f"{plural(stopped, 'cell')} of {run_id}'s slot are being stopped: TERM, their grace period, KILL."
         return f"{run_id} is being stopped: TERM, its grace period, KILL."
 
     # -- the whole service --------------------------------------------------------------------------------------

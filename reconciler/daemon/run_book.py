@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..model.ids import parse_run_id
 from ..model.live import LivePhase, LiveRun
 from ..model.run import Phase, RunRecord
-from ..runs.places import HOLDING
+from ..runs.places import HOLDING, Places
 
 LOOK_EVERY = 5.0  # seconds between two looks at a running run when no event speaks of it
 LOOK_PAUSE = timedelta(seconds=0.05)  # between two looks that events ask for
@@ -57,17 +58,22 @@ class Book:
         """Runs that hold a place under max_running."""
         return sum(1 for entry in self.runs.values() if entry.record.phase in HOLDING)
 
-    def blockers(self, record: RunRecord, *, queued: bool) -> tuple[str, ...]:
+    def blockers(self, record: RunRecord, places: Places, *, queued: bool) -> tuple[str, ...]:
         """Those that must have ended first: what it replaces; with `queued`, what is before it in its job's queue."""
-        replaced = tuple(
-            run_id for run_id in record.replaces
-            if (entry := self.runs.get(run_id)) is not None and entry.record.active
-        )  # fmt: skip
+        replaced = tuple(run_id for run_id in record.replaces if self._goes_on(record.job, run_id, places))
         if not queued or record.phase not in (Phase.PENDING, Phase.PREPARING):
             return replaced
         others = [other for other in self.of(record.job) if other.slot != record.slot]
         first = [other for other in others if other.slot < record.slot or other.phase in HOLDING]
         return replaced + tuple(other.run_id for other in sorted(first, key=lambda other: other.slot))
+
+    def _goes_on(self, job: str, run_id: str, places: Places) -> bool:
+        """Has it not ended? The id of a cell stands for all cells of its slot."""
+        entry = self.runs.get(run_id)
+        if entry is not None and entry.record.active:
+            return True
+        slot = parse_run_id(run_id)
+        return slot.cell is not None and places.active(job, slot.slot)
 
     def in_order(self, turn: Callable[[RunRecord], Any]) -> list[Open]:
         """Open runs by their turn, so that places are given fairly."""

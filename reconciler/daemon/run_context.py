@@ -12,6 +12,7 @@ from ..runs.machine import Context
 from ..runs.parameters import carried
 from ..runs.places import Places
 from ..schedule.after import awaited
+from .cells import Cells
 from .deciding import LEAD
 from .run_book import Book, Open
 
@@ -20,7 +21,7 @@ UNSTARTED = (Phase.PENDING, Phase.PREPARING)
 
 def context_of(
     entry: Open, spec: JobSpec, job: StandingJob | None, limits: Limits, places: Places, book: Book, history: History,
-    jobs: Mapping[str, StandingJob], now: datetime, *, engine_ok: bool, drained: str,
+    jobs: Mapping[str, StandingJob], cells: Cells, now: datetime, *, engine_ok: bool, drained: str,
 ) -> Context:  # fmt: skip
     run = entry.record
     awaits, awaits_until = "", None
@@ -29,8 +30,9 @@ def context_of(
     return Context(
         complete=entry.known, listed_at=entry.seen_at, engine_ok=engine_ok, busy=entry.busy,
         no_place=places.lacking(spec), crowded=places.crowded(spec), drained=drained,
+        begun=run.phase in UNSTARTED and cells.begun(run), cells_full=places.cells_full(run),
         awaits=awaits, awaits_until=awaits_until,
-        blocked_by=book.blockers(run, queued=spec.concurrency_policy is Concurrency.QUEUE),
+        blocked_by=book.blockers(run, places, queued=spec.concurrency_policy is Concurrency.QUEUE),
         limits=limits, prepare_lead=LEAD, current_digest=_newer(run, spec, job),
     )  # fmt: skip
 

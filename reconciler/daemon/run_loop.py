@@ -10,13 +10,14 @@ from ..model.errors import StateError
 from ..model.event import EventName
 from ..model.job import JobSpec, OnRetire
 from ..model.live import LiveState, StandingJob
-from ..model.run import Phase, RunRecord
+from ..model.run import Phase, RunRecord, RunRequest
 from ..model.service import ServiceConfig
 from ..runs.machine import Collect, Discard, Wait, next_step
 from ..runs.parameters import Values
 from ..runs.places import Places, turn
 from ..runs.transitions import stop_requested
 from ..schedule.due import same_schedule
+from .cells import Cells
 from .clock_watch import ClockNews, ClockWatch
 from .deciding import SAVE_AGAIN, Decider
 from .draining import Drain, Drainer
@@ -50,11 +51,13 @@ class RunLoop:
     ) -> None:  # fmt: skip
         self._history, self._fleet, self._emit = history, fleet, emit
         self._pools, self._book = pools, book
-        self._work = RunWork(ops=ops, pools=pools, book=book, history=history, emit=emit, storage=self._storage,
-                             down=self.engine_down, ended=lambda run, now: self._decider.ended(run, now),
+        self._cells = Cells(history, book)
+        self._work = RunWork(ops=ops, pools=pools, book=book, history=history, emit=emit, cells=self._cells,
+                             storage=self._storage, down=self.engine_down,
+                             ended=lambda run, now: self._decider.ended(run, now),
                              fire_after=lambda run, now: self._decider.fire_after(run, now))  # fmt: skip
         self._drainer = Drainer(history, fleet, emit, boot_id)
-        self._decider = Decider(history=history, emit=emit, book=book, work=self._work, boot=boot,
+        self._decider = Decider(history=history, emit=emit, book=book, work=self._work, cells=self._cells, boot=boot,
                                 storage=self._storage)  # fmt: skip
         self._boot, self._alive, self._drop_logs, self._relist = boot, alive, drop_logs, relist
         self._clock = ClockWatch(last_alive)
@@ -194,6 +197,7 @@ class RunLoop:
         config = self._fleet.view.config
         earliest: datetime | None = None
         places = Places(((entry.record, self._spec(entry.record)) for entry in self._book.runs.values()), config.limits)
+        self._work.stop_all(self._cells.failing(self._spec), now)
         for entry in self._book.in_order(lambda run: turn(run, self._spec(run))):
             before = entry.record
             until = self._act_on(entry, config, places, now)
@@ -215,7 +219,8 @@ class RunLoop:
             run, busy = entry.record, entry.busy
             job = self.jobs.get(run.job)
             spec = self._spec(run)
-            ctx = context_of(entry, spec, job, config.limits, places, self._book, self._history, self.jobs, now,
+            ctx = context_of(entry, spec, job, config.limits, places, self._book, self._history, self.jobs,
+                             self._cells, now,
                              engine_ok=now >= self._engine_up_at, drained=self.drained)  # fmt: skip
             step = next_step(run, entry.live, spec, now, ctx)
             if isinstance(step, Wait):
@@ -241,14 +246,15 @@ class RunLoop:
             self.requests.get().serve(self, now)
 
     def start_manual(
-        self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = ""
-    ) -> RunRecord | None:
+        self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = "",
+        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None,
+    ) -> RunRecord | None:  # fmt: skip
         """As `Decider.start_manual`."""
-        return self._decider.start_manual(job, actor, now, parameters, key)
+        return self._decider.start_manual(job, actor, now, parameters, key, cells)
 
-    def ask_stop(self, run_id: str, reason: str, now: datetime) -> bool:
+    def ask_stop(self, run_id: str, reason: str, now: datetime, *, whole_slot: bool = False) -> int:
         """As `RunWork.ask_stop`."""
-        return self._work.ask_stop(run_id, reason, now)
+        return self._work.ask_stop(run_id, reason, now, whole_slot=whole_slot)
 
     def active(self, job: str) -> list[RunRecord]:
         return self._book.of(job)

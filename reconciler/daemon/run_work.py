@@ -1,6 +1,6 @@
 """Carries out one step of one run, and books what the workers answer. The record is written before the act."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from ..runs import steps
 from ..runs import transitions as to
 from ..runs.parameters import carried
 from ..runs.retry import next_attempt
+from .cells import Cells
 from .events import EventStream
 from .pools import Pools
 from .run_book import Book, Open
@@ -34,12 +35,13 @@ class RunWork:
     when the engine did not answer, `ended` after the last attempt of each slot, `fire_after` before it is written."""
 
     def __init__(
-        self, *, ops: RunOps, pools: Pools, book: Book, history: History, emit: EventStream,
+        self, *, ops: RunOps, pools: Pools, book: Book, history: History, emit: EventStream, cells: Cells,
         storage: Callable[[StateError | None], None], down: Callable[[], None],
         ended: Callable[[RunRecord, datetime], None], fire_after: Callable[[RunRecord, datetime], None],
     ) -> None:  # fmt: skip
         self._ops, self._pools, self._book = ops, pools, book
-        self._history, self._emit, self._storage, self._down = history, emit, storage, down
+        self._history, self._emit, self._cells = history, emit, cells
+        self._storage, self._down = storage, down
         self._on_end, self._fire_after = ended, fire_after
 
     # -- steps ------------------------------------------------------------------------------------------------
@@ -50,8 +52,8 @@ class RunWork:
         """Do what `step` says; a Wait is the caller's."""
         run, ops = entry.record, self._ops
         match step:
-            case steps.Prepare():
-                preparing = to.preparing(run, now)
+            case steps.Prepare(deadline=deadline):
+                preparing = to.preparing(run, now, deadline)
                 if self.save(entry, preparing):
                     self._send(entry, "prepare", "prepare", lambda: ops.prepare(preparing, spec, config))
             case steps.Launch():
@@ -118,12 +120,29 @@ class RunWork:
         ended, slot = to.superseded(entry.record, why, now)
         self._end(entry, ended, slot)
 
-    def ask_stop(self, run_id: str, reason: str, now: datetime) -> bool:
-        """Let a run end. True if it is active. Only from the loop's own thread."""
+    def stop_all(self, asked: Iterable[tuple[Open, str]], now: datetime) -> int:
+        """Let these runs end, in one transaction; how many were active and have been asked to."""
+        found = [(entry, why) for entry, why in asked if entry.record.active]
+        if not found:
+            return 0
+        try:
+            with self._history.together():
+                return sum(self.save(entry, to.stop_requested(entry.record, why, now)) for entry, why in found)
+        except StateError as error:  # asked for again in the next round
+            self._storage(error)
+            return 0
+
+    def ask_stop(self, run_id: str, reason: str, now: datetime, *, whole_slot: bool = False) -> int:
+        """Let a run end, or every active cell of its slot; how many were asked. Only from the loop's own thread."""
         entry = self._book.runs.get(run_id)
-        if entry is None or not entry.record.active:
-            return False
-        return self.save(entry, to.stop_requested(entry.record, reason, now))
+        if entry is None:
+            return 0
+        run = entry.record
+        others = [
+            other for other in self._book.runs.values()
+            if (other.record.job, other.record.slot) == (run.job, run.slot)
+        ]  # fmt: skip
+        return self.stop_all([(each, reason) for each in (others if whole_slot else [entry])], now)
 
     def _follow_up(self, entry: Open, old: RunRecord, fresh: RunRecord | None) -> None:
         """Go on under the same name, or under a new one: that is claimed before the old one is written."""
@@ -141,9 +160,11 @@ class RunWork:
         return True
 
     def _end(self, entry: Open, ended: RunRecord, slot: SlotRecord | None) -> None:
-        if slot is not None and not self._fired(ended):
+        """`slot`: what it says of its slot if this was the last attempt. Of several cells the last one closes it."""
+        closing = None if slot is None else self._cells.closing(ended, slot)
+        if closing is not None and not self._fired(closing[0]):
             return  # what it fires is claimed first, so that a crash in between loses nothing
-        if not self.save(entry, ended, slot):
+        if not self.save(entry, ended, closing[1] if closing is not None else None):
             return
         took = None
         if ended.started_at is not None and ended.finished_at is not None:
@@ -154,8 +175,8 @@ class RunWork:
             exit_code=ended.exit_code, reason=ended.reason, took=took, trigger=ended.trigger.value,
             attempt=ended.attempt, hint=entry.hint or None, disposition=unused,
         )  # fmt: skip
-        if slot is not None:
-            self._on_end(ended, self._emit.now())
+        if closing is not None:
+            self._on_end(closing[0], self._emit.now())
 
     def _fired(self, ended: RunRecord) -> bool:
         try:
@@ -274,6 +295,8 @@ class RunWork:
             if record.phase in (Phase.RUNNING, Phase.STOPPING):
                 entry.record, entry.unsaved = record, True
             return False
+        if record.cell is not None and record.phase is not entry.record.phase:
+            self._cells.forget(record)
         entry.record, entry.unsaved = record, False
         self._storage(None)
         return True

@@ -10,6 +10,7 @@ from dataclasses import replace
 from threading import Event as Flag
 
 from ..model.errors import EngineRejected, NotOurs
+from ..model.ids import parse_run_id
 from ..model.job import JobSpec
 from ..model.live import LiveJob, LivePhase, LiveRun, LiveState
 from ..spec.argv import final_argv
@@ -93,7 +94,7 @@ class MemoryEngine:
         with self._verb("prepare", order.run_id) as world:
             run = world.runs.get(order.run_id)
             if run is None:
-                run = MemoryRun(order, world.new_ref(), self._context.instance_id, world.behaviour(order.spec.name))
+                run = MemoryRun(order, world.new_ref(), self._context.instance_id, _behaviour(world, order))
                 world.runs[order.run_id] = run
                 world.kick(order.run_id)
             elif not self._ours(run):
@@ -217,3 +218,7 @@ class MemoryEngine:
             run.order.run_id, run.order.spec.name, run.ref, phase, run.exit_code, run.started_at, run.finished_at,
             run.behaviour.oom and phase is LivePhase.EXITED, run.error,
         )  # fmt: skip
+
+
+def _behaviour(world: MemoryWorld, order: RunOrder) -> Behaviour:
+    return world.behaviour(order.spec.name, parse_run_id(order.run_id).cell)

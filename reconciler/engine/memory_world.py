@@ -106,7 +106,7 @@ class MemoryWorld:
     # -- scripting --------------------------------------------------------------------------------------------
 
     def behave(self, job: str, behaviour: Behaviour) -> None:
-        """What the next prepared runs of `job` do; "*" is every job without one of its own."""
+        """What the next prepared runs of `job` do, of `job#3` its cell 3; "*" is every job without one of its own."""
         with self.lock:
             self._behaviours[job] = behaviour
 
@@ -160,8 +160,13 @@ class MemoryWorld:
 
     # -- for the engine ---------------------------------------------------------------------------------------
 
-    def behaviour(self, job: str) -> Behaviour:
-        return self._behaviours.get(job) or self._behaviours.get("*") or Behaviour()
+    def behaviour(self, job: str, cell: int | None = None) -> Behaviour:
+        return (
+            self._behaviours.get(f"{job}#{cell}")
+            or self._behaviours.get(job)
+            or self._behaviours.get("*")
+            or Behaviour()
+        )
 
     def new_ref(self) -> str:
         self._serial += 1

@@ -9,7 +9,7 @@ from ..model.event import Event
 from ..model.job import JobSpec
 from ..model.live import StandingJob
 from ..model.origin import Origin
-from ..model.run import Pause, RunRecord, SlotRecord
+from ..model.run import CellState, Pause, RunRecord, SlotRecord
 
 
 class History(Protocol):
@@ -74,12 +74,19 @@ class History(Protocol):
     def last_success(self, job: str) -> datetime | None:
         """The latest slot for which a run of `job` has succeeded."""
 
+    def cells(self, job: str, slot: datetime) -> Sequence[CellState]:
+        """Where each cell of a slot stands; none for a slot without a strategy."""
+
     def active_runs(self) -> Sequence[RunRecord]:
         """Active ones, waiting retries included, and ended ones not yet collected or discarded."""
 
     def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
-             failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
-        """Newest slot first; within a slot by cell, attempts newest first."""
+             failed: bool = False, fold: bool = False) -> Sequence[RunRecord]:  # fmt: skip
+        """Newest slot first; within a slot by cell, attempts newest first. `fold`: only one of
+        the cells of a slot, one that is active or else the worst; `limit` then counts slots."""
+
+    def of_slot(self, job: str, slot: datetime) -> Sequence[RunRecord]:
+        """All runs of one slot: by cell, attempts oldest first."""
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """(previous slot that ran, previous slot that succeeded) before `slot`, for rule R9."""

@@ -25,13 +25,19 @@ _JOBS = """WITH RECURSIVE names (name) AS (
     ) SELECT name FROM names WHERE name IS NOT NULL LIMIT -1 OFFSET 1"""
 _LIMITS = """SELECT body, crc FROM specs WHERE digest = coalesce((SELECT digest FROM standing WHERE name = ?1),
     (SELECT digest FROM runs WHERE job = ?1 ORDER BY slot DESC, attempt DESC LIMIT 1))"""
+# The cells of a slot count once, as a failure if any has failed, and age out when none has work left.
 # The newest success stays whatever its age: RECONCILER_PREVIOUS_SUCCESS is how far a job's data go.
 _SURPLUS = f"""SELECT {", ".join(RUN_COLUMNS)} FROM (
-        SELECT *, row_number() OVER (PARTITION BY phase = 'succeeded' ORDER BY slot DESC, attempt DESC) AS place
-        FROM runs WHERE job = :job AND NOT open
-    ) WHERE (phase = 'succeeded' AND (place > max(1, :keep_success) OR (slot < :oldest AND place > 1)))
-        OR (phase <> 'succeeded' AND (place > :keep_failed OR slot < :oldest))
-    ORDER BY slot, attempt LIMIT :limit"""  # noqa: S608 - column names of our own
+        SELECT *, dense_rank() OVER (PARTITION BY good ORDER BY slot DESC, CASE WHEN cell < 0 THEN attempt END DESC)
+            AS place FROM (
+                SELECT *, CASE WHEN cell < 0 THEN phase = 'succeeded'
+                    ELSE min(phase = 'succeeded' OR superseded_by <> '') OVER whole END AS good,
+                    CASE WHEN cell < 0 THEN open ELSE max(open) OVER whole END AS busy
+                FROM runs WHERE job = :job WINDOW whole AS (PARTITION BY slot, cell >= 0)
+            ) WHERE NOT busy
+    ) WHERE (good AND (place > max(1, :keep_success) OR (slot < :oldest AND place > 1)))
+        OR (NOT good AND (place > :keep_failed OR slot < :oldest))
+    ORDER BY slot, cell, attempt LIMIT :limit"""  # noqa: S608 - column names of our own
 _OLD_SLOTS = """DELETE FROM slots WHERE job = :job AND disposition IS NOT NULL AND (last < :oldest OR first <= (
         SELECT first FROM slots WHERE job = :job ORDER BY first DESC LIMIT 1 OFFSET :rows
     ))"""

@@ -90,7 +90,8 @@ _V2 = (
         discarded INTEGER NOT NULL CHECK (discarded IN (0, 1)), superseded_by TEXT NOT NULL, unstarted INTEGER NOT NULL,
         cell INTEGER NOT NULL DEFAULT -1 CHECK (cell >= -1), cells INTEGER NOT NULL DEFAULT 0,
         parameters TEXT NOT NULL DEFAULT '[]', key TEXT NOT NULL DEFAULT '', replays TEXT,
-        cause TEXT NOT NULL DEFAULT '', devices TEXT NOT NULL DEFAULT '[]', hold_until TEXT,
+        cause TEXT NOT NULL DEFAULT '', max_parallel INTEGER NOT NULL DEFAULT 0,
+        devices TEXT NOT NULL DEFAULT '[]', hold_until TEXT,
         open INTEGER GENERATED ALWAYS AS (
             phase IN ('pending', 'preparing', 'starting', 'running', 'stopping') OR NOT collected OR NOT discarded
         ) VIRTUAL,

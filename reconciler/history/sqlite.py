@@ -14,7 +14,7 @@ from ..model.event import Event
 from ..model.job import JobSpec
 from ..model.live import StandingJob
 from ..model.origin import Origin
-from ..model.run import Pause, RunRecord, SlotRecord
+from ..model.run import CellState, Pause, RunRecord, SlotRecord
 from . import claims, retention, rows, slots, standing
 from .database import Database
 from .faults import decoding
@@ -187,24 +187,32 @@ class SqliteHistory:
 
     def last_success(self, job: str) -> datetime | None:
         """A run that was asked for at an instant of its own counts for that instant."""
-        found = self._database.rows("SELECT max(slot) FROM runs WHERE job = ? AND phase = 'succeeded'", (job,))
-        return rows.optional_instant(found[0][0])
+        found = self._database.rows(claims.LAST_SUCCESS, (job, "~"))
+        return rows.optional_instant(found[0][0] if found else None)
+
+    def cells(self, job: str, slot: datetime) -> Sequence[CellState]:
+        """In order of their numbers."""
+        found = self._database.rows(claims.CELLS, (job, rows.slot_text(slot)))
+        with decoding(self._database.path):
+            return claims.states(found)
 
     def active_runs(self) -> Sequence[RunRecord]:
         """Oldest slot first."""
         return self._runs("WHERE open ORDER BY slot, cell, attempt", ())
 
     def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
-             failed: bool = False) -> Sequence[RunRecord]:  # fmt: skip
+             failed: bool = False, fold: bool = False) -> Sequence[RunRecord]:  # fmt: skip
         """`before` is exclusive."""
-        return self._runs(*claims.listing(job, _bounded(limit), before, failed=failed))
+        return self._runs(*claims.listing(job, _bounded(limit), before, failed=failed, fold=fold))
+
+    def of_slot(self, job: str, slot: datetime) -> Sequence[RunRecord]:
+        """In order of cells, then attempts."""
+        return self._runs("WHERE job = ? AND slot = ? ORDER BY cell, attempt", (job, rows.slot_text(slot)))
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """Manual runs count as well: their data are as good."""
-        earlier = "SELECT max(slot) FROM runs WHERE job = ?1 AND slot < ?2 AND "
-        found = self._database.rows(
-            f"SELECT ({earlier} started_at IS NOT NULL), ({earlier} phase = 'succeeded')", (job, rows.slot_text(slot))
-        )
+        earlier = "SELECT max(slot) FROM runs WHERE job = ?1 AND slot < ?2 AND started_at IS NOT NULL"
+        found = self._database.rows(f"SELECT ({earlier}), ({claims.LAST_SUCCESS})", (job, rows.slot_text(slot)))
         return rows.optional_instant(found[0][0]), rows.optional_instant(found[0][1])
 
     # -- slots ------------------------------------------------------------------------------------------------
@@ -293,7 +301,7 @@ class SqliteHistory:
         self._database.close()
 
     # -- parts ------------------------------------------------------------------------------------------------
-    def _runs(self, tail: str, values: Sequence[Any]) -> list[RunRecord]:
+    def _runs(self, tail: str, values: Sequence[Any] | dict[str, Any]) -> list[RunRecord]:
         return self._decoded(rows.run_from, self._database.rows(f"{claims.SELECT} {tail}", values))
 
     def _decoded(self, decode: Callable[[Any], T], found: Iterable[Any]) -> list[T]:

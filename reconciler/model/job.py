@@ -6,6 +6,7 @@ Durations are seconds (float), sizes are bytes (int), zones are IANA names.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import prod
 
 
 class ScheduleKind(StrEnum):
@@ -157,6 +158,28 @@ class WaitFor:
 
 
 @dataclass(frozen=True, slots=True)
+class Strategy:
+    """Several runs for each slot: a cell for each point of `matrix`, or `parallelism` equal ones; neither = one run.
+
+    Axes stand in file order; the last one varies fastest. `max_parallel` 0 = all at once.
+    """
+
+    matrix: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    parallelism: int = 0
+    max_parallel: int = 0
+    fail_fast: bool = False
+
+    @property
+    def cells(self) -> int:
+        """How many runs a slot has; 0 = one that is no cell."""
+        return prod(len(values) for _, values in self.matrix) if self.matrix else self.parallelism
+
+    @property
+    def axes(self) -> frozenset[str]:
+        return frozenset(name for name, _ in self.matrix)
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryLimits:
     keep_success: int = 20
     keep_failed: int = 50
@@ -201,6 +224,7 @@ class JobSpec:
     cap_add: tuple[str, ...] = ()
     files: tuple[FileMount, ...] = ()
     parameters: tuple[Parameter, ...] = ()  # by name
+    strategy: Strategy = Strategy()
     moved_from: str | None = None
     queue: Queue = Queue()
     concurrency_group: str = ""  # "" = none

@@ -90,6 +90,7 @@ class RunRequest:
     key: str = ""
     replays: datetime | None = None
     cause: str = ""
+    max_parallel: int = 0
 
     @property
     def run_id(self) -> str:
@@ -148,11 +149,21 @@ class RunRecord:
     replays: datetime | None = None  # the scheduled slot whose work a backfill does again; its own slot is another
     cause: str = ""  # the run id (after) or backfill that asked for it
     devices: tuple[str, ...] = ()  # ids of whole devices leased to it until its container has gone
+    max_parallel: int = 0  # cells of its slot that may run at once; 0 = all
     hold_until: datetime | None = None  # its container is kept that long for debugging
 
     @property
     def active(self) -> bool:
         return self.phase.active
+
+
+@dataclass(frozen=True, slots=True)
+class CellState:
+    """Where a cell stands: the phase of its last attempt, and whether any attempt has ever started."""
+
+    cell: int
+    phase: Phase
+    started: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ FIELDS = (
     Field("pull_policy", lambda s: s.pull_policy),
     Field("read_only", lambda s: s.read_only),
     Field("cap_add", lambda s: s.cap_add, words.listing),
+    Field("strategy", lambda s: s.strategy, words.strategy),
     Field("moved_from", lambda s: s.moved_from),
 )
 

@@ -40,10 +40,12 @@ class Effects:
     def summary(self, spec: JobSpec) -> str:
         """`manual`, or the expression with its rate and next fires."""
         if spec.schedule.kind is ScheduleKind.MANUAL:
-            return "manual: fires only by hand"
+            return f"manual; {words.cells(spec.strategy)}" if spec.strategy.cells else "manual: fires only by hand"
         said = [words.schedule(spec.schedule), *_narrowed(spec.schedule)]
         if self._spend():
             said += [f"{self._rate(spec.schedule, self.ctx.now)} a day", self._next(spec.schedule, self.ctx.now)]
+        if spec.strategy.cells:
+            said.append(words.cells(spec.strategy))
         if spec.suspend:
             said.append("suspended, so it does not fire")
         return "; ".join(part for part in said if part)

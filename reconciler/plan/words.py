@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from ..model.job import FileMount, Mount, Parameter, Schedule, ScheduleKind
+from ..model.job import FileMount, Mount, Parameter, Schedule, ScheduleKind, Strategy
 from ..schedule.dates import days_of
 from ..schedule.expression import resolved, spreads
 from ..schedule.zones import find_zone
@@ -121,6 +121,20 @@ def parameter(value: Parameter) -> str:
     words += [f"one of {' '.join(value.enum)}"] if value.enum else []
     words.append("to be given" if value.default is None else f"default {value.default}")
     return ", ".join(words)
+
+
+def strategy(value: Strategy) -> str:
+    """`15 cells, 4 at a time: lr 3 x depth 5`, `8 cells`, `none`."""
+    if not value.cells:
+        return "none"
+    axes = " x ".join(f"{name} {len(values)}" for name, values in value.matrix)
+    return cells(value) + (f": {axes}" if axes else "") + (", fail_fast" if value.fail_fast else "")
+
+
+def cells(value: Strategy) -> str:
+    """`15 cells, 4 at a time`."""
+    at_once = f", {value.max_parallel} at a time" if 0 < value.max_parallel < value.cells else ""
+    return plural(value.cells, "cell") + at_once
 
 
 def file_mount(file: FileMount) -> str:

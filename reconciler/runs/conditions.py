@@ -135,7 +135,8 @@ def _state(
         return State.RETRYING, _retry_words(retry, runs)
     if streak:
         latest = max((run for run in runs if run.phase.bad), key=lambda run: (run.slot, run.attempt))
-        return State.FAILING, latest.reason or latest.failure.value
+        said = latest.reason or latest.failure.value
+        return State.FAILING, said if latest.cell is None else f"cell {latest.cell}: {said}"
     if marks and marks[-1].sign == "-" and last_slot is not None and last_slot.disposition in _DROPPED:
         return State.MISSED, last_slot.reason
     if held is not None:
@@ -147,14 +148,20 @@ def _state(
 
 
 def _marks(runs: Sequence[RunRecord], slots: Sequence[SlotRecord]) -> list[_Mark]:
-    """One mark a slot, oldest first. The last attempt speaks for its slot; a waiting one lets the one before speak."""
-    final: dict[datetime, RunRecord] = {}
+    """One mark a slot, oldest first. The last attempt speaks for its slot; a waiting one lets the one before speak. Of
+    several cells the worst speaks, once all have ended."""
+    last: dict[tuple[datetime, int | None], RunRecord] = {}
+    going_on = {run.slot for run in runs if run.active and run.cell is not None}
     for run in runs:
-        if run.active or (run.phase is Phase.CANCELLED and run.superseded_by):
+        if run.active or run.slot in going_on or (run.phase is Phase.CANCELLED and run.superseded_by):
             continue
-        if run.slot not in final or run.attempt > final[run.slot].attempt:
-            final[run.slot] = run
-    marks = [_Mark(slot, _sign(run)) for slot, run in final.items()]
+        key = (run.slot, run.cell)
+        if key not in last or run.attempt > last[key].attempt:
+            last[key] = run
+    final: dict[datetime, str] = {}
+    for (slot, _), run in last.items():
+        final[slot] = max(_sign(run), final.get(slot, "."), key=".-x".index)
+    marks = [_Mark(slot, sign) for slot, sign in final.items()]
     for record in slots:
         if record.disposition in _NOT_RUN and record.first not in final:
             marks += [_Mark(record.last, "-")] * min(record.count, MARKS)

@@ -10,7 +10,9 @@ from .parameters import variable
 def reconciler_environment(
     run: RunRecord, spec: JobSpec, previous_slot: datetime | None, previous_success: datetime | None
 ) -> tuple[tuple[str, str], ...]:
-    """All eight, always; a slot that there was not yet is the empty string. Instants are ISO 8601 in UTC."""
+    """All eight, always; a slot that there was not yet is the empty string. Instants are ISO 8601 in UTC. A cell finds
+    its number and how many there are, too."""
+    cell = () if run.cell is None else (("RECONCILER_CELL", str(run.cell)), ("RECONCILER_CELLS", str(run.cells)))
     return (
         ("RECONCILER_JOB", spec.name),
         ("RECONCILER_RUN_ID", run.run_id),
@@ -20,6 +22,7 @@ def reconciler_environment(
         ("RECONCILER_ATTEMPT", str(run.attempt)),
         ("RECONCILER_TRIGGER", run.trigger.value),
         ("RECONCILER_REVISION", run.revision),
+        *cell,
     )
 
 

@@ -39,6 +39,7 @@ __all__ = [
 KILL_MARGIN = timedelta(seconds=10)  # how long after the grace period the engine's own stop may take
 COLLECT_PATIENCE = timedelta(seconds=20)  # a log that is slow to end must not hold the job's place
 SHOWN = 3  # run ids in one sentence
+CELL_WAIT = timedelta(days=30)  # how long a cell may wait for its place once its slot has begun
 UNBOUNDED = timedelta(hours=12)  # the deadline of a run that was claimed without one
 
 # What a run's slot is called if the run was stopped before it started, by the first word of the reason.
@@ -59,6 +60,7 @@ class Context:
     `busy` names the engine call that is under way for this run ("prepare", "launch", "stop", ...), "" = none.
     `blocked_by` are the runs that must have ended first. `no_place` says what has no free place for it, and `crowded`
     that as many are ready before it as there are places. `drained`: why nothing may start now, "" = it may.
+    `begun`: it is a cell, and one of its slot has started. `cells_full`: as many cells of its slot are at work as may.
     `awaits` is what `wait_for` still waits for, until `awaits_until`. `current_digest` is the job's applied definition.
     """
 
@@ -68,6 +70,8 @@ class Context:
     busy: str = ""
     no_place: str = ""
     crowded: bool = False
+    begun: bool = False
+    cells_full: bool = False
     drained: str = ""
     awaits: str = ""
     awaits_until: datetime | None = None
@@ -110,10 +114,10 @@ def _before_the_start(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: 
     given_up = _out_of_time(run, spec, now, ctx)
     if given_up is not None:
         return given_up
-    stale = ctx.current_digest not in ("", run.digest)
+    stale = ctx.current_digest not in ("", run.digest) and not ctx.begun  # all cells of a slot run one definition
     if stale and (run.phase is Phase.PENDING or run.tries > 0):
         return Renew()
-    until = _deadline(run)
+    until = _deadline(run, ctx)
     if ctx.busy:
         return Wait(min(until, _prepare_by(run, now, ctx)), f"{ctx.busy} is under way")
     if not ctx.engine_ok:
@@ -130,12 +134,17 @@ def _before_the_start(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: 
 
 
 def _pending(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step:
+    if ctx.cells_full:
+        return Wait(_deadline(run, ctx), f"waits for a cell of its slot to end (max_parallel: {run.max_parallel})")
     if ctx.no_place and ctx.crowded:
-        return Wait(min(_deadline(run), _queued_until(run, spec, ctx)), f"waits for {ctx.no_place}")
+        return Wait(min(_deadline(run, ctx), _queued_until(run, spec, ctx)), f"waits for {ctx.no_place}")
     if ctx.awaits and now >= run.slot:
-        return Wait(_earliest(_deadline(run), ctx.awaits_until), f"waits for {ctx.awaits}")
+        return Wait(_earliest(_deadline(run, ctx), ctx.awaits_until), f"waits for {ctx.awaits}")
     early = run.slot - timedelta(seconds=ctx.prepare_lead)
-    return Wait(early, "is not due yet") if now < early else Prepare()
+    if now < early:
+        return Wait(early, "is not due yet")
+    window = UNBOUNDED if spec.start_deadline is None else timedelta(seconds=spec.start_deadline)
+    return Prepare(now + window if ctx.begun else None)
 
 
 def _preparing(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime, ctx: Context) -> Step:
@@ -145,9 +154,9 @@ def _preparing(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetim
     if now < run.slot:
         return Wait(run.slot, "is ready, and not due yet")
     if ctx.awaits:
-        return Wait(_earliest(_deadline(run), ctx.awaits_until), f"is ready, and waits for {ctx.awaits}")
+        return Wait(_earliest(_deadline(run, ctx), ctx.awaits_until), f"is ready, and waits for {ctx.awaits}")
     if ctx.no_place:
-        return Wait(min(_deadline(run), _queued_until(run, spec, ctx)), f"is ready, and waits for {ctx.no_place}")
+        return Wait(min(_deadline(run, ctx), _queued_until(run, spec, ctx)), f"is ready, and waits for {ctx.no_place}")
     return Launch()
 
 
@@ -162,8 +171,10 @@ def _out_of_time(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> 
     if waits and now >= _queued_until(run, spec, ctx):
         name = "limits.queue_timeout" if spec.queue.timeout is None else "queue.timeout"
         return _missed(run, f"waited longer than {_patience(spec, ctx):.0f} s ({name}) for {waits}")
-    if now < _deadline(run):
+    if now < _deadline(run, ctx):
         return None
+    if _in_line(run, ctx):
+        return _missed(run, f"waited longer than {CELL_WAIT.days} days for its place among the cells of its slot")
     if run.tries > 0:
         return _unavailable(run, run.failure, f"not ready by its deadline: {run.reason}")
     if not ctx.engine_ok:
@@ -185,7 +196,15 @@ def _waits_for(run: RunRecord, ctx: Context) -> str:
     return ctx.no_place
 
 
-def _deadline(run: RunRecord) -> datetime:
+def _in_line(run: RunRecord, ctx: Context) -> bool:
+    """A cell of a slot that has begun in time, and that waits for a place: start deadlines are none of its business."""
+    waits = run.prepared_at is not None if run.phase is Phase.PREPARING else run.tries == 0
+    return ctx.begun and waits
+
+
+def _deadline(run: RunRecord, ctx: Context) -> datetime:
+    if _in_line(run, ctx):
+        return run.claimed_at + CELL_WAIT
     return run.deadline if run.deadline is not None else run.claimed_at + UNBOUNDED
 
 
@@ -205,6 +224,8 @@ def _patience(spec: JobSpec, ctx: Context) -> float:
 
 
 def _queued_until(run: RunRecord, spec: JobSpec, ctx: Context) -> datetime:
+    if _in_line(run, ctx):
+        return run.claimed_at + CELL_WAIT
     since = max(run.claimed_at, run.slot, run.retry_at or run.claimed_at)
     return since + timedelta(seconds=_patience(spec, ctx))
 

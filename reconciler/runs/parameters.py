@@ -51,10 +51,19 @@ def shown(text: str) -> str:
     return f'"{text}"' if text.isprintable() else ascii(text)
 
 
-def resolve(job: str, parameters: tuple[Parameter, ...], given: Mapping[str, str]) -> Values:
-    """The values of a run of `job`: what is given, else the defaults. Raises Permanent for the first thing wrong."""
+def resolve(spec: JobSpec, given: Mapping[str, str], axes: frozenset[str] = frozenset()) -> Values:
+    """The values of a run: what is given, else the defaults. Raises Permanent for the first thing wrong.
+
+    `axes` are left out: each cell gets those from its place in the matrix.
+    """
+    job, declared = spec.name, {p.name for p in spec.parameters}
+    plain = tuple(Parameter(name) for name in sorted(spec.strategy.axes - declared))
+    parameters = tuple(p for p in (*spec.parameters, *plain) if p.name not in axes)
     known = {parameter.name: parameter for parameter in parameters}
     for name, text in given.items():
+        if name in axes:
+            raise Permanent(f"cannot run {job}: {name} is an axis of its matrix", code="parameter-axis",
+                            hint="cells of your own: reconciler run JOB --from runs.csv")  # fmt: skip
         if name not in known:
             raise Permanent(f"cannot run {job}: it has no parameter {shown(name)}", code="parameter-unknown",
                             hint=_nearest(name, known))  # fmt: skip
@@ -72,7 +81,10 @@ def resolve(job: str, parameters: tuple[Parameter, ...], given: Mapping[str, str
 
 def defaults(spec: JobSpec) -> Values:
     """The values of a run that nobody gives any. A scheduled job has a default for each, or it is not valid."""
-    return tuple((p.name, canonical(p, p.default)) for p in spec.parameters if p.default is not None)
+    axes = spec.strategy.axes
+    return tuple(
+        (p.name, canonical(p, p.default)) for p in spec.parameters if p.default is not None and p.name not in axes
+    )
 
 
 def said(run: RunRecord, spec: JobSpec | None) -> Values:
@@ -86,12 +98,12 @@ def carried(run: RunRecord, old: JobSpec, new: JobSpec) -> Values | None:
 
     None: the newer one does not take them, so the run keeps the definition that it was claimed with.
     """
-    known = {parameter.name for parameter in new.parameters}
-    given = dict(said(run, old))
-    if not given.keys() <= known:
+    if run.cell is not None:
+        return run.parameters if (old.strategy, old.parameters) == (new.strategy, new.parameters) else None
+    if new.strategy.cells:
         return None
     try:
-        return resolve(new.name, new.parameters, given)
+        return resolve(new, dict(said(run, old)))
     except Permanent:
         return None
 

@@ -4,7 +4,9 @@ A place is held from the request to start until the end. Nobody is made ready fo
 will take; but whoever is next is ready by the time one is free.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from ..model.job import JobSpec
 from ..model.run import Phase, RunRecord
@@ -14,14 +16,20 @@ HOLDING = frozenset({Phase.STARTING, Phase.RUNNING, Phase.STOPPING})
 _EVERYBODY = ""
 
 
-def turn(run: RunRecord, spec: JobSpec) -> tuple[int, object, str]:
-    """Sorts by turn: the highest priority, then the oldest slot."""
-    return -spec.priority, run.slot, run.run_id
+def turn(run: RunRecord, spec: JobSpec) -> tuple[int, object, int, str]:
+    """Sorts by turn: the highest priority, then the oldest slot, then the first cell."""
+    return -spec.priority, run.slot, run.cell or 0, run.run_id
 
 
 def group_key(spec: JobSpec, shared: Mapping[str, int]) -> str:
     """What runs of one group have in common: a group is its owner's own, unless the service file names it."""
     return spec.concurrency_group if spec.concurrency_group in shared else f"{spec.owner}:{spec.concurrency_group}"
+
+
+def _placed(run: RunRecord) -> bool:
+    """A cell that has been given its place in its slot, until it ends: also while it backs off before its start."""
+    at_work = run.phase in HOLDING or run.phase is Phase.PREPARING or (run.phase is Phase.PENDING and run.tries > 0)
+    return run.cell is not None and at_work
 
 
 class Places:
@@ -31,7 +39,11 @@ class Places:
         self._limits = limits
         self._held: dict[str, int] = {}
         self._ready: dict[str, int] = {}  # those that were passed and are being prepared, or are ready
+        self._active: Counter[tuple[str, datetime]] = Counter()  # runs of a slot that have not ended
+        self._cells: Counter[tuple[str, datetime]] = Counter()  # cells of a slot that have their place in it
         for run, spec in runs:
+            self._active[run.job, run.slot] += run.active
+            self._cells[run.job, run.slot] += _placed(run)
             if run.phase in HOLDING:
                 self._count(self._held, spec, 1)
 
@@ -43,6 +55,16 @@ class Places:
         """Are as many ready, or getting ready, before it as there are places in all?"""
         return any(self._ready.get(key, 0) >= most for key, most, _ in self._lanes(spec))
 
+    def cells_full(self, run: RunRecord) -> bool:
+        """Are as many cells of its slot at work as may be? One that is at work itself has its place."""
+        if not run.max_parallel or _placed(run):
+            return False
+        return self._cells[run.job, run.slot] >= run.max_parallel
+
+    def active(self, job: str, slot: datetime) -> bool:
+        """Has any run of this slot not ended?"""
+        return self._active[job, slot] > 0
+
     def passed(self, before: RunRecord, after: RunRecord, spec: JobSpec) -> bool:
         """Its turn is over, and took it from `before` to `after`. True if it has ended, and others may go on.
 
@@ -50,6 +72,9 @@ class Places:
         """
         if after.phase in HOLDING and before.phase not in HOLDING:
             self._count(self._held, spec, 1)
+        if _placed(after) and not _placed(before):
+            self._cells[after.job, after.slot] += 1
+        self._active[after.job, after.slot] += after.active - before.active
         if after.phase is Phase.PREPARING:
             self._count(self._ready, spec, 1)
         return before.active and not after.active

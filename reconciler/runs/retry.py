@@ -7,7 +7,7 @@ from ..model.job import JobSpec, Retries
 from ..model.run import Outcome, Phase, RunRecord, Trigger
 
 RETRIED = frozenset({Phase.FAILED, Phase.TIMED_OUT, Phase.OOM, Phase.LOST})
-START_WINDOW = timedelta(hours=12)  # for a retry of a run that was claimed without a deadline
+START_WINDOW = timedelta(hours=12)  # for a retry of a run that was claimed without a deadline, and of a cell
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
 
 
@@ -21,7 +21,7 @@ def next_attempt(run: RunRecord, outcome: Outcome, spec: JobSpec, now: datetime)
     if not _retryable(run, outcome, spec.retries) or used >= spec.retries.limit:
         return None
     retry_at = now + timedelta(seconds=delay(spec.retries, used))
-    window = run.deadline - run.slot if run.deadline is not None else START_WINDOW
+    window = run.deadline - run.slot if run.deadline is not None and run.cell is None else START_WINDOW
     return successor(run, Trigger.RETRY, now, retry_at=retry_at, deadline=retry_at + window)
 
 
@@ -58,6 +58,7 @@ def successor(
         key=run.key,
         replays=run.replays,
         cause=run.cause,
+        max_parallel=run.max_parallel,
     )
 
 

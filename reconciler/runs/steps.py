@@ -16,7 +16,12 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Write `preparing` to the ledger, then `engine.prepare`; then `prepared` or `failed_before_start`."""
+    """Write `preparing` to the ledger, then `engine.prepare`; then `prepared` or `failed_before_start`.
+
+    `deadline`: of a cell that has waited for its place: it has its time to start from now on.
+    """
+
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

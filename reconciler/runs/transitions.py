@@ -33,12 +33,13 @@ def claimed(request: RunRequest, job: StandingJob, deadline: datetime | None, no
         key=request.key,
         replays=request.replays,
         cause=request.cause,
+        max_parallel=request.max_parallel,
     )
 
 
-def preparing(run: RunRecord, now: datetime) -> RunRecord:
-    """A try to prepare begins; `retry_at` is when, so that it can be given up in time."""
-    return replace(run, phase=Phase.PREPARING, retry_at=now, prepared_at=None)
+def preparing(run: RunRecord, now: datetime, deadline: datetime | None = None) -> RunRecord:
+    """A try to prepare begins; `retry_at` is when, so that it can be given up in time. `deadline`: a newer one."""
+    return replace(run, phase=Phase.PREPARING, retry_at=now, prepared_at=None, deadline=deadline or run.deadline)
 
 
 def prepared(run: RunRecord, ref: str, image_id: str, image_digest: str, now: datetime) -> RunRecord:

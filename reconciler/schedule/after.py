@@ -14,7 +14,8 @@ from ..model.run import Phase, RunRecord, RunRequest, Trigger
 from .cron import latest_fires
 from .deadlines import LONGEST_DEADLINE
 from .due import blocked
-from .gates import Gates, blockers_of
+from .gates import Gates
+from .holding import blockers_of, queued, replaced_ids
 
 LOOK_BACK = timedelta(days=400)  # for the latest slot of a job that is waited for: a yearly one has one
 _TICK = timedelta(milliseconds=1)
@@ -53,8 +54,8 @@ def triggered(
     """What the end of `cause` asks of `job`, whose active runs are given."""
     policy, refused = job.spec.concurrency_policy, ""
     block = blocked(job, now, gates)
-    holding = blockers_of(active, now)
-    waiting = sum(1 for run in holding if run.started_at is None)
+    holding = blockers_of(active, now, gates.begun)
+    waiting = queued(holding, gates.begun)
     if block is not None:
         word, reason = block
         refused = reason if reason.startswith(word.value) else f"{word.value}: {reason}"
@@ -62,7 +63,7 @@ def triggered(
         refused = f"skipped: {holding[0].run_id} was still {holding[0].phase} (concurrency_policy: Forbid)"
     elif policy is Concurrency.QUEUE and waiting >= job.spec.queue.limit:
         refused = f"skipped: {waiting} are waiting already (queue.limit: {job.spec.queue.limit})"
-    replaces = tuple(run.run_id for run in holding) if policy is Concurrency.REPLACE and not refused else ()
+    replaces = replaced_ids(holding) if policy is Concurrency.REPLACE and not refused else ()
     request = RunRequest(
         job.name, slot, 1, Trigger.AFTER, replaces=replaces, key=key_of(cause), cause=cause.run_id
     )  # fmt: skip

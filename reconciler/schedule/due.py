@@ -14,7 +14,8 @@ from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, Slo
 from .blackout import with_blackouts
 from .cron import latest_fires, meaning, next_fire, smallest_interval
 from .deadlines import LATENESS_TOLERANCE, LONGEST_DEADLINE, default_deadline, with_waiting
-from .gates import Gates, blockers_of, claimed_ahead, retry_at, waiting
+from .gates import Gates, claimed_ahead, retry_at
+from .holding import blockers_of, replaced_ids, waiting_of
 from .queueing import owed_before, queue_up
 from .reckoning import TICK, missed, slot_range
 
@@ -95,7 +96,7 @@ def _blocked(
         wake_at=_earliest(following, until),
         stop=tuple((r.run_id, reason) for r in ours if claimed_ahead(r, now) and r.stop_requested_at is None),
         slots=records,
-        supersede=tuple(run.run_id for run in ours if waiting(run)),
+        supersede=tuple(run.run_id for run in waiting_of(ours)),
     )
 
 
@@ -126,16 +127,16 @@ def _nothing_due(
     early = following - timedelta(seconds=gates.lead)
     if early > now:
         return Decision(cursor, _earliest(early, retry_at(active, now)), slots=records)
-    if not _free(job, active, now) or _guarded(job, gates) is not None:
+    if not _free(job, active, now, gates) or _guarded(job, gates) is not None:
         return Decision(cursor, _earliest(following, retry_at(active, now)), slots=records)
     return _launch(job, following, Trigger.SCHEDULE, gates, records, Decision(following, None))
 
 
-def _free(job: StandingJob, active: Sequence[RunRecord], now: datetime) -> bool:
+def _free(job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: Gates) -> bool:
     """Nothing active has a say in the next slot; only then may it be claimed ahead of its instant."""
-    if any(waiting(run) for run in active):
+    if waiting_of(active):
         return False
-    return job.spec.concurrency_policy is Concurrency.ALLOW or not blockers_of(active, now)
+    return job.spec.concurrency_policy is Concurrency.ALLOW or not blockers_of(active, now, gates.begun)
 
 
 # -- something is due ------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def _due(
 ) -> Decision:  # fmt: skip
     """At least one slot is due, `slot` being the latest: start it, or say why not. Earlier ones are missed."""
     following = next_fire(job.spec.schedule, slot, job.anchor)
-    ended = Decision(slot, _ahead_of(following, gates), supersede=tuple(run.run_id for run in active if waiting(run)))
+    ended = Decision(slot, _ahead_of(following, gates), supersede=tuple(run.run_id for run in waiting_of(active)))
     late = now - slot > LATENESS_TOLERANCE
     if now > default_deadline(job.spec, slot, job.anchor):
         return _with(ended, (*records, *missed(job, start, slot, gates, "start deadline passed")))
@@ -165,9 +166,9 @@ def _due(
         none = job.spec.catch_up is CatchUp.NONE
         why = "catch_up: none" if none else "only the latest slot is caught up"
         records += missed(job, start, slot - timedelta(seconds=1), gates, why)
-    blockers = blockers_of(active, now)
+    blockers = blockers_of(active, now, gates.begun)
     if job.spec.concurrency_policy is Concurrency.QUEUE and (owed or blockers):
-        return queue_up(job, (*owed, slot), active, now, records, ended)
+        return queue_up(job, (*owed, slot), active, now, gates, records, ended)
     if blockers and job.spec.concurrency_policy is Concurrency.FORBID:
         reason = f"{blockers[0].run_id} was still {blockers[0].phase} (concurrency_policy: Forbid)"
         skipped = SlotRecord(job.name, slot, slot, 1, Disposition.SKIPPED, reason)
@@ -185,7 +186,7 @@ def _launch(
     job: StandingJob, slot: datetime, trigger: Trigger, gates: Gates, records: tuple[SlotRecord, ...],
     ended: Decision, replaced: Sequence[RunRecord] = (),
 ) -> Decision:  # fmt: skip
-    request = RunRequest(job.name, slot, 1, trigger, replaces=tuple(run.run_id for run in replaced))
+    request = RunRequest(job.name, slot, 1, trigger, replaces=replaced_ids(replaced))
     following = next_fire(job.spec.schedule, slot, job.anchor)
     return Decision(
         cursor=slot,

@@ -11,7 +11,8 @@ from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, RunRecord, RunRequest, SlotRecord, Trigger
 from .cron import latest_fires
 from .deadlines import LATENESS_TOLERANCE, LONGEST_DEADLINE, default_deadline
-from .gates import UNSTARTED, Gates, blockers_of, waiting
+from .gates import Gates
+from .holding import blockers_of, queued
 from .reckoning import TICK, missed
 
 
@@ -34,13 +35,13 @@ def owed_before(
 
 
 def queue_up(
-    job: StandingJob, slots: Sequence[datetime], active: Sequence[RunRecord], now: datetime,
+    job: StandingJob, slots: Sequence[datetime], active: Sequence[RunRecord], now: datetime, gates: Gates,
     records: tuple[SlotRecord, ...], ended: Decision,
 ) -> Decision:  # fmt: skip
     """They wait for their turn, as far as the queue has room. Waiting has its own bound: the run machine's."""
     queue = job.spec.queue
-    ahead = sum(1 for run in active if run.phase in UNSTARTED and not waiting(run))
-    free = max(0, queue.limit + (not blockers_of(active, now)) - ahead)
+    ahead = queued(active, gates.begun)
+    free = max(0, queue.limit + (not blockers_of(active, now, gates.begun)) - ahead)
     taken, left = slots[:free], slots[free:]
     if left:
         reason = f"{ahead + len(taken)} are waiting already (queue.limit: {queue.limit})"

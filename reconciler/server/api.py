@@ -15,6 +15,7 @@ __all__ = [
     "Applied",
     "ApplyPlan",
     "Approve",
+    "CellRow",
     "Done",
     "Drain",
     "Failure",
@@ -31,13 +32,26 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class CellRow(Shape):
+    """The values of one cell; `where` says in messages where they were written."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunJob(Shape):
     """POST /v1/jobs/run. `parameters` by name, each the text as typed. The same `key` again is answered with the run
-    that it started the first time."""
+    that it started the first time. `rows` are cells instead of the job's strategy; `resume`, the id of a run or
+    `latest`, takes only those cells of its slot again that have not succeeded. `max_parallel` is for these two; 0 = not
+    said."""
 
     job: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    rows: tuple[CellRow, ...] = ()
+    resume: str = ""
+    max_parallel: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +63,16 @@ class RunAccepted(Shape):
     job: str
     slot: datetime
     repeated: bool = False
+    cells: int = 0  # that were claimed with it; 0 = its slot has this one run
 
 
 @dataclass(frozen=True, slots=True)
 class StopRun(Shape):
-    """POST /v1/runs/stop."""
+    """POST /v1/runs/stop. `whole_slot`: with it every other cell of its slot."""
 
     run_id: str
     reason: str = ""
+    whole_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

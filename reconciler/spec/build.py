@@ -28,6 +28,7 @@ from .images import parse_image
 from .layers import Merged
 from .parameters import check_defaults, check_variables, read_parameters
 from .schedules import Calendars, Pass, read_schedule
+from .strategy import read_strategy
 
 _BY_HAND = Schedule(ScheduleKind.MANUAL)  # stands for one that cannot be read, while the rest is looked at
 
@@ -88,7 +89,8 @@ def build_spec(
         read_only=values.get("read_only", False),
         cap_add=values.get("cap_add", ()),
         files=_files(build, texts),
-        parameters=_parameters(build, schedule),
+        parameters=(parameters := _parameters(build, schedule)),
+        strategy=read_strategy(values.get("strategy", {}), parameters, build.report),
         moved_from=values.get("moved_from"),
         queue=Queue(**values["queue"]) if "queue" in values else Queue(),
         concurrency_group=values.get("concurrency_group", ""),
@@ -176,14 +178,16 @@ def _retries(build: _Build) -> Retries:
 
 
 def _parameters(build: _Build, schedule: Schedule | None) -> tuple[Parameter, ...]:
-    said = build.values.get("parameters")
-    if not said:
+    said = build.values.get("parameters", {})
+    axes = build.values.get("strategy", {}).get("matrix", {})
+    if not said and not axes:
         return ()
-    found = read_parameters(said, build.report)
     places = {name: ("parameters", name) for name in sorted(said)}
+    places |= {name: ("strategy", "matrix", name) for name in axes if name not in places}
     check_variables(places, build.values.get("environment", {}), build.report)
+    found = read_parameters(said, build.report)
     if (schedule is not None and schedule.kind is not ScheduleKind.MANUAL) or build.values.get("after"):
-        check_defaults(found, build.report)
+        check_defaults(tuple(parameter for parameter in found if parameter.name not in axes), build.report)
     return found
 
 

@@ -62,8 +62,6 @@ def check_defaults(parameters: tuple[Parameter, ...], report: Report) -> None:
     """Nobody gives a run its values that a schedule or another job starts."""
     for parameter in parameters:
         if parameter.default is None:
-            message = (
-                f"parameter {parameter.name} has no default, and nobody gives a run its value that starts by itself"
-            )
+            message = f"parameter {parameter.name} has no default, and this job starts by itself"
             hint = "Write a default; or start it by hand alone."
             report(("parameters", parameter.name), "parameter-default", message, hint)

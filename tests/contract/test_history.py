@@ -298,7 +298,7 @@ def test_R7_every_field_of_a_run_is_kept(ledger: Ledger) -> None:
     assert ledger.history.claim(cell)
     full = replace(
         cell, cells=15, parameters=(("lr", "0.1"), ("depth", "4")), key="k1", replays=late, cause="other.x.1",
-        devices=("GPU-1",), hold_until=late,
+        devices=("GPU-1",), hold_until=late, max_parallel=4,
         phase=Phase.FAILED, deadline=late, replaces=("a.1", "b.2"), retry_at=late, tries=3, ref="c0ffee", image_id="i",
         image_digest="d", prepared_at=late, start_requested_at=late, started_at=late, stop_requested_at=late,
         stop_reason="timeout", finished_at=late, exit_code=75, failure=FailureClass.EXIT, reason="exit 75",

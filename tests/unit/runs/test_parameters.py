@@ -19,7 +19,7 @@ SINCE = Parameter("since", description="the first day, such as 2026-11-20")
 
 def refused(*parameters: Parameter, **given: str) -> tuple[str, str, str]:
     with pytest.raises(Permanent) as caught:
-        resolve("ml/scan", parameters, given)
+        resolve(spec(name="ml/scan", parameters=parameters), given)
     return caught.value.code, str(caught.value), caught.value.hint
 
 
@@ -56,7 +56,7 @@ def test_a_choice_is_known_by_its_value(kind: ParameterType, choices: tuple[str,
 def test_what_is_given_replaces_defaults_and_is_delivered_as_typed() -> None:
     dry = Parameter("dry-run", BOOLEAN, "false")
     values = resolve(
-        "ml/scan", (dry, EPOCHS, RATE, SINCE), {"since": "NO", "learning-rate": "1.0E-2", "dry-run": "True"}
+        spec(parameters=(dry, EPOCHS, RATE, SINCE)), {"since": "NO", "learning-rate": "1.0E-2", "dry-run": "True"}
     )
     assert values == (("dry-run", "true"), ("epochs", "10"), ("learning-rate", "1.0E-2"), ("since", "NO"))
     assert parameter_environment(run(parameters=values)) == (

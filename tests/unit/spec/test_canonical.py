@@ -15,6 +15,7 @@ from reconciler.model.job import (
     Resources,
     Schedule,
     ScheduleKind,
+    Strategy,
     WaitFor,
 )
 from reconciler.spec.canonical import digest_of, from_data, to_data
@@ -84,6 +85,7 @@ CHANGES: dict[str, object] = {
     "cap_add": ("CHOWN",), "files": (FileMount("/f", "x", 0o400),),
     "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
     "after": (After("x"),), "wait_for": (WaitFor("x"),), "parameters": (Parameter("n", default="1"),),
+    "strategy": Strategy((("a", ("1", "2")),), max_parallel=1),
 }  # fmt: skip
 
 
