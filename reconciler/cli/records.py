@@ -57,9 +57,11 @@ def asker(run: RunRecord) -> str:
 def cell_words(states: Sequence[CellState]) -> tuple[str, str]:
     """`15 cells: 13 ok, 2 failed`, and the style to show it in."""
     phases = Counter(state.phase for state in states)
-    parts = [f"{phases[phase]} {WORDS.get(phase, phase.value.replace('_', ' '))}" for phase in Phase if phases[phase]]
+    ended = (Phase.SUCCEEDED, *(phase for phase in Phase if phase.bad), Phase.CANCELLED)
+    order = (*ended, *(phase for phase in reversed(Phase) if phase.active))
+    parts = [f"{phases[p]} {WORDS.get(p, p.value.replace('_', ' '))}" for p in order if phases[p]]
     style = "cyan" if any(p.active for p in phases) else "red" if any(p.bad for p in phases) else "green"
-    return f"{len(states)} cells: {', '.join(reversed(parts))}", style
+    return f"{len(states)} cells: {', '.join(parts)}", style
 
 
 def values(pairs: Iterable[tuple[str, str]]) -> str:
