@@ -324,6 +324,50 @@ def test_R1_the_cells_of_a_slot_share_its_row_and_are_claimed_once_each(history:
     assert not history.claim(late), "the slot has ended"
 
 
+def test_the_cells_of_a_slot_are_told_by_their_last_attempts(history: History) -> None:
+    def cell(number: int, attempt: int, **fields: object) -> RunRecord:
+        name = run_id("etl", T0, attempt, number)
+        return replace(a_run(attempt=attempt), run_id=name, cell=number, cells=3, **fields)
+
+    history.claim(replace(ended(cell(0, 1)), started_at=T0))
+    history.claim(ended(cell(1, 1, superseded_by="x"), Phase.FAILED))
+    history.claim(cell(1, 2, phase=Phase.PENDING))
+    history.claim(cell(2, 1, phase=Phase.RUNNING))
+    history.claim(cell(2, 2, phase=Phase.PENDING))
+    told = [(state.cell, state.phase) for state in history.cells("etl", T0)]
+    assert told == [(0, Phase.SUCCEEDED), (1, Phase.PENDING), (2, Phase.RUNNING)]
+    assert history.cells("etl", T0)[0].started
+    assert [(run.cell, run.attempt) for run in history.of_slot("etl", T0)] == [(0, 1), (1, 1), (1, 2), (2, 1), (2, 2)]
+    assert history.cells("etl", T0 + MINUTE) == []
+
+
+def test_of_the_cells_of_a_slot_one_speaks_in_a_folded_listing(history: History) -> None:
+    for minute, phases in enumerate(("sss", "sfs", "sra")):
+        slot = T0 + minute * MINUTE
+        for number, letter in enumerate(phases):
+            phase = {"s": Phase.SUCCEEDED, "f": Phase.FAILED, "r": Phase.RUNNING, "a": Phase.PENDING}[letter]
+            made = replace(a_run(slot, phase=phase), run_id=run_id("etl", slot, 1, number), cell=number, cells=3)
+            history.claim(made)
+    history.claim(ended(a_run(T0 - MINUTE), Phase.FAILED))
+    history.claim(ended(a_run(T0 - MINUTE, attempt=2)))
+    found = [(run.slot.minute, run.cell, run.attempt) for run in history.runs("etl", fold=True)]
+    assert found == [(2, 1, 1), (1, 1, 1), (0, 0, 1), (59, None, 2), (59, None, 1)]
+    assert [run.slot.minute for run in history.runs("etl", fold=True, limit=2)] == [2, 1]
+    assert [run.slot.minute for run in history.runs("etl", fold=True, failed=True)] == [1, 59]
+    assert [run.slot.minute for run in history.runs(fold=True, before=T0 + MINUTE)] == [0, 59, 59]
+
+
+def test_R9_a_slot_has_succeeded_once_all_its_cells_have(history: History) -> None:
+    for minute, phases in enumerate(("ss", "sf")):
+        slot = T0 + minute * MINUTE
+        for number, letter in enumerate(phases):
+            made = replace(a_run(slot), run_id=run_id("etl", slot, 1, number), cell=number, cells=2)
+            history.claim(ended(made, Phase.SUCCEEDED if letter == "s" else Phase.FAILED))
+    assert history.run_env("etl", T0 + DAY)[1] == T0
+    assert history.last_success("etl") == T0
+    assert history.last_success("other") is None
+
+
 def test_R1_an_idempotency_key_is_claimed_once_per_job(history: History) -> None:
     def asked(job: str, slot: datetime, key: str) -> bool:
         return history.claim(replace(a_run(slot, job=job, trigger=Trigger.MANUAL), key=key))
