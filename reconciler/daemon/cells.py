@@ -1,13 +1,12 @@
-"""The cells of open slots: what each must know of the others. The ledger knows it; what it said is kept until a cell
-starts or ends."""
+"""The cells of open slots: what each must know of the others. Read from the ledger once, then kept in step with it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..history.base import History
 from ..model.job import JobSpec
-from ..model.run import RunRecord, SlotRecord
+from ..model.run import CellState, RunRecord, SlotRecord
 from ..runs.cells import Group
 from ..runs.transitions import slot_record
 from .run_book import Book, Open
@@ -15,26 +14,53 @@ from .run_book import Book, Open
 KEPT = 1024  # slots
 
 
+@dataclass(slots=True)
+class Slot:
+    """`attempts`: the latest one that is known of each cell; `open` and `failed` are numbers of cells."""
+
+    states: dict[int, CellState]
+    attempts: dict[int, int] = field(default_factory=dict)
+    open: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
+    begun: bool = False
+
+    def note(self, state: CellState) -> None:
+        before = self.states.get(state.cell)
+        state = replace(state, started=state.started or (before is not None and before.started))
+        self.states[state.cell] = state
+        self.begun = self.begun or state.started
+        (self.open.add if state.phase.active else self.open.discard)(state.cell)
+        (self.failed.add if state.phase.bad else self.failed.discard)(state.cell)
+
+
 class Cells:
     """Belongs to the run loop's thread."""
 
     def __init__(self, history: History, book: Book) -> None:
         self._history, self._book = history, book
-        self._known: dict[tuple[str, datetime], Group] = {}
+        self._known: dict[tuple[str, datetime], Slot] = {}
 
-    def of(self, run: RunRecord) -> Group:
+    def of(self, run: RunRecord) -> Slot:
         """The cells of its slot. Raises StateError."""
         key = (run.job, run.slot)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= KEPT:
                 self._known.clear()
-            found = self._known[key] = Group(tuple(self._history.cells(run.job, run.slot)))
+            found = self._known[key] = Slot({})
+            for state in self._history.cells(run.job, run.slot):
+                found.note(state)
         return found
 
-    def forget(self, run: RunRecord) -> None:
-        """A cell of this slot has started or ended: the ledger says more by now."""
-        self._known.pop((run.job, run.slot), None)
+    def note(self, run: RunRecord) -> None:
+        """This was just written: an attempt was claimed, has started, or has ended."""
+        slot = self._known.get((run.job, run.slot))
+        if slot is None or run.cell is None or run.attempt < slot.attempts.get(run.cell, 0):
+            return
+        slot.attempts[run.cell] = run.attempt
+        slot.note(CellState(run.cell, run.phase, run.started_at is not None))
+        if not slot.open:
+            del self._known[run.job, run.slot]
 
     def begun(self, run: RunRecord) -> bool:
         """Is it a cell of a slot of which one has started?"""
@@ -46,12 +72,12 @@ class Cells:
 
     def closing(self, ended: RunRecord, slot: SlotRecord) -> tuple[RunRecord, SlotRecord] | None:
         """`ended` is about to be written as the last attempt of its cell. None: other cells of its slot go on. Else
-        what speaks for the slot, and its one entry in the ledger."""
+        what speaks for the slot, and its one entry in the ledger. Raises StateError."""
         if ended.cell is None:
             return ended, slot
-        group = Group(tuple(self._history.cells(ended.job, ended.slot))).with_ended(ended)
-        if group.open:
+        if self.of(ended).open - {ended.cell}:
             return None
+        group = Group(tuple(self._history.cells(ended.job, ended.slot))).with_ended(ended)
         disposition, reason = group.disposition(slot.disposition, slot.reason)
         return replace(ended, phase=group.phase), slot_record(ended, disposition, reason)
 
@@ -61,5 +87,5 @@ class Cells:
             run = entry.record
             if run.cell is None or not run.active or run.stop_requested_at is not None:
                 continue
-            if spec_of(run).strategy.fail_fast and (failed := self.of(run).failed) is not None:
-                yield entry, f"cell {failed} has failed (strategy.fail_fast)"
+            if spec_of(run).strategy.fail_fast and (failed := self.of(run).failed):
+                yield entry, f"cell {min(failed)} has failed (strategy.fail_fast)"

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 PRUNE_EVERY = timedelta(minutes=1)  # a bounded piece of a round over all jobs
 ENGINE_PAUSE = timedelta(seconds=2)  # between two tries on an engine that does not answer
 STEPS = 12  # of one run in one round; the machine never takes more without an answer from the engine
+MOST_ENDS = 50  # cells that are given up in one round
 DRAFT_EVERY = timedelta(seconds=1)  # between two readings of the rows while an apply is under way
 
 
@@ -196,12 +197,17 @@ class RunLoop:
         """The next step of every open run; the earliest time one of them waits for."""
         config = self._fleet.view.config
         earliest: datetime | None = None
+        ended = 0
         places = Places(((entry.record, self._spec(entry.record)) for entry in self._book.runs.values()), config.limits)
         self._work.stop_all(self._cells.failing(self._spec), now)
         for entry in self._book.in_order(lambda run: turn(run, self._spec(run))):
             before = entry.record
+            if ended >= MOST_ENDS and _given_up(before):
+                earliest = now  # a thousand cells that are stopped at once must not keep others from firing
+                continue
             until = self._act_on(entry, config, places, now)
             if places.passed(before, entry.record, self._spec(entry.record)):
+                ended += 1
                 until = now  # a place is free: whoever waits for it may have had its turn before
             if until is not None and (earliest is None or until < earliest):
                 earliest = until
@@ -307,3 +313,8 @@ class RunLoop:
                 self._drop_logs(dropped)
         except StateError as error:
             self._storage(error)
+
+
+def _given_up(run: RunRecord) -> bool:
+    """A cell that was stopped before its start: all that is left is to write it."""
+    return run.cell is not None and run.phase is Phase.PENDING and run.stop_requested_at is not None

@@ -157,6 +157,7 @@ class RunWork:
             return False
         if run.run_id not in self._book.runs:
             self._book.add(run)
+        self._cells.note(run)
         return True
 
     def _end(self, entry: Open, ended: RunRecord, slot: SlotRecord | None) -> None:
@@ -296,7 +297,7 @@ class RunWork:
                 entry.record, entry.unsaved = record, True
             return False
         if record.cell is not None and record.phase is not entry.record.phase:
-            self._cells.forget(record)
+            self._cells.note(record)
         entry.record, entry.unsaved = record, False
         self._storage(None)
         return True

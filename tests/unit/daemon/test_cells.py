@@ -265,3 +265,16 @@ def test_a_job_with_cells_keeps_to_one_run_of_its_own(world: World) -> None:
     with pytest.raises(Permanent) as caught:
         world.ask("scan")
     assert caught.value.code == "job-active"
+
+
+def test_a_thousand_cells_that_are_stopped_keep_no_other_job_from_firing(world: World) -> None:
+    behave(world, {}, duration=None)
+    first = ask(world, copies(200, max_parallel=1))
+    world.tick(2)
+    world.operators.stop_run(first.run_id, "anna", "", whole_slot=True)
+    world.loop.step(world.time)
+    left = sum(run.active for run in world.runs("scan"))
+    assert 50 <= left < 150, "a round has its bound"
+    world.tick(10)
+    assert not any(run.active for run in world.runs("scan"))
+    assert [slot.reason[:20] for slot in world.history.slots("scan")] == ["0 of 200 cells ok; c"]

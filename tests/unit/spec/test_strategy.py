@@ -1,4 +1,4 @@
-"""Promise: `strategy` of a job file is read as typed; too many cells, or a value of the wrong type, is an error with its line."""
+"""Promise: `strategy` of a job file is read as typed; too many cells or a wrong value are errors with their line."""
 
 import pytest
 
