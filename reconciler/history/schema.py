@@ -90,8 +90,7 @@ _V2 = (
         discarded INTEGER NOT NULL CHECK (discarded IN (0, 1)), superseded_by TEXT NOT NULL, unstarted INTEGER NOT NULL,
         cell INTEGER NOT NULL DEFAULT -1 CHECK (cell >= -1), cells INTEGER NOT NULL DEFAULT 0,
         parameters TEXT NOT NULL DEFAULT '[]', key TEXT NOT NULL DEFAULT '', replays TEXT,
-        cause TEXT NOT NULL DEFAULT '', max_parallel INTEGER NOT NULL DEFAULT 0,
-        devices TEXT NOT NULL DEFAULT '[]', hold_until TEXT,
+        cause TEXT NOT NULL DEFAULT '', devices TEXT NOT NULL DEFAULT '[]', hold_until TEXT,
         open INTEGER GENERATED ALWAYS AS (
             phase IN ('pending', 'preparing', 'starting', 'running', 'stopping') OR NOT collected OR NOT discarded
         ) VIRTUAL,
@@ -103,7 +102,7 @@ _V2 = (
     """CREATE INDEX runs_slot ON runs (slot, cell, attempt)""",
     """CREATE INDEX runs_open ON runs (slot, cell, attempt) WHERE open""",
     """CREATE INDEX runs_digest ON runs (digest)""",
-    """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1""",
+    """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1 AND cell <= 0""",
 )
 
 # Which file of the repository a job lives in: of one name under two `paths`, the path below them is the same (rule D1).
@@ -117,8 +116,15 @@ _V4 = (
     ) STRICT""",
 )
 
+# A key is carried by the first cell of its slot alone, whatever that cell's number.
+_V5 = (
+    """ALTER TABLE runs ADD COLUMN max_parallel INTEGER NOT NULL DEFAULT 0""",
+    """DROP INDEX runs_key""",
+    """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1""",
+)
+
 Migration = Sequence[str]
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4)  # append only; the index of the last one is the version
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5)  # append only; the index of the last one is the version
 
 
 def version_of(connection: sqlite3.Connection) -> int:
