@@ -28,11 +28,11 @@ from .events import EventStream
 from .fetch import Fetcher
 from .fleet import Fleet
 from .holds import Held
+from .observing import Observer
 from .refresh import EVERY, Refresher
 from .wanted import Wanted
 
 APPLIED = "applied_revision"
-RELIST = 300.0  # seconds between two listings when nothing happens
 TIDY_EVERY = timedelta(hours=1)
 RETRY_FIRST, RETRY_MOST = 5.0, 300.0  # back-off of an engine or an action that fails, seconds
 
@@ -62,15 +62,13 @@ class SyncLoop:
         self._tidy_at: datetime | None = None
         self._shown = ""  # the plan, by its digest, that was shown last
         self.recovered = False  # were the intents of an earlier process settled?
-        self._live: LiveState | None = None
-        self._relist_at: datetime | None = None
+        self._observer = Observer(engine, fleet, emit)
         self._suspects: SimpleQueue[str] = SimpleQueue()
         self._drift, self._refresher = DriftRound(), Refresher(engine, history, kick_self)
         self._marked_from: LiveState | None = None
         self._marked: LiveState | None = None
         self._askers, self.held, self._wanted = Askers(), Held(history, emit), Wanted(history, emit)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
-        self._engine_backoff = Backoff(1.0, 60.0)
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
         self._recorded: Plan | None = None
@@ -105,12 +103,12 @@ class SyncLoop:
             self._retries.clear()
             self._convergence.clear()
         while not self._suspects.empty():
-            self._relist_at = None
+            self._observer.forget()
             if name := self._suspects.get():
                 self._drift.suspect(name)
         config = self._fleet.view.config
         desired = self._fetch(config, now, asked)
-        live = self._observe(now, looked)
+        live = self._observer.observe(now, kicked=looked)
         if desired is None or live is None:
             return self._wake(now)
         plan = self._plan(desired, self._look_closer(live, config, now), config, now)
@@ -118,7 +116,7 @@ class SyncLoop:
         self._wanted.account(plan, now)
         self._tidy_up(now)
         if self._apply(plan, config, now):
-            self._relist_at = None  # confirm what was done by looking
+            self._observer.forget()  # confirm what was done by looking
             return now
         return self._wake(now)
 
@@ -138,25 +136,6 @@ class SyncLoop:
             self._emit.emit(EventName.SYNC_RECOVERED, revision=desired.commit.short)
         return desired
 
-    def _observe(self, now: datetime, kicked: bool) -> LiveState | None:
-        if self._live is not None and self._relist_at is not None and now < self._relist_at and not kicked:
-            return self._live
-        if self._engine_backoff.waiting("engine", now) and not kicked:
-            return None
-        try:
-            self._live = self._engine().observe()
-        except EngineUnavailable as error:
-            self._live = None
-            self._engine_backoff.failed("engine", now)
-            if self._fleet.set_condition("engine", now, code=error.code, message=str(error), hint=error.hint):
-                self._emit.emit(EventName.ENGINE_LOST, code=error.code, error=str(error), hint=error.hint)
-            return None
-        self._engine_backoff.succeeded("engine")
-        if self._fleet.set_condition("engine", now):
-            self._emit.emit(EventName.ENGINE_RECOVERED)
-        self._relist_at = now + timedelta(seconds=RELIST)
-        return self._live
-
     def _look_closer(self, live: LiveState, config: ServiceConfig, now: datetime) -> LiveState:
         """What a listing cannot tell: drifted fields, and images that a registry has renewed (rules P1, P4)."""
         standing = self._fleet.view.standing
@@ -172,7 +151,7 @@ class SyncLoop:
             if self._drift.look(self._engine(), live, standing, order_of, now):
                 self._marked_from = None
         except EngineUnavailable:
-            self._relist_at = None
+            self._observer.forget()
         if self._marked_from is not live:
             self._marked_from, self._marked = live, self._drift.marked(live)
         return self._marked or live
@@ -300,11 +279,10 @@ class SyncLoop:
     def _wake(self, now: datetime) -> datetime | None:
         times = [
             self._fetcher.poll_at,
-            self._relist_at,
+            *self._observer.next_at(now),
             self._drift.next_at,
             self._convergence.next_at(),
             self._retries.next_at(now),
-            self._engine_backoff.next_at(now),
             self._wanted.next_at(now),
         ]
         return min((t for t in times if t is not None and t > now), default=now + timedelta(seconds=5))

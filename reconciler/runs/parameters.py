@@ -5,7 +5,6 @@ A value stays the text as typed: `3e-3` is delivered as `3e-3`. Only booleans ha
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from ..model.errors import Permanent
 from ..model.job import JobSpec, Parameter, ParameterType
@@ -131,6 +130,8 @@ def _either(values: tuple[str, ...]) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Parameter]) -> str:
+    from difflib import get_close_matches  # slow to import, and only for what is wrong
+
     near = get_close_matches(name.lower().replace("_", "-"), known, 1) or get_close_matches(name.lower(), known, 1)
     if near:
         return f'did you mean "{near[0]}"?'

@@ -1,0 +1,47 @@
+"""An engine that stops answering is noticed within half a minute though nothing happens, and heard again."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from reconciler.daemon.events import EventStream
+from reconciler.daemon.fleet import Fleet
+from reconciler.daemon.observing import PING, RELIST, Observer
+from reconciler.model.errors import EngineUnavailable
+from reconciler.model.service import ServiceConfig
+from tests.kit.world import World
+
+
+def observer(world: World) -> tuple[Observer, Fleet]:
+    fleet = Fleet(ServiceConfig())
+    return Observer(lambda: world.engine, fleet, EventStream(world.history, lambda: world.time)), fleet
+
+
+def listings(world: World) -> list[str]:
+    return [verb for verb, _ in world.machine.calls if verb in ("observe", "ping")]
+
+
+def test_between_two_listings_it_is_only_asked_whether_it_is_there(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    seen, _ = observer(world)
+    world.machine.calls.clear()
+    first = seen.observe(world.time, kicked=False)
+    for _ in range(int(RELIST / PING) - 1):
+        world.time += PING
+        assert seen.observe(world.time, kicked=False) is first
+    world.time += PING
+    assert seen.observe(world.time, kicked=False) is not None
+    assert listings(world) == ["observe", *["ping"] * (int(RELIST / PING) - 1), "observe"]
+    assert min(at for at in seen.next_at(world.time) if at is not None) == world.time + PING
+
+
+def test_an_engine_that_hangs_is_a_condition_soon_and_ends_with_its_answer(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    seen, fleet = observer(world)
+    assert seen.observe(world.time, kicked=False) is not None
+    world.machine.fail("ping", EngineUnavailable("it does not answer"))
+    world.time += PING
+    assert seen.observe(world.time, kicked=False) is None
+    assert not fleet.conditions["engine"].ok
+    world.time += timedelta(seconds=2)
+    assert seen.observe(world.time, kicked=False) is not None, "listed anew, not pinged"
+    assert fleet.conditions["engine"].ok
