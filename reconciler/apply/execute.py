@@ -1,7 +1,7 @@
 """In: a plan. Out: calls on the engine, rows in the ledger, events. Decides nothing: the plan has no choices left."""
 
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,12 +25,18 @@ AHEAD = 2  # intents per worker: one at work, one waiting, so that no worker wai
 MOVE_CONFLICT = "move-conflict"  # history: an earlier job of the new name still has active runs
 REFRESHING = (PullPolicy.ALWAYS, PullPolicy.DAILY, PullPolicy.WEEKLY)
 Stage = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
+Pool = Callable[[int], Executor]  # workers -> where the calls on the engine are made
 _Begun = tuple[Action, int, Callable[[], Installed]]  # what, its intent, the call on the engine
 
 _ORDER = {kind: rank for rank, kind in enumerate((
     ActionKind.FORBID, ActionKind.PERMIT, ActionKind.HEAL, ActionKind.REPLACE, ActionKind.MOVE, ActionKind.CREATE,
     ActionKind.RETIRE,
 ))}  # fmt: skip
+
+
+def threads(workers: int) -> Executor:
+    """A thread for each call on the engine."""
+    return ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply")
 
 
 def apply_plan(
@@ -44,6 +50,7 @@ def apply_plan(
     workers: int = MOST_WORKERS,
     cancelled: Callable[[], bool],
     report: Callable[[Event], None],
+    pool: Pool = threads,
 ) -> Applied:
     """Carry out every action, up to four engine calls at once. One action's failure never stops the rest.
 
@@ -54,7 +61,7 @@ def apply_plan(
     """
     if plan.refused or not plan.changes:
         return Applied()
-    return _Execution(plan, engine, history, clock, config, stage, report).run(workers, cancelled)
+    return _Execution(plan, engine, history, clock, config, stage, report).run(workers, cancelled, pool)
 
 
 class _Execution:
@@ -75,12 +82,12 @@ class _Execution:
         self.results: list[Result] = []
         self.events: list[Event] = []
 
-    def run(self, workers: int, cancelled: Callable[[], bool]) -> Applied:
+    def run(self, workers: int, cancelled: Callable[[], bool], make_pool: Pool) -> Applied:
         places = max(1, min(workers, MOST_WORKERS))
         todo = sorted(self.plan.changes, key=lambda action: (_ORDER[action.kind], action.name), reverse=True)
         under_way: dict[Future[Installed], tuple[Action, int]] = {}
         ended: list[Future[Installed]] = []
-        with ThreadPoolExecutor(max_workers=places, thread_name_prefix="apply") as pool:
+        with make_pool(places) as pool:
             while True:
                 for future in [f for f in ended if under_way[f][0].moved_from]:  # asks the engine: in nobody's way
                     ended.remove(future)
@@ -95,7 +102,8 @@ class _Execution:
                 if not under_way:
                     break
                 # No time-out of ours: every call on the engine has its own deadline, and we must know how it ended.
-                ended = list(wait(under_way, return_when=FIRST_COMPLETED).done)
+                done = wait(under_way, return_when=FIRST_COMPLETED).done
+                ended = [future for future in under_way if future in done]  # in the order in which they were begun
         return Applied(tuple(self.results), tuple(self.events), tuple(reversed(todo)))
 
     def _begin(self, action: Action) -> list[_Begun]:

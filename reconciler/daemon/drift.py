@@ -18,7 +18,8 @@ OrderOf = Callable[[StandingJob], StandingOrder]
 class DriftRound:
     """Belongs to the sync loop. What was found is kept by the object's id, and goes with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: timedelta = TURN) -> None:
+        self._turn = turn
         self._looked: dict[str, datetime] = {}  # name -> when
         self._found: dict[str, tuple[str, tuple[str, ...]]] = {}  # name -> (ref, sentences)
         self.next_at: datetime | None = None
@@ -52,13 +53,13 @@ class DriftRound:
                 self._found[name] = (ref, sentences)
             else:
                 self._found.pop(name, None)
-        soonest = min((self._looked[n] + TURN for n in names if n in self._looked), default=now + TURN)
+        soonest = min((self._looked[n] + self._turn for n in names if n in self._looked), default=now + self._turn)
         self.next_at = now + PAUSE if len(due) > PIECE else max(now + PAUSE, soonest)
         return news
 
     def _due(self, name: str, now: datetime) -> bool:
         looked = self._looked.get(name)
-        return looked is None or now - looked >= TURN
+        return looked is None or now - looked >= self._turn
 
     def marked(self, live: LiveState) -> LiveState:
         """The listing, with what is known to have drifted."""

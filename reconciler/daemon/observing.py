@@ -11,15 +11,16 @@ from .backoff import Backoff
 from .events import EventStream
 from .fleet import Fleet
 
-RELIST = timedelta(seconds=300)  # between two listings when nothing happens
-PING = timedelta(seconds=20)  # an engine that hangs sends no events, and says nothing of it either
+RELIST = 300.0  # seconds between two listings when nothing happens
+PINGS = 15  # in that time: an engine that hangs sends no events, and says nothing of it either
 
 
 class Observer:
     """Belongs to the sync loop's thread. Keeps the `engine` condition."""
 
-    def __init__(self, engine: Callable[[], Engine], fleet: Fleet, emit: EventStream) -> None:
+    def __init__(self, engine: Callable[[], Engine], fleet: Fleet, emit: EventStream, relist: float = RELIST) -> None:
         self._engine, self._fleet, self._emit = engine, fleet, emit
+        self._relist, self._ping = timedelta(seconds=relist), timedelta(seconds=relist / PINGS)
         self._live: LiveState | None = None
         self._relist_at: datetime | None = None
         self._ping_at: datetime | None = None
@@ -45,14 +46,14 @@ class Observer:
                 self._engine().ping()
             else:
                 self._live = self._engine().observe()
-                self._relist_at = now + RELIST
+                self._relist_at = now + self._relist
         except EngineUnavailable as error:
             self._live, self._relist_at, self._ping_at = None, None, None
             self._backoff.failed("engine", now)
             if self._fleet.set_condition("engine", now, code=error.code, message=str(error), hint=error.hint):
                 self._emit.emit(EventName.ENGINE_LOST, code=error.code, error=str(error), hint=error.hint)
             return None
-        self._ping_at = now + PING
+        self._ping_at = now + self._ping
         self._backoff.succeeded("engine")
         if self._fleet.set_condition("engine", now):
             self._emit.emit(EventName.ENGINE_RECOVERED)

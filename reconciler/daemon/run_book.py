@@ -41,6 +41,7 @@ class Book:
     """Belongs to the run loop's thread alone."""
 
     runs: dict[str, Open] = field(default_factory=dict)
+    look_every: float = LOOK_EVERY
     _done: OrderedDict[str, datetime] = field(default_factory=OrderedDict)  # run id -> when it was done with
 
     def of(self, job: str) -> list[RunRecord]:
@@ -126,7 +127,7 @@ class Book:
         """A look was answered. `None` = the engine does not show it."""
         entry.live, entry.known, entry.seen_at = live, True, now
         running = live is not None and live.phase is LivePhase.RUNNING
-        entry.look_at = now + timedelta(seconds=LOOK_EVERY) if running else None
+        entry.look_at = now + timedelta(seconds=self.look_every) if running else None
 
     def unanswered(self, entry: Open, now: datetime) -> None:
         entry.look_at = now + timedelta(seconds=LOOK_FAILED)

@@ -49,6 +49,7 @@ class RunLoop:
         boot: Callable[[], float], last_alive: datetime | None, alive: Callable[[datetime], None],
         drop_logs: Callable[[Iterable[RunRecord]], None], relist: Callable[[], None] = lambda: None,
         boot_id: str = "",
+        prune_every: timedelta = PRUNE_EVERY,
     ) -> None:  # fmt: skip
         self._history, self._fleet, self._emit = history, fleet, emit
         self._pools, self._book = pools, book
@@ -69,6 +70,7 @@ class RunLoop:
         self._pokes: SimpleQueue[str] = SimpleQueue()
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self._prune_at: datetime | None = None
+        self._prune_every = prune_every
         self._listing: LiveState | None = None
         self._recovered = False
         self._running = 0
@@ -307,7 +309,7 @@ class RunLoop:
     def _prune(self, now: datetime) -> None:
         if self._prune_at is not None and now < self._prune_at:
             return
-        self._prune_at = now + PRUNE_EVERY
+        self._prune_at = now + self._prune_every
         try:
             if dropped := self._history.prune(now):
                 self._drop_logs(dropped)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import Any
 
-from ..apply.execute import apply_plan
+from ..apply.execute import Pool, apply_plan, threads
 from ..apply.files import record_files
 from ..apply.outcome import Applied, Result
 from ..engine.base import Engine, StandingOrder
@@ -23,12 +23,12 @@ from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
 from .askers import Askers
 from .backoff import Backoff, Convergence
-from .drift import DriftRound
+from .drift import TURN, DriftRound
 from .events import EventStream
 from .fetch import Fetcher
 from .fleet import Fleet
 from .holds import Held
-from .observing import Observer
+from .observing import RELIST, Observer
 from .refresh import EVERY, Refresher
 from .wanted import Wanted
 
@@ -55,16 +55,20 @@ class SyncLoop:
         tidy: Callable[[frozenset[str]], None],
         show_plan: Callable[[Plan], None] | None = None,
         workers: int = 4,
+        pool: Pool = threads,
+        relist: float = RELIST,
+        drift_turn: timedelta = TURN,
     ) -> None:
         self._fetcher, self._engine, self._history, self._fleet = fetcher, engine, history, fleet
         self._emit, self._now, self._stage, self._kick_runs = emit, clock_now, stage, kick_runs
         self._workers, self._show_plan, self._tidy = workers, show_plan, tidy
+        self._pool = pool
         self._tidy_at: datetime | None = None
         self._shown = ""  # the plan, by its digest, that was shown last
         self.recovered = False  # were the intents of an earlier process settled?
-        self._observer = Observer(engine, fleet, emit)
+        self._observer = Observer(engine, fleet, emit, relist)
         self._suspects: SimpleQueue[str] = SimpleQueue()
-        self._drift, self._refresher = DriftRound(), Refresher(engine, history, kick_self)
+        self._drift, self._refresher = DriftRound(drift_turn), Refresher(engine, history, kick_self)
         self._marked_from: LiveState | None = None
         self._marked: LiveState | None = None
         self._askers, self.held, self._wanted = Askers(), Held(history, emit), Wanted(history, emit)
@@ -221,7 +225,7 @@ class SyncLoop:
         applied = apply_plan(
             replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
             workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
-            report=self._done_one,
+            report=self._done_one, pool=self._pool,
         )  # fmt: skip
         self._judge(applied)
         self._askers.applied(applied.results)

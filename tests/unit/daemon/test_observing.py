@@ -5,10 +5,12 @@ from pathlib import Path
 
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fleet import Fleet
-from reconciler.daemon.observing import PING, RELIST, Observer
+from reconciler.daemon.observing import PINGS, RELIST, Observer
 from reconciler.model.errors import EngineUnavailable
 from reconciler.model.service import ServiceConfig
 from tests.kit.world import World
+
+PING = timedelta(seconds=RELIST / PINGS)
 
 
 def observer(world: World) -> tuple[Observer, Fleet]:
@@ -25,12 +27,12 @@ def test_between_two_listings_it_is_only_asked_whether_it_is_there(tmp_path: Pat
     seen, _ = observer(world)
     world.machine.calls.clear()
     first = seen.observe(world.time, kicked=False)
-    for _ in range(int(RELIST / PING) - 1):
+    for _ in range(PINGS - 1):
         world.time += PING
         assert seen.observe(world.time, kicked=False) is first
     world.time += PING
     assert seen.observe(world.time, kicked=False) is not None
-    assert listings(world) == ["observe", *["ping"] * (int(RELIST / PING) - 1), "observe"]
+    assert listings(world) == ["observe", *["ping"] * (PINGS - 1), "observe"]
     assert min(at for at in seen.next_at(world.time) if at is not None) == world.time + PING
 
 
