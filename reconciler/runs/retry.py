@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from ..model.ids import run_id
 from ..model.job import JobSpec, Retries
 from ..model.run import Outcome, Phase, RunRecord, Trigger
+from .verdict import TIMEOUT
 
 RETRIED = frozenset({Phase.FAILED, Phase.TIMED_OUT, Phase.OOM, Phase.LOST})
 START_WINDOW = timedelta(hours=12)  # for a retry of a run that was claimed without a deadline, and of a cell
@@ -76,4 +77,6 @@ def backoff(tries: int) -> float:
 def _retryable(run: RunRecord, outcome: Outcome, retries: Retries) -> bool:
     if outcome.phase not in RETRIED or (run.started_at is None and outcome.started_at is None):
         return False
+    if run.stop_requested_at is not None and not run.stop_reason.startswith(TIMEOUT):
+        return False  # somebody wants it to end, or another has its place: that it ended badly by itself changes nothing
     return not retries.on_exit_codes or outcome.exit_code in retries.on_exit_codes
