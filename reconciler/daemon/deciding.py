@@ -20,7 +20,7 @@ from ..runs.transitions import claimed, stop_requested
 from ..schedule.after import fires, key_of, own_instant, triggered
 from ..schedule.cron import smallest_interval
 from ..schedule.cursor import FAR, part_until, silent_until
-from ..schedule.due import decide
+from ..schedule.due import decide, same_schedule
 from ..schedule.gates import Gates
 from ..schedule.holding import replaced_ids
 from .cells import Cells
@@ -69,8 +69,11 @@ class Decider:
         self._wakes.keep(self._jobs)
         self._after = {}
         for name, job in self._jobs.items():
-            if old.get(name) is not job:
+            before = old.get(name)
+            if before is not job:
                 self._wakes.set(name, now)
+                if before is None or not same_schedule(before.spec.schedule, job.spec.schedule):
+                    self._recent.pop(name, None)  # how often it may start is another question now (rule T8)
             for link in job.spec.after:
                 self._after.setdefault(link.job, []).append(name)
 
