@@ -13,6 +13,7 @@ from ..model.job import JobSpec, PullPolicy
 from ..model.live import StandingJob
 from ..model.plan import Action, ActionKind, Plan
 from ..model.service import ServiceConfig
+from ..schedule.due import forgone
 from ..spec.admission import effective_policy
 from .intents import begin
 from .ledger import origin_of, row_after, row_marked
@@ -111,7 +112,9 @@ class _Execution:
         old = self.history.standing().get(action.moved_from or action.name)
         if action.kind in (ActionKind.FORBID, ActionKind.PERMIT):
             if old is not None:
-                self.history.put_standing(row_marked(action, old, self.clock()))
+                row = row_marked(action, old, self.clock())
+                self._account(old, row.cursor)
+                self.history.put_standing(row)
             self._tell(Result(action, True))
             return []
         intent = begin(self.history, action, self.plan.revision, self.clock())
@@ -173,11 +176,15 @@ class _Execution:
         return Result(action, True, ref=made.ref)
 
     def _confirm(self, action: Action, made: Installed) -> None:
+        old = self.history.standing().get(action.moved_from or action.name)
         if action.kind is ActionKind.RETIRE:
+            if old is not None:
+                self._account(old, self.clock())
             self.history.drop_standing(action.name)
             return
-        old = self.history.standing().get(action.moved_from or action.name)
         row = row_after(action, old, made, self.plan.revision, self.clock())
+        if old is not None:
+            self._account(old, row.cursor)
         if action.moved_from:
             self.history.move_standing(action.moved_from, row)
             self.engine.retire(action.moved_from)
@@ -185,6 +192,11 @@ class _Execution:
             self.history.put_standing(row)
         if old is None or old.digest != row.digest:
             self.history.put_origin(origin_of(action, self.plan))
+
+    def _account(self, old: StandingJob, until: datetime) -> None:
+        """Before the cursor leaps to `until`: record what was due and is not owed any more (rules T4, T5)."""
+        if slots := forgone(old, until):
+            self.history.set_cursor(old.name, max(slot.last for slot in slots), slots)
 
     def _tell(self, result: Result) -> None:
         event = event_of(result, self.clock(), self.plan.revision, self.plan.digest)
