@@ -222,11 +222,15 @@ class SyncLoop:
         self._show(plan, again=bool(due))
         if not due:
             return False
-        applied = apply_plan(
-            replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
-            workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
-            report=self._done_one, pool=self._pool,
-        )  # fmt: skip
+        try:
+            applied = apply_plan(
+                replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
+                workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
+                report=self._done_one, pool=self._pool,
+            )  # fmt: skip
+        except StateError:
+            self.recovered = False  # what was begun is settled as after a restart
+            raise
         self._judge(applied)
         self._askers.applied(applied.results)
         self._fleet.publish_standing(self._history.standing())
