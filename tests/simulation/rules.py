@@ -31,6 +31,7 @@ class Stretch:
 
     row: StandingJob
     checked: datetime
+    alone_from: datetime  # from then on all records of its name are its own: it may have taken that of an earlier job
 
 
 class Rules:
@@ -134,11 +135,11 @@ class Rules:
                 if old is not None and old in self.rows and old not in rows and old in self.stretches:
                     stretch = self.stretches.pop(old)
                     before = stretch.row
-                    self.stretches[name] = Stretch(before, stretch.checked)
+                    self.stretches[name] = Stretch(before, stretch.checked, max(self.world.time.wall(), row.cursor))
                 else:
                     if row.cursor < row.applied_at:
                         raise Broken(f"T4: the new job {name} owes something from before it")
-                    self.stretches[name] = Stretch(row, row.cursor)
+                    self.stretches[name] = Stretch(row, row.cursor, row.cursor)
                     continue
             if row.cursor < before.cursor:
                 raise Broken(f"T7: the cursor of {name} went back from {before.cursor} to {row.cursor}")
@@ -157,7 +158,7 @@ class Rules:
         due = fires(before.spec.schedule, before.cursor, min(row.cursor, row.applied_at), before.anchor, MOST_FIRES)
         missing = [at for at in due if not _covered(self._records(service, name), at)]
         if missing:
-            raise Broken(f"T5: {name} was due at {missing[0]} and {len(missing) - 1} more before its edit; no record")
+            raise Broken(f"T5: {name} was due at {missing[0]} and {len(missing) - 1} more before its edit; no record [{before.spec.schedule} {before.cursor} {before.anchor} {before.spec.suspend} {row.spec.schedule}]")
 
     def _records(self, service: "Service", name: str) -> list[SlotRecord]:
         """Every scheduled slot's record; that of a claimed one is made up here."""
@@ -179,7 +180,7 @@ class Rules:
             known = set(due)
             for record in records:
                 for edge in (record.first, record.last):
-                    if stretch.checked < edge <= until and edge not in known:
+                    if max(stretch.checked, stretch.alone_from) < edge <= until and edge not in known:
                         raise Broken(f"T5: a record of {name} at {edge}, at which it was not due")
             self.slots_checked += len(due)
         stretch.checked = max(stretch.checked, until)
@@ -218,6 +219,9 @@ class Rules:
         for name in wanted:
             if name not in rows:
                 raise Broken(f"{name} is in git and is not applied")
+        # A job whose new name a stranger has stays where it is.
+        waiting |= {self.world.repository.files[name].get("moved_from", "") for name in self.world.repository.files
+                    if name in self.strangers}  # fmt: skip
         for name in rows.keys() - wanted - waiting:
             raise Broken(f"{name} is not in git and still applied")
         for name, row in rows.items():
