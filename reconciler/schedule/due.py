@@ -169,7 +169,7 @@ def _due(
     postponed = _guarded(job, gates)
     if postponed is not None:
         cursor = max([job.cursor, *(record.last for record in records)])
-        return Decision(cursor, now + timedelta(seconds=postponed) + _TICK, slots=records)  # never now again
+        return Decision(cursor, now + max(timedelta(seconds=postponed), _TICK), slots=records)
     owed: tuple[datetime, ...] = ()
     if job.spec.catch_up is CatchUp.ALL and job.spec.concurrency_policy in (Concurrency.QUEUE, Concurrency.ALLOW):
         owed, older = owed_before(job, start, slot, now, gates)

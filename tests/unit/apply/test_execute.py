@@ -465,3 +465,18 @@ def test_recovery_understands_no_foreign_detail_and_says_so_by_leaving_it(host: 
     host.history.begin_intent("create", "a", NOW, "not json")
     assert recover_intents(host.history, host.engine).left == ("a",)
     assert host.history.open_intents() == []
+
+
+@pytest.mark.parametrize(
+    ("after", "disposition"),
+    [((spec("a", schedule=cron("0 5 * * *")),), "missed"), ((), "unavailable")],
+    ids=["its schedule is edited", "it is retired"],
+)
+def test_T5_what_was_due_and_undecided_has_a_record_when(host: Host, after, disposition: str):
+    """Nobody could decide: the disk was full, or the clock had run wild."""
+    host.bring(spec("a", schedule=cron("0 2 * * *")), "b", "c", "d")
+    host.now = NOW
+    host.bring(*after, "b", "c", "d")
+    (slot,) = host.history.slots("a")
+    days = (NOW - EARLIER).days
+    assert (slot.first.hour, slot.last.date(), slot.count, slot.disposition) == (2, NOW.date(), days + 1, disposition)

@@ -277,6 +277,14 @@ def test_P5_retiring_drains(world: World) -> None:
     assert world.verdicts("nightly") == ["succeeded"]
 
 
+def test_T8_the_starts_of_an_edited_schedule_do_not_hold_the_new_one_back(world: World) -> None:
+    world.apply(cron("*/2 * * * *"))
+    world.tick(300)
+    world.apply(cron("10 2 * * *"))
+    world.tick(400)
+    assert world.slots("nightly") == [("02:02:00", "ran", 1), ("02:04:00", "ran", 1), ("02:10:00", "ran", 1)]
+
+
 def test_T5_an_engine_that_stays_away_makes_the_slot_unavailable(world: World) -> None:
     world.machine.fail("prepare", EngineUnavailable("away"), times=10_000)
     world.apply(cron("1 2 * * *", start_deadline=120.0))
