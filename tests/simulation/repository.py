@@ -26,9 +26,10 @@ def random_job(dice: random.Random) -> File:
     if not job["schedule"].startswith(("@every", "manual")):
         job["timezone"] = dice.choice(ZONES)
     if dice.random() < 0.4:
-        job["concurrency_policy"] = dice.choice(("Forbid", "Allow", "Replace"))
+        job["concurrency_policy"] = dice.choice(("Forbid", "Allow", "Replace", "Queue"))
     if dice.random() < 0.3:
-        job["catch_up"] = dice.choice(("none", "latest"))
+        both = job.get("concurrency_policy") in ("Allow", "Queue")
+        job["catch_up"] = "all" if both else dice.choice(("none", "latest"))
     if dice.random() < 0.3:
         job["retries"] = {"limit": dice.randint(1, 3), "delay": dice.choice(("5s", "2m"))}
     if dice.random() < 0.3:
@@ -39,6 +40,16 @@ def random_job(dice: random.Random) -> File:
         job["on_retire"] = "stop"
     if dice.random() < 0.1:
         job["protect"] = True
+    if dice.random() < 0.2:
+        job["concurrency_group"] = "g"
+    if dice.random() < 0.1:
+        job["priority"] = dice.choice((-1, 5))
+    if dice.random() < 0.1:
+        job["pause_after_failures"] = 2
+    if dice.random() < 0.12:
+        job["wait_for"] = [{"job": dice.choice(NAMES), "within": dice.choice(("10m", "2h"))}]
+    if dice.random() < 0.12:
+        job["after"] = [{"job": dice.choice(NAMES), "on": dice.choice(("success", "failure", "any"))}]
     return job
 
 
@@ -135,6 +146,8 @@ class Repository:
                 self.files[name] = {**job, "image": "app:9"}
             if job.get("moved_from") in self.files:  # the old name was given to another job: that is held, rightly
                 del self.files[name]["moved_from"]
+            for link in ("after", "wait_for"):  # of jobs that are gone, or in a circle
+                self.files[name].pop(link, None)
         self.commit("mend")
 
     def suspend_all(self) -> None:

@@ -44,6 +44,7 @@ class Rules:
         self.held: dict[str, str] = {}
         self.seen_starts = 0
         self.pruned: set[str] = set()
+        self.names: dict[str, str] = {}  # run id -> its job's present name
         self.strangers = {name: entry for name, entry in world.machine.world.standing.items()}
         self.foreign_runs = dict(world.machine.world.runs)
         self.slots_checked = 0
@@ -51,6 +52,11 @@ class Rules:
     def dropped(self, run_ids: Iterable[str]) -> None:
         """These were handed out by retention."""
         self.pruned.update(run_ids)
+
+    def moved(self, new: str) -> None:
+        """A job takes the name of an earlier one. Ended rows of that give way where both have one for an instant (see
+        docs/state.md): of its runs nobody can say any more that the ledger must have them."""
+        self.pruned.update(start.run_id for start in self.world.machine.starts if self.names.get(start.run_id) == new)
 
     # -- after each round -------------------------------------------------------------------------------------
     def after_round(self, service: "Service", loop: str) -> None:
@@ -97,6 +103,7 @@ class Rules:
             record = service.history.run(start.run_id)
             if record is None:
                 raise Broken(f"R1: {start.run_id} was started and is not in the ledger")
+            self.names[start.run_id] = record.job
             for other in service.history.runs(record.job, limit=40):
                 if other.run_id == start.run_id:
                     continue
@@ -105,6 +112,7 @@ class Rules:
                     self._second(start.run_id, other.run_id, theirs, record.trigger)
                 if theirs is not None and _runs(theirs):
                     self._beside(start.run_id, other.run_id)
+            self._places(start.run_id)
         self.seen_starts = len(machine.starts)
 
     def _second(self, run_id: str, earlier: str, theirs: MemoryRun | None, trigger: Trigger) -> None:
@@ -122,6 +130,19 @@ class Rules:
             policy = run.order.spec.concurrency_policy
             raise Broken(f"R2: {run_id} ({policy}) was started while {other} still ran")
 
+    def _places(self, run_id: str) -> None:
+        """No more at once than `max_running` and the group allow."""
+        world, most = self.world.machine.world, self.world.config.limits.max_running
+        ours = [run for name, run in world.runs.items() if _runs(run) and name not in self.foreign_runs]
+        if most is not None and len(ours) > most:
+            raise Broken(f"R2: {run_id} was started as the {len(ours)}th of at most {most}")
+        run = world.runs.get(run_id)
+        group = run.order.spec.concurrency_group if run is not None else None
+        if group and run is not None and _runs(run):
+            beside = [r.order.run_id for r in ours if r is not run and r.order.spec.concurrency_group == group]
+            if beside:
+                raise Broken(f"R2: {run_id} was started beside {beside[0]} of its group")
+
     # -- slots ------------------------------------------------------------------------------------------------
     def _rows(self, service: "Service") -> None:
         """Follow each job from schedule to schedule."""
@@ -135,6 +156,9 @@ class Rules:
                 if old is not None and old in self.rows and old not in rows and old in self.stretches:
                     stretch = self.stretches.pop(old)
                     before = stretch.row
+                    for run_id, job in self.names.items():
+                        if job == old:
+                            self.names[run_id] = name
                     self.stretches[name] = Stretch(before, stretch.checked, max(self.world.time.wall(), row.cursor))
                 else:
                     if row.cursor < row.applied_at:

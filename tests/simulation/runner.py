@@ -96,8 +96,7 @@ def run_some(seeds: Sequence[int], days: float, until: float | None = None) -> D
                 done.failed.append(Failure(seed, _said(error), world.time.true / 86400.0))
                 print(done.failed[-1], flush=True)
             finally:
-                if world.service is not None:
-                    world.service.die()
+                world.close()
                 shutil.rmtree(home, ignore_errors=True)
             done.counts.update(
                 rounds=world.steps, deaths=world.deaths, faults=world.faults, starts=len(world.machine.starts),
@@ -144,7 +143,6 @@ def replay(seed: int, days: float, lines: int) -> bool:
                 traceback.print_exception(error)
             return True
         finally:
-            if world.service is not None:
-                world.service.die()
+            world.close()
     print(f"seed {seed}: every rule holds")
     return False

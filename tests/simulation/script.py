@@ -90,6 +90,7 @@ class Script:
         world = self.world
         world.machine.world.crash()
         world.time.booted = world.time.true
+        world.boots += 1
         self.kill_now()
 
     def step_clock(self) -> None:
@@ -140,7 +141,7 @@ class Script:
             self.world.kick()
 
     def person(self) -> None:
-        act = self.dice.choice((self.run, self.run, self.stop, self.pause, self.resume, self.approve))
+        act = self.dice.choice((self.run, self.run, self.stop, self.pause, self.resume, self.approve, self.drain))
         self.world.note(f"PERSON {act.__name__}")
         act()
 
@@ -173,7 +174,17 @@ class Script:
                 job = pause.job
                 self.world.ask(lambda operators, job=job: operators.resume(job, "anna"))
 
+    def drain(self) -> None:
+        """For a while; a reboot may end it first."""
+        self.world.ask(lambda operators: operators.drain("anna", "new kernel"))
+        self.world.time.after(self.dice.uniform(60.0, 12 * HOUR), self._end_drain)
+
+    def _end_drain(self) -> None:
+        if not self.over:
+            self.world.ask(lambda operators: operators.end_drain("anna"))
+
     def end_pauses(self) -> None:
+        self.world.ask(lambda operators: operators.end_drain("anna"))
         self.resume()
 
     def approve(self) -> None:

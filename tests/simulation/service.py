@@ -89,7 +89,7 @@ class Service:
             history=ledger, fleet=self.fleet, emit=self.emit, pools=self.pools,  # type: ignore[arg-type]
             book=Book(look_every=pace["look"]), ops=ops, boot=time.boot, last_alive=world.last_alive,
             alive=self._alive, drop_logs=self._dropped, relist=lambda: self.heard(""),
-            prune_every=timedelta(seconds=pace["prune"]),
+            prune_every=timedelta(seconds=pace["prune"]), boot_id=str(world.boots),
         )  # fmt: skip
         fetcher = Fetcher(lambda _config: RepositorySource(world.repository, self._weather, local=world.local), "s")
         self.sync = SyncLoop(

@@ -35,7 +35,7 @@ class World:
         self.dice = random.Random(seed)
         self.time = Timeline()
         self.fates = Fates(random.Random(self.dice.random()))
-        self.trace: deque[str] | None = None
+        self.trace: deque[str] | list[str] | None = None
         self.machine = Machine(self.time, self.fates, self.note)
         self.repository = Repository(self.dice)
         self.local = self.dice.random() < 0.5
@@ -48,6 +48,7 @@ class World:
         self.last_alive = None
         self.asleep_until = 0.0
         self.inside = 0  # sync rounds under way
+        self.boots = 1
         self.deaths = self.steps = self.faults = 0
         path.mkdir(parents=True, exist_ok=True)
         if template is not None:
@@ -78,6 +79,9 @@ class World:
             self.trace.append(f"{self.time.true / DAY:9.5f} {self.time.wall():%m-%d %H:%M:%S} {text}")
 
     def wrote(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """A write to the ledger took effect (or is part of a transaction that may still be undone)."""
+        if name == "move_standing":
+            self.rules.moved(arguments[1].name)
         if self.trace is not None and name not in ("add_events", "end_intent", "prune"):
             self.note(f"  ledger {name} {_short(arguments)}")
         elif self.trace is not None and name == "add_events":
@@ -105,6 +109,11 @@ class World:
             down = self.dice.uniform(0.1, 10.0) if self.dice.random() < 0.8 else self.dice.uniform(10.0, 2 * DAY)
         self.note(f"the service is dead for {down:.0f} s")
         self.time.after(down, self.birth)
+
+    def close(self) -> None:
+        if self.service is not None:
+            self.service.die()
+            self.service = None
 
     # -- time -------------------------------------------------------------------------------------------------
     def live(self, days: float) -> None:
