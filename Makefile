@@ -1,6 +1,7 @@
 # make run     serve this repository's own jobs.d/ and watch the jobs fire
 # make test    everything that can be proved on this machine
 # make check   lint, types, import contracts
+# make simulate SEEDS=1000   months of both loops in virtual time; SEED=43 shows one of them again
 # make bench   side by side with peers, in one run
 # make dist    wheel and sdist
 # Each sets up what it needs in .venv by itself, from the hashed locks. PYTHON=... chooses another Python (3.11 or later).
@@ -11,7 +12,7 @@ STATE := .state
 # that the long ones of tests/real are not last.
 TESTS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check bench dist lock clean setup-run setup-dev
+.PHONY: help run test check simulate bench dist lock clean setup-run setup-dev
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -49,6 +50,11 @@ check: setup-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
+
+SEEDS := 200
+
+simulate: setup-dev
+	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED) --shrink,$(SEEDS)) $(ARGS)
 
 bench: setup-dev
 	$(PY) -m benchmarks $(ARGS)

@@ -78,5 +78,7 @@ def _retryable(run: RunRecord, outcome: Outcome, retries: Retries) -> bool:
     if outcome.phase not in RETRIED or (run.started_at is None and outcome.started_at is None):
         return False
     if run.stop_requested_at is not None and not run.stop_reason.startswith(TIMEOUT):
-        return False  # somebody wants it to end, or another has its place: that it ended badly by itself changes nothing
+        return (
+            False  # somebody wants it to end, or another has its place: that it ended badly by itself changes nothing
+        )
     return not retries.on_exit_codes or outcome.exit_code in retries.on_exit_codes

@@ -1,10 +1,11 @@
 """`python -m tests.simulation SEEDS [--from N] [--days D] [--seconds S] [--jobs J]`: many seeds, each a month.
-`python -m tests.simulation --seed N [--trace K]`: one seed again, with the last K lines of what happened."""
+`python -m tests.simulation --seed N [--trace K] [--shrink]`: one seed again, with the last K lines of what happened;
+`--shrink` leaves out what happened later than it must."""
 
 import argparse
 import sys
 
-from .runner import replay, run_many
+from .runner import replay, run_many, shrink
 
 
 def main() -> int:
@@ -16,9 +17,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--trace", type=int, default=60)
+    parser.add_argument("--shrink", action="store_true", help="with as few happenings as still fail")
     said = parser.parse_args()
     if said.seed is not None:
-        return 1 if replay(said.seed, said.days, said.trace) else 0
+        most = shrink(said.seed, said.days) if said.shrink else None
+        return 1 if replay(said.seed, said.days, said.trace, most) else 0
     done = run_many(range(said.first, said.first + said.seeds), said.days, seconds=said.seconds, jobs=said.jobs)
     print(done.summary())
     return 1 if done.failed else 0

@@ -251,6 +251,6 @@ class OneAfterAnother(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the future has it
             future.set_exception(error)
         return future

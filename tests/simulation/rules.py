@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .world import World
 
 MOST_FIRES = 100_000
-GUARDED = timedelta(hours=1)
 
 
 class Broken(AssertionError):
@@ -31,6 +30,7 @@ class Stretch:
 
     row: StandingJob
     checked: datetime
+    since: datetime  # its schedule, or its right to fire, is of then
     alone_from: datetime  # from then on all records of its name are its own: it may have taken that of an earlier job
 
 
@@ -45,7 +45,7 @@ class Rules:
         self.seen_starts = 0
         self.pruned: set[str] = set()
         self.names: dict[str, str] = {}  # run id -> its job's present name
-        self.strangers = {name: entry for name, entry in world.machine.world.standing.items()}
+        self.strangers = dict(world.machine.world.standing)
         self.foreign_runs = dict(world.machine.world.runs)
         self.slots_checked = 0
 
@@ -159,19 +159,24 @@ class Rules:
                     for run_id, job in self.names.items():
                         if job == old:
                             self.names[run_id] = name
-                    self.stretches[name] = Stretch(before, stretch.checked, max(self.world.time.wall(), row.cursor))
+                    self.stretches[name] = Stretch(
+                        before, stretch.checked, stretch.since, max(self.world.time.wall(), row.cursor)
+                    )  # fmt: skip
                 else:
                     if row.cursor < row.applied_at:
                         raise Broken(f"T4: the new job {name} owes something from before it")
-                    self.stretches[name] = Stretch(row, row.cursor, row.cursor)
+                    self.stretches[name] = Stretch(row, row.cursor, row.cursor, row.cursor)
                     continue
             if row.cursor < before.cursor:
                 raise Broken(f"T7: the cursor of {name} went back from {before.cursor} to {row.cursor}")
             stretch = self.stretches[name]
-            if row.anchor != before.anchor or not same_schedule(before.spec.schedule, row.spec.schedule) or (before.spec.suspend and not row.spec.suspend):
+            edited = row.anchor != before.anchor or not same_schedule(before.spec.schedule, row.spec.schedule)
+            if edited or (before.spec.suspend and not row.spec.suspend):
+                if row.cursor < row.applied_at:
+                    raise Broken(f"T4: {name} owes something from before its edit")
                 self._accounted(service, name, stretch, before.cursor)
                 self._nothing_dropped(service, name, before, row)
-                stretch.checked = row.cursor
+                stretch.checked = stretch.since = row.cursor
             stretch.row = row
         for name in self.rows.keys() - rows.keys():
             self.stretches.pop(name, None)
@@ -182,7 +187,7 @@ class Rules:
         due = fires(before.spec.schedule, before.cursor, min(row.cursor, row.applied_at), before.anchor, MOST_FIRES)
         missing = [at for at in due if not _covered(self._records(service, name), at)]
         if missing:
-            raise Broken(f"T5: {name} was due at {missing[0]} and {len(missing) - 1} more before its edit; no record [{before.spec.schedule} {before.cursor} {before.anchor} {before.spec.suspend} {row.spec.schedule}]")
+            raise Broken(f"T5: {name} was due at {missing[0]} and {len(missing) - 1} more before its edit; no record")
 
     def _records(self, service: "Service", name: str) -> list[SlotRecord]:
         """Every scheduled slot's record; that of a claimed one is made up here."""
@@ -216,7 +221,8 @@ class Rules:
             for name, stretch in self.stretches.items():
                 self._accounted(service, name, stretch, stretch.row.cursor)
             for start in self.world.machine.starts:
-                if start.run_id not in self.pruned and service.history.run(start.run_id) is None:
+                young = start.true > self.world.time.true - 3 * 86400.0
+                if young and start.run_id not in self.pruned and service.history.run(start.run_id) is None:
                     raise Broken(f"R7: {start.run_id} was started and is no longer in the ledger")
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -280,6 +286,9 @@ class Rules:
             if record.phase in (Phase.CANCELLED, Phase.FAILED) and record.exit_code is None:
                 raise Broken(f"R7: {start.run_id} ran and is {record.phase} without an exit code: {record.reason}")
         self._what_ran(service)
+        for name, stretch in self.stretches.items():  # what was claimed has come to an end as well
+            stretch.checked = stretch.since
+            self._accounted(service, name, stretch, stretch.row.cursor)
 
     def _what_ran(self, service: "Service") -> None:
         """A slot is called `ran` or `lost` exactly if one of its attempts was started."""

@@ -92,7 +92,7 @@ def run_some(seeds: Sequence[int], days: float, until: float | None = None) -> D
             world = World(seed, home, template=template)
             try:
                 simulate(world, days)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a failing seed, whatever it met
                 done.failed.append(Failure(seed, _said(error), world.time.true / 86400.0))
                 print(done.failed[-1], flush=True)
             finally:
@@ -128,21 +128,44 @@ def run_many(seeds: Iterable[int], days: float, *, seconds: float | None = None,
     return done
 
 
-def replay(seed: int, days: float, lines: int) -> bool:
-    """One seed again, telling what happened. True if it fails."""
+def replay(seed: int, days: float, lines: int, most: int | None = None) -> bool:
+    """One seed again, telling the last `lines` of what happened. True if it fails."""
+    what, world, trace = _again(seed, days, lines, most)
+    if what is None:
+        print(f"seed {seed}: every rule holds")
+        return False
+    print("\n".join(trace))
+    print(f"seed {seed} at day {world.time.true / 86400.0:.4f}: {_said(what)}")
+    if not isinstance(what, AssertionError):
+        traceback.print_exception(what)
+    return True
+
+
+def shrink(seed: int, days: float) -> int | None:
+    """The smallest number of happenings (faults, commits, people) after which the seed still fails, by halving: it may
+    not be the very smallest, since fewer may fail where more do not. None = the seed does not fail."""
+    what, world, _ = _again(seed, days, 0, None)
+    if what is None:
+        return None
+    low, high = 0, world.script.happened
+    while low < high:
+        middle = (low + high) // 2
+        if _again(seed, days, 0, middle)[0] is None:
+            low = middle + 1
+        else:
+            high = middle
+    return high
+
+
+def _again(seed: int, days: float, lines: int, most: int | None) -> tuple[Exception | None, World, Sequence[str]]:
     quiet()
     with scratch() as path:
-        world = World(seed, path / "world")
-        world.trace = deque(maxlen=lines)
+        world = World(seed, path / "world", most=most)
+        world.trace = trace = deque(maxlen=lines)
         try:
             simulate(world, days)
-        except Exception as error:
-            print("\n".join(world.trace))
-            print(f"seed {seed} at day {world.time.true / 86400.0:.4f}: {_said(error)}")
-            if not isinstance(error, AssertionError):
-                traceback.print_exception(error)
-            return True
+        except Exception as error:  # noqa: BLE001  as above
+            return error, world, trace
         finally:
             world.close()
-    print(f"seed {seed}: every rule holds")
-    return False
+    return None, world, trace

@@ -1,4 +1,4 @@
-"""What happens to the service in a month: faults, commits and people, each at a time and of a kind that the dice say."""
+"""What happens to the service in a month: faults, commits and people, at times and of kinds that the dice say."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ FAULT_EVERY, COMMIT_EVERY, PERSON_EVERY = 20 * HOUR, 30 * HOUR, 30 * HOUR
 
 
 class Script:
-    """Plans the next of each sort when one has happened."""
+    """Plans the next of each sort when one has happened. After `most` of them nothing happens any more."""
 
-    def __init__(self, world: "World") -> None:
-        self.world, self.dice = world, world.dice
+    def __init__(self, world: "World", most: int | None = None) -> None:
+        self.world, self.dice, self.most = world, world.dice, most
+        self.happened = 0
         self.over = False
         self.pauses: set[str] = set()
 
@@ -30,7 +31,8 @@ class Script:
 
     def _again(self, every: float, act: Callable[[], None]) -> None:
         def happen() -> None:
-            if not self.over:
+            if not self.over and self.happened != self.most:
+                self.happened += 1
                 self._again(every, act)
                 act()
 
@@ -63,10 +65,10 @@ class Script:
         self._for(seconds, lambda: setattr(fates, name, value), lambda: setattr(fates, name, calm))
 
     def storm(self) -> None:
-        self._setting("engine_share", self.dice.choice((0.05, 0.2, 0.6)), 0.0, 12 * HOUR)
+        self._setting("engine_share", self.dice.choice((0.05, 0.2, 0.6)), 0.0, 6 * HOUR)
 
     def away(self) -> None:
-        self._setting("engine_away", True, False, 8 * HOUR)
+        self._setting("engine_away", True, False, 2 * HOUR)
 
     def engine_restart(self) -> None:
         """The engine goes down with what runs, and comes back."""
@@ -113,7 +115,7 @@ class Script:
         self._setting("git_slow", True, False, 12 * HOUR)
 
     def full_disk(self) -> None:
-        self._setting("disk_share", self.dice.choice((0.1, 0.5, 1.0)), 0.0, 3 * HOUR)
+        self._setting("disk_share", self.dice.choice((0.1, 0.5, 1.0)), 0.0, HOUR)
 
     def deaf(self) -> None:
         self._setting("deaf", True, False, 12 * HOUR)

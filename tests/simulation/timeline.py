@@ -8,7 +8,7 @@ BASE = datetime(2026, 10, 1, tzinfo=UTC)
 
 
 class Timeline:
-    """`true` is in seconds since the beginning. Things that happen at one time happen in the order they were planned."""
+    """`true` is in seconds since the beginning. What happens at one time happens in the order in which it was planned."""
 
     def __init__(self) -> None:
         self.true = 0.0

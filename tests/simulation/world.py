@@ -12,6 +12,8 @@ from reconciler.engine.memory_world import Behaviour, MemoryRun
 from reconciler.history.sqlite import open_history
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.job import JobSpec, Schedule, ScheduleKind
+from reconciler.model.live import StandingJob
+from reconciler.model.run import RunRecord
 from reconciler.model.service import Limits, Policy, ServiceConfig, SourceConfig
 
 from .faults import Fates, Killed
@@ -30,7 +32,10 @@ FOREIGN_RUN = "a.20260901T000000Z.1"
 class World:
     """`live(days)` runs it with faults, `settle()` without; both raise Broken at the first rule that does not hold."""
 
-    def __init__(self, seed: int, path: Path, *, template: Path | None = None, own_pace: bool | None = None) -> None:
+    def __init__(
+        self, seed: int, path: Path, *, template: Path | None = None, own_pace: bool | None = None,
+        most: int | None = None,
+    ) -> None:  # fmt: skip
         self.seed, self.path = seed, path
         self.dice = random.Random(seed)
         self.time = Timeline()
@@ -39,11 +44,13 @@ class World:
         self.machine = Machine(self.time, self.fates, self.note)
         self.repository = Repository(self.dice)
         self.local = self.dice.random() < 0.5
-        slow = self.dice.random() < 0.01 if own_pace is None else own_pace
+        slow = self.dice.random() < 0.003 if own_pace is None else own_pace
         self.pace = OWN_PACE if slow else RELAXED
         self.config = ServiceConfig(
             state_dir=str(path), source=SourceConfig(poll_interval=60.0 if slow else 4 * 3600.0),
-            limits=Limits(max_running=self.dice.choice((None, None, 1, 2)), queue_timeout=1800.0, prepare_timeout=600.0),
+            limits=Limits(
+                max_running=self.dice.choice((None, None, 1, 2)), queue_timeout=1800.0, prepare_timeout=600.0,
+            ),
         )  # fmt: skip
         self.last_alive = None
         self.asleep_until = 0.0
@@ -57,7 +64,7 @@ class World:
             open_history(path / DATABASE).close()
         self._plant_strangers()
         self.rules = Rules(self)
-        self.script = Script(self)
+        self.script = Script(self, most)
         self.service: Service | None = None
         self._feed: dict[str, None] = {}
         self.machine.world._feeds.append(self._feed)
@@ -237,11 +244,14 @@ class World:
 
 
 def _short(values: tuple[Any, ...]) -> str:
+    """Arguments of a write, in less than they are."""
     said = []
     for value in values:
-        if hasattr(value, "run_id") and hasattr(value, "phase"):
-            value = f"{value.run_id} {value.phase} {value.reason} {value.stop_reason} c={value.collected} d={value.discarded} ref={value.ref}"
-        elif hasattr(value, "cursor"):
-            value = f"{value.name} {value.digest[:8]} cursor={value.cursor} retiring={value.retiring}"
-        said.append(str(value))
+        if isinstance(value, RunRecord):
+            why = value.reason or value.stop_reason
+            said.append(f"{value.run_id} {value.phase} {why} {'kept' * value.collected} {'gone' * value.discarded}")
+        elif isinstance(value, StandingJob):
+            said.append(f"{value.name} {value.digest[:8]} cursor={value.cursor} {'retiring' * value.retiring}")
+        else:
+            said.append(str(value))
     return " ".join(said)[:260]

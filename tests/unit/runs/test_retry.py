@@ -51,7 +51,9 @@ def test_R4_not_retried_once_it_was_asked_to_end() -> None:
     """Its host went down while it was being replaced: a retry would start beside the run that has its place."""
     asked = running(stop_requested_at=NOW, stop_reason="replaced by a.job.20261124T030000Z.1")
     assert retried(asked, outcome(Phase.LOST), limit=1) is None
-    assert retried(running(stop_requested_at=NOW, stop_reason="timeout of 5 s"), outcome(Phase.LOST), limit=1) is not None
+    assert (
+        retried(running(stop_requested_at=NOW, stop_reason="timeout of 5 s"), outcome(Phase.LOST), limit=1) is not None
+    )
 
 
 def test_R4_the_limit_counts_attempts_that_started() -> None:
