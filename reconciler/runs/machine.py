@@ -90,7 +90,7 @@ def next_step(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime
     if run.phase is Phase.STARTING:
         return _starting(live, ctx)
     if live is None or live.phase is LivePhase.CREATED:
-        return _unseen(run, ctx)
+        return _unseen(run, now, ctx)
     if live.phase is LivePhase.EXITED:
         return _ended(run, live, spec, now, ctx)
     if run.stop_requested_at is not None:
@@ -149,7 +149,7 @@ def _pending(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step
 
 def _preparing(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     """Prepare may be repeated: nothing has asked the engine to start it. Somebody may have pruned it meanwhile."""
-    if run.prepared_at is None or (live is None and _seen_after(ctx, run.prepared_at)):
+    if run.prepared_at is None or (live is None and _seen_after(ctx, run.prepared_at, now)):
         return Prepare()
     if now < run.slot:
         return Wait(run.slot, "is ready, and not due yet")
@@ -264,18 +264,19 @@ def _starting(live: LiveRun | None, ctx: Context) -> Step:
     return FindStart() if ctx.engine_ok else Wait(None, "the engine does not answer")
 
 
-def _unseen(run: RunRecord, ctx: Context) -> Step:
+def _unseen(run: RunRecord, now: datetime, ctx: Context) -> Step:
     """The ledger says it runs, the engine does not show it: lost, if the listing was complete and is newer."""
     known = max(at for at in (run.claimed_at, run.start_requested_at, run.started_at) if at is not None)
-    if ctx.busy or not _seen_after(ctx, known):
+    if ctx.busy or not _seen_after(ctx, known, now):
         return Wait(None, "waits for a complete listing")
     reason = "it is gone from the engine: removed by somebody else, its result is not known"
     outcome = Outcome(Phase.LOST, None, FailureClass.UNKNOWN, reason, run.started_at, None)
     return Finish(outcome, Disposition.LOST)
 
 
-def _seen_after(ctx: Context, known: datetime) -> bool:
-    return ctx.engine_ok and ctx.complete and ctx.listed_at is not None and ctx.listed_at > known
+def _seen_after(ctx: Context, known: datetime, now: datetime) -> bool:
+    """An instant later than now is of a clock that has been set back since: it says nothing, and holds nothing up."""
+    return ctx.engine_ok and ctx.complete and ctx.listed_at is not None and (ctx.listed_at > known or known > now)
 
 
 def _running(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step:

@@ -250,6 +250,10 @@ class TestRunning:
         assert isinstance(step(running(), None, SLOT + 2 * HOUR, ctx), Wait)
         assert isinstance(step(running(), CREATED, SLOT + 2 * HOUR, ctx), Wait)
 
+    def test_R2_a_clock_set_back_does_not_keep_what_is_gone(self) -> None:
+        before = SLOT - HOUR
+        assert isinstance(step(running(), None, before, listed(before)), Finish)
+
 
 class TestTheEnd:
     def test_R5_its_log_is_collected_before_the_verdict(self) -> None:
