@@ -59,10 +59,11 @@ class Book:
         """Runs that hold a place under max_running."""
         return sum(1 for entry in self.runs.values() if entry.record.phase in HOLDING)
 
-    def blockers(self, record: RunRecord, places: Places, *, queued: bool) -> tuple[str, ...]:
-        """Those that must have ended first: what it replaces; with `queued`, what is before it in its job's queue."""
+    def blockers(self, record: RunRecord, places: Places, *, in_line: bool) -> tuple[str, ...]:
+        """Those that must have ended first: what it replaces; with `in_line`, what is before it of its job. Under
+        Forbid and Replace that is nothing, unless it was claimed under another policy."""
         replaced = tuple(run_id for run_id in record.replaces if self._goes_on(record.job, run_id, places))
-        if not queued or record.phase not in (Phase.PENDING, Phase.PREPARING):
+        if not in_line or record.phase not in (Phase.PENDING, Phase.PREPARING):
             return replaced
         others = [other for other in self.of(record.job) if other.slot != record.slot]
         first = [other for other in others if other.slot < record.slot or other.phase in HOLDING]
@@ -75,6 +76,15 @@ class Book:
             return True
         slot = parse_run_id(run_id)
         return slot.cell is not None and places.active(job, slot.slot)
+
+    def successor(self, run: RunRecord) -> Open | None:
+        """The next attempt at its slot, if it was claimed already and has not ended."""
+        following = (run.job, run.slot, run.cell, run.attempt + 1)
+        for entry in self.runs.values():
+            other = entry.record
+            if other.active and (other.job, other.slot, other.cell, other.attempt) == following:
+                return entry
+        return None
 
     def in_order(self, turn: Callable[[RunRecord], Any]) -> list[Open]:
         """Open runs by their turn, so that places are given fairly."""

@@ -32,7 +32,7 @@ def context_of(
         no_place=places.lacking(spec), crowded=places.crowded(spec), drained=drained,
         begun=run.phase in UNSTARTED and cells.begun(run), cells_full=places.cells_full(run),
         awaits=awaits, awaits_until=awaits_until,
-        blocked_by=book.blockers(run, places, queued=spec.concurrency_policy is Concurrency.QUEUE),
+        blocked_by=book.blockers(run, places, in_line=spec.concurrency_policy is not Concurrency.ALLOW),
         limits=limits, prepare_lead=LEAD, current_digest=_newer(run, spec, job),
     )  # fmt: skip
 
