@@ -107,6 +107,12 @@ class RunWork:
         """Record the end; the next attempt is claimed first, so that a crash in between loses none."""
         run = entry.record
         follow = next_attempt(run, outcome, spec, now)
+        if follow is None and (claimed := self._book.successor(run)) is not None:
+            # By a process that died before it wrote this end. If somebody wants the run to end by now, the next one, too.
+            asked = run.stop_requested_at is not None
+            if not asked or self.save(claimed, to.stop_requested(claimed.record, run.stop_reason, now)):
+                self._end(entry, replace(to.finished(run, outcome, now), superseded_by=claimed.record.run_id), None)
+            return
         ended = to.finished(run, outcome, now)
         if follow is None:
             self._end(entry, ended, to.slot_record(run, disposition, outcome.reason))

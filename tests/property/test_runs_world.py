@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.ids import parse_run_id
+from reconciler.model.ids import parse_run_id, run_id
 from reconciler.model.job import JobSpec, Retries, Schedule, ScheduleKind
 from reconciler.model.live import LivePhase, LiveRun, StandingJob
 from reconciler.model.run import Disposition, FailureClass, RunRecord, RunRequest, Trigger
@@ -206,6 +206,10 @@ def carry_out(world: World, run: RunRecord) -> None:
             following = next_attempt(run, outcome, world.spec, world.now)
             if following is not None:
                 world.claim(following)
+            claimed = world.rows.get(run_id(run.job, run.slot, run.attempt + 1))
+            if following is None and claimed is not None and claimed.active:  # before a crash; then it was to end
+                world.write(transitions.stop_requested(claimed, run.stop_reason, world.now))
+                following = claimed
             world.write(transitions.finished(run, outcome, world.now), None if following else disposition)
         case GiveUp(outcome=outcome, disposition=disposition):
             world.write(transitions.given_up(run, outcome, world.now), disposition)

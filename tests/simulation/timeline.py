@@ -8,7 +8,7 @@ BASE = datetime(2026, 10, 1, tzinfo=UTC)
 
 
 class Timeline:
-    """`true` is in seconds since the beginning. What happens at one time happens in the order in which it was planned."""
+    """`true` is in seconds since the beginning. What is planned for one time happens in the order of planning."""
 
     def __init__(self) -> None:
         self.true = 0.0

@@ -1,4 +1,4 @@
-"""A month of one service in virtual time: what happens next happens at once, and what goes wrong comes from the seed."""
+"""A month of one service in virtual time: what happens next happens at once, and what goes wrong is the seed's."""
 
 import random
 import shutil
