@@ -1,10 +1,12 @@
 """A sync loop without threads: a plain directory of job files, a simulated engine, a real ledger, a clock to turn."""
 
 import json
+import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fetch import Fetcher
@@ -12,10 +14,13 @@ from reconciler.daemon.fleet import Fleet
 from reconciler.daemon.holds import HELD
 from reconciler.daemon.sync_loop import SyncLoop
 from reconciler.engine.memory import MemoryEngine, MemoryWorld
+from reconciler.history.base import History
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.service import ServiceConfig, SourceConfig
 from reconciler.source.directory import Directory
 from tests.kit.orders import engine_context
+from tests.simulation.faults import Fates
+from tests.simulation.ledger import Ledger
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 
@@ -23,7 +28,9 @@ NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 class Synced:
     """`write` a job file, then let the loop work: `rounds` moves time, `restart` is a new process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fates: Fates | None = None) -> None:
+        """`fates` decides what the disk takes. `on_stage` is called when an action begins."""
+        self.fates, self.on_stage = fates or Fates(random.Random(0)), lambda: None
         self.jobs = folder / "repo" / "jobs.d"
         self.jobs.mkdir(parents=True)
         self.world, self.time = MemoryWorld(clock=lambda: self.time), NOW
@@ -38,10 +45,11 @@ class Synced:
         self.fetcher = Fetcher(lambda _config: Directory(str(folder / "repo"), ("jobs.d",)), "seed")
         self.fleet = Fleet(config)
         self.fleet.publish_standing(self.history.standing())
+        ledger = cast(History, Ledger(self.history, self.fates, lambda _name, _said: None))
         self.loop = SyncLoop(
-            fetcher=self.fetcher, engine=lambda: engine, history=self.history, fleet=self.fleet,
+            fetcher=self.fetcher, engine=lambda: engine, history=ledger, fleet=self.fleet,
             emit=EventStream(self.history, lambda: self.time), clock_now=lambda: self.time,
-            stage=lambda _spec, _digest: (), kick_runs=lambda: None, kick_self=lambda: None, tidy=lambda _used: None,
+            stage=lambda _spec, _digest: self.on_stage() or (), kick_runs=lambda: None, kick_self=lambda: None, tidy=lambda _used: None,
         )  # fmt: skip
 
     def rounds(self, minutes: float = 1.0) -> dict[str, str]:

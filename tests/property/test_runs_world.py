@@ -240,12 +240,12 @@ def launch(world: World, run: RunRecord) -> None:
 def drive(world: World, rounds: int) -> bool:
     """Let the service live, die and live again. True once everything has ended and nothing is left."""
     for _ in range(rounds):
-        for run_id in list(world.rows):
+        for name in list(world.rows):
             if world.chance(0.01):
-                row = world.rows[run_id]
-                world.rows[run_id] = transitions.stop_requested(row, "stopped by anna", world.now)
+                row = world.rows[name]
+                world.rows[name] = transitions.stop_requested(row, "stopped by anna", world.now)
             try:
-                carry_out(world, world.rows[run_id])
+                carry_out(world, world.rows[name])
             except (Crashed, NoAnswer):
                 continue
         world.pass_time()

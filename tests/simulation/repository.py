@@ -141,10 +141,12 @@ class Repository:
     def mend(self) -> None:
         """Everything is whole again; nothing is suspended."""
         self.broken.clear()
+        froms = [job.get("moved_from") for job in self.files.values()]
         for name, job in self.files.items():
             if job["image"].startswith("missing"):
                 self.files[name] = {**job, "image": "app:9"}
-            if job.get("moved_from") in self.files:  # the old name was given to another job: that is held, rightly
+            old = job.get("moved_from")
+            if old in self.files or (old is not None and froms.count(old) > 1):  # such jobs are held, and rightly
                 del self.files[name]["moved_from"]
             for link in ("after", "wait_for"):  # of jobs that are gone, or in a circle
                 self.files[name].pop(link, None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.model.errors import Permanent
+from reconciler.model.errors import Permanent, StateError
 from tests.kit.synced import Synced
 
 
@@ -44,3 +44,14 @@ def test_P7_how_many_changes_could_not_be_made_is_counted_until_they_are(synced:
     (synced.jobs / "odd.yaml").unlink()
     synced.rounds(minutes=10)
     assert synced.loop.held.behind == (0, 0)
+
+
+def test_P6_what_a_full_disk_cut_short_is_settled_when_there_is_room(synced: Synced) -> None:
+    """Not only at the next start, which may be months away."""
+    synced.write("a", "busybox")
+    synced.loop.recovered = True  # as `serve` has set it after its first look at the intents
+    synced.on_stage = lambda: setattr(synced.fates, "disk_share", 1.0)  # the intent is written, its end is not
+    with pytest.raises(StateError):
+        synced.loop.step(synced.time)
+    assert len(synced.history.open_intents()) == 1
+    assert not synced.loop.recovered, "whoever steps the loop settles what was begun before the next pass"

@@ -12,6 +12,7 @@ from reconciler.model.errors import EngineRejected, EngineUnavailable
 from reconciler.model.event import EventName
 from reconciler.model.job import Concurrency, OnRetire, Retries
 from reconciler.model.run import Phase, Trigger
+from reconciler.runs.retry import successor
 from reconciler.schedule.cursor import silent_until
 from reconciler.spec.canonical import digest_of
 from tests.kit.world import World, cron, every
@@ -283,6 +284,33 @@ def test_T8_the_starts_of_an_edited_schedule_do_not_hold_the_new_one_back(world:
     world.apply(cron("10 2 * * *"))
     world.tick(400)
     assert world.slots("nightly") == [("02:02:00", "ran", 1), ("02:04:00", "ran", 1), ("02:10:00", "ran", 1)]
+
+
+def test_R4_a_stop_ends_the_next_attempt_that_was_claimed_before_a_crash(world: World) -> None:
+    """The next attempt is claimed before the end of the old one is written; the process died between the two."""
+    world.behave("nightly", duration=60.0, exit_code=1)
+    world.apply(cron("1 2 * * *", retries=Retries(limit=1, delay=30)))
+    world.tick(65)
+    (run,) = world.runs("nightly")
+    at = world.time + timedelta(seconds=30)
+    world.history.claim(successor(run, Trigger.RETRY, world.time, retry_at=at, deadline=at + timedelta(hours=1)))
+    world.restart()
+    world.loop.ask_stop(run.run_id, "stopped by anna", world.time)
+    world.tick(120)
+    assert world.verdicts("nightly") == ["cancelled", "cancelled"]
+    assert world.slots("nightly") == [("02:01:00", "ran", 1)]
+    assert world.starts() == 1
+
+
+def test_R2_a_queued_run_waits_its_turn_although_its_policy_is_edited(world: World) -> None:
+    world.behave("beat", duration=45.0)
+    world.apply(every(30, concurrency_policy=Concurrency.QUEUE))
+    world.tick(65)
+    world.apply(every(30, concurrency_policy=Concurrency.FORBID))
+    world.tick(60)
+    first, second = world.runs("beat")[:2]
+    assert first.finished_at is not None and second.started_at is not None
+    assert first.finished_at <= second.started_at
 
 
 def test_T5_an_engine_that_stays_away_makes_the_slot_unavailable(world: World) -> None:
