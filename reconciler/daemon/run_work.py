@@ -108,7 +108,7 @@ class RunWork:
         run = entry.record
         follow = next_attempt(run, outcome, spec, now)
         if follow is None and (claimed := self._book.successor(run)) is not None:
-            # By a process that died before it wrote this end. If somebody wants the run to end by now, so does the next.
+            # By a process that died before it wrote this end. If the run is to end by now, so is the next.
             asked = run.stop_requested_at is not None
             if not asked or self.save(claimed, to.stop_requested(claimed.record, run.stop_reason, now)):
                 self._end(entry, replace(to.finished(run, outcome, now), superseded_by=claimed.record.run_id), None)

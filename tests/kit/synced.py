@@ -49,7 +49,8 @@ class Synced:
         self.loop = SyncLoop(
             fetcher=self.fetcher, engine=lambda: engine, history=ledger, fleet=self.fleet,
             emit=EventStream(self.history, lambda: self.time), clock_now=lambda: self.time,
-            stage=lambda _spec, _digest: self.on_stage() or (), kick_runs=lambda: None, kick_self=lambda: None, tidy=lambda _used: None,
+            stage=lambda _spec, _digest: self.on_stage() or (), kick_runs=lambda: None, kick_self=lambda: None,
+            tidy=lambda _used: None,
         )  # fmt: skip
 
     def rounds(self, minutes: float = 1.0) -> dict[str, str]:
