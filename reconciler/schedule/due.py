@@ -58,13 +58,9 @@ def carry_cursor(old: StandingJob | None, new_spec: JobSpec, now: datetime) -> t
 def forgone(job: StandingJob, until: datetime) -> tuple[SlotRecord, ...]:
     """What was due by `until`, was not decided, and no longer is owed: the schedule is edited, or the job goes. Every
     slot has its record (rule T5), although nothing of it will run (rule T4)."""
-    if job.retiring:
-        return _range(job, job.cursor, until, Disposition.UNAVAILABLE, "unavailable: being retired")
-    if job.forbidden:
-        return _range(job, job.cursor, until, Disposition.FORBIDDEN, f"forbidden: {job.forbidden}")
-    if job.spec.suspend:
-        return _range(job, job.cursor, until, Disposition.SUSPENDED, "suspended in git (suspend: true)")
-    return _range(job, job.cursor, until, Disposition.MISSED, "its job was changed before it was decided")
+    missed_all = (Disposition.MISSED, "its job was changed before it was decided")
+    records = slot_range(job, job.cursor, until, *(blocked(job, until, Gates()) or missed_all))
+    return with_blackouts(job, Decision(until, None, slots=records), until).slots
 
 
 def same_schedule(one: Schedule, other: Schedule) -> bool:
@@ -169,7 +165,7 @@ def _due(
     postponed = _guarded(job, gates)
     if postponed is not None:
         cursor = max([job.cursor, *(record.last for record in records)])
-        return Decision(cursor, now + max(timedelta(seconds=postponed), _TICK), slots=records)
+        return Decision(cursor, now + max(timedelta(seconds=postponed), TICK), slots=records)
     owed: tuple[datetime, ...] = ()
     if job.spec.catch_up is CatchUp.ALL and job.spec.concurrency_policy in (Concurrency.QUEUE, Concurrency.ALLOW):
         owed, older = owed_before(job, start, slot, now, gates)
