@@ -12,8 +12,8 @@ from .measure import Budget, Verdict, run
 from .report import line, page, table
 
 ROWS = {
-    1: "row01_cold", 2: "row02_warm", 3: "row03_no_change", 4: "row04_read", 7: "row07_start", 9: "row09_apply",
-    10: "row10_noop", 11: "row11_idle", 12: "row12_cli",
+    1: "row01_cold", 2: "row02_warm", 3: "row03_no_change", 4: "row04_read", 5: "row05_next", 7: "row07_start",
+    9: "row09_apply", 10: "row10_noop", 11: "row11_idle", 12: "row12_cli",
 }  # fmt: skip
 MINUTES, QUICK_SECONDS = 10.0, 10.0  # per row
 
