@@ -40,6 +40,8 @@ def compiled(schedule: Schedule) -> Compiled | None:
         timer = _core(schedule)
         if timer is None:
             return None
+        if not (schedule.start or schedule.end or schedule.exclude or schedule.jitter):
+            return Compiled(timer)  # nearly every one
         if schedule.start or schedule.end:
             timer = Bounded(timer, *window(schedule))
         days = days_of(schedule.exclude)

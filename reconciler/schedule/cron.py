@@ -7,8 +7,7 @@ time. Larger changes (a zone that crosses the date line) are corrections: the ne
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import floor
+from datetime import UTC, datetime
 
 from ..model.job import Schedule, ScheduleKind
 from .advice import advise, advise_window
@@ -166,8 +165,9 @@ def _counted(timer: Timer, after: datetime, until: datetime, anchor: datetime) -
 
 def _floor(at: datetime) -> int:
     """Whole seconds since the epoch; fires fall on whole seconds, so what is later than the floor is later."""
-    return floor(at.timestamp())
+    passed = at - _EPOCH  # exact, where a float of seconds rounds up in far years
+    return passed.days * DAY + passed.seconds
 
 
 def _instant(at: int) -> datetime:
-    return _EPOCH + timedelta(seconds=at)
+    return datetime.fromtimestamp(at, UTC)

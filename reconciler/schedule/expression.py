@@ -1,12 +1,12 @@
 """In: the text of a schedule. Out: its kind and canonical form, and the wall clock that its fields stand for."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..model.job import ScheduleKind
 from .fields import DAY, HOUR, KINDS, MINUTE, MONTH, SECOND, WEEKDAY, Field, Problem, read_field
-from .wallclock import EVERY_WEEKDAY, WallClock, weekday_masks
+from .wallclock import EVERY_WEEKDAY, WallClock, day_mask, weekday_masks
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -26,8 +26,7 @@ _EVERY = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s
 _LONGEST = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """A cron line, read: its six fields (second first), or what is wrong with it and no `wall`.
 
     `fixed`: neither second, minute nor hour begins with `*`: Debian's "job at a specific time" (rule T2).
@@ -41,8 +40,10 @@ class Expression:
 
 def canonical(text: str) -> str:
     """One space between fields, lower case but for the letters H, L and W: what is equal here fires alike."""
-    plain = _SPACE.sub(" ", text.strip()).lower()
-    if plain.startswith("@") or not plain.isascii():
+    plain = text.strip().lower()
+    if "  " in plain or not plain.isprintable():
+        plain = _SPACE.sub(" ", plain)
+    if plain.startswith("@") or not plain.isascii() or not ("h" in plain or "l" in plain or "w" in plain):
         return plain  # the h of `@every 36h` is another
     return _LETTER.sub(lambda match: match[1] + match[2].upper(), plain)
 
@@ -83,11 +84,14 @@ def read_expression(text: str, name: str = "") -> Expression:
         return Expression((), None, False, (_field_count(parts),))
     if len(parts) == 5:
         parts.insert(0, "0")
-    fields = tuple(read_field(kind, part, name if "H" in part else "") for kind, part in zip(KINDS, parts, strict=True))
-    problems = tuple(problem for field in fields for problem in field.problems)
-    fixed = not any(field.star for field in fields[:3])
+    fields = tuple([
+        read_field(kind, part, name) if "H" in part else read_field(kind, part)
+        for kind, part in zip(KINDS, parts, strict=True)
+    ])  # fmt: skip
+    fixed = not (fields[0].star or fields[1].star or fields[2].star)
+    problems = [problem for field in fields if field.problems for problem in field.problems]
     if problems:
-        return Expression(fields, None, fixed, problems)
+        return Expression(fields, None, fixed, tuple(problems))
     wall = _wall(fields)
     if not fires_at_all(wall):
         return Expression(fields, None, fixed, (_never(fields),))
@@ -119,20 +123,21 @@ def _wall(fields: tuple[Field, ...]) -> WallClock:
         seconds=second.values,
         minutes=minute.values,
         hours=hour.values,
-        day_mask=sum(1 << (value - 1) for value in day.values),
+        day_mask=day_mask(day.values),
         weekday_masks=weekday_masks(weekday.values),
         months=month.values,
         either=not (day.star or weekday.star),  # Debian's rule: `*/2` counts as a star too
         rules=day.rules + weekday.rules,
+        daily=month.full and day.full and weekday.full,
     )
 
 
 def fires_at_all(wall: WallClock) -> bool:
     """Is there a day it allows? Every month begins on every weekday within 40 years, and so does a leap February."""
-    if wall.either and not wall.rules:
+    if wall.daily or (wall.either and not wall.rules):
         return True
     if wall.rules or wall.weekday_masks != EVERY_WEEKDAY:
-        months = [(1 << _LONGEST[month]) - 1 for month in wall.months]
+        months = ((1 << _LONGEST[month]) - 1 for month in wall.months)
         return any(wall.shape_days(first, month) for month in months for first in range(7))
     return any(wall.day_mask & ((1 << _LONGEST[month]) - 1) for month in wall.months)
 

@@ -102,9 +102,11 @@ class CronTimer:
             here = stretch(self.zone, at)
             if at == here.start and self._fires_for_gap(here):
                 return at
-            hit = self.wall.next(max(at + here.offset, self._seen(here)), min(here.end, limit) + here.offset)
+            offset = here.offset
+            low = at + offset if here.before <= offset else max(at + offset, self._seen(here))
+            hit = self.wall.next(low, (here.end if here.end < limit else limit) + offset)
             if hit is not None:
-                return hit - here.offset
+                return hit - offset
             at = here.end
         return None
 

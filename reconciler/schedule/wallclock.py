@@ -26,6 +26,12 @@ def _bits(year: int, month: int) -> int:
     return (1 << (_LENGTHS[month - 1] + leap)) - 1
 
 
+@lru_cache(maxsize=4096)
+def _shape(year: int, month: int) -> tuple[int, int]:
+    """The weekday of a month's first day (Sunday = 0), and a set bit for each of its days."""
+    return date(year, month, 1).toordinal() % 7, _bits(year, month)
+
+
 @dataclass(frozen=True, slots=True)
 class WallClock:
     """The times of day, and the days, that a schedule allows.
@@ -42,6 +48,7 @@ class WallClock:
     months: tuple[int, ...]
     either: bool
     rules: tuple[DayRule, ...] = ()  # days that depend on the month: `L`, `15W`, `fri#2`
+    daily: bool = False  # every day is allowed, so none is looked for
 
     @property
     def per_day(self) -> int:
@@ -62,7 +69,8 @@ class WallClock:
 
     def next(self, low: int, high: int) -> int | None:
         """The first allowed second in [low, high)."""
-        low, high = max(low, FIRST), min(high, LAST)
+        if low < FIRST or high > LAST:
+            low, high = max(low, FIRST), min(high, LAST)
         if low >= high:
             return None
         day, time = divmod(low, DAY)
@@ -107,7 +115,7 @@ class WallClock:
 
     def month_days(self, year: int, month: int) -> int:
         """A set bit for each allowed day of a month, whatever `months` says."""
-        return self.shape_days(date(year, month, 1).toordinal() % 7, _bits(year, month))
+        return self.shape_days(*_shape(year, month))
 
     def shape_days(self, first: int, month: int) -> int:
         """The same for a month that begins on weekday `first` (Sunday = 0) and has the days of the mask `month`."""
@@ -121,6 +129,8 @@ class WallClock:
         """The first allowed day in [day, last]; days count from 1970-01-01."""
         if day > last:
             return None
+        if self.daily:
+            return day
         start = date.fromordinal(day + EPOCH)
         year, month = start.year, start.month
         skip = start.day - 1
@@ -140,6 +150,8 @@ class WallClock:
         """The last allowed day in [first, day]."""
         if day < first:
             return None
+        if self.daily:
+            return day
         start = date.fromordinal(day + EPOCH)
         year, month = start.year, start.month
         keep = start.day
@@ -221,6 +233,11 @@ def _below(value: int, high: int) -> int | None:
 
 def _from(value: int, low: int) -> int | None:
     return value if value >= low else None
+
+
+@lru_cache(maxsize=1024)
+def day_mask(days: tuple[int, ...]) -> int:
+    return sum(1 << (day - 1) for day in days)
 
 
 @lru_cache(maxsize=256)

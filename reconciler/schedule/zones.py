@@ -18,6 +18,9 @@ _FAR = 1 << 40
 _REFUSED = ("localtime", "posixrules", "Factory", "right/", "posix/")
 
 
+_RECENT: dict[str, "Stretch"] = {}  # the last answer for each zone
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Instants in [start, end) share `offset`; just before `start` it was `before`. Seconds, east positive.
@@ -57,11 +60,15 @@ def zone_hint(name: str) -> str:
 
 def stretch(zone: str, at: int) -> Stretch:
     """The stretch that holds `at`. The zone must be known."""
+    recent = _RECENT.get(zone)  # nearly all questions are about now
+    if recent is not None and recent.start <= at < recent.end:
+        return recent
     if zone == "UTC":
-        return Stretch(-_FAR, _FAR, 0, 0)
+        return _RECENT.setdefault(zone, Stretch(-_FAR, _FAR, 0, 0))
     year = min(max(datetime.fromtimestamp(at, UTC).year, _LOW), _HIGH)
     starts, stretches = _year(zone, year)
-    return stretches[max(bisect_right(starts, at) - 1, 0)]
+    found = _RECENT[zone] = stretches[max(bisect_right(starts, at) - 1, 0)]
+    return found
 
 
 @lru_cache(maxsize=4096)
