@@ -63,7 +63,7 @@ def read_calendar(text: str) -> Calendar:
 
 
 def _lines(text: str, problems: list[tuple[int, str]]) -> Iterator[list[tuple[int, int]]]:
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         said = line.partition("#")[0].strip()
         if said:
             try:
