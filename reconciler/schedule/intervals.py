@@ -26,6 +26,20 @@ def smallest_interval(schedule: Schedule) -> float | None:
     return None if wall is None else float(_closest(wall))
 
 
+def written_interval(schedule: Schedule) -> float | None:
+    """What a policy can hold against a schedule: as `smallest_interval`, but entries of a list whose distance is up to
+    zones, or to when they were applied, count each for itself."""
+    if schedule.kind is not ScheduleKind.SEVERAL or _alike(schedule.parts):
+        return smallest_interval(schedule)
+    return min((found for part in schedule.parts if (found := smallest_interval(part)) is not None), default=None)
+
+
+def _alike(parts: tuple[Schedule, ...]) -> bool:
+    """Cron lines of one zone and jitter: how close they come is known."""
+    lines = all(part.kind is ScheduleKind.CRON for part in parts)
+    return lines and len({(part.timezone, part.jitter) for part in parts}) == 1
+
+
 def _wall(schedule: Schedule) -> WallClock | None:
     if schedule.kind is not ScheduleKind.CRON:
         return None
@@ -36,8 +50,7 @@ def _wall(schedule: Schedule) -> WallClock | None:
 def _of_several(parts: tuple[Schedule, ...]) -> float | None:
     own = [interval for part in parts if (interval := smallest_interval(part)) is not None]
     walls = [wall for part in parts if (wall := _wall(part)) is not None]
-    alike = len(walls) == len(parts) and len({(part.timezone, part.jitter) for part in parts}) == 1
-    if not alike:
+    if len(walls) != len(parts) or not _alike(parts):
         return 1.0
     times: set[int] = set()
     for wall in walls:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..model.job import JobSpec, Mount, Resources, ScheduleKind
 from ..model.service import DEFAULT_OWNER, GRANTABLE_CAPABILITIES, Policy, ServiceConfig
-from ..schedule.cron import smallest_interval
+from ..schedule.intervals import written_interval
 from .durations import format_duration, format_size
 from .globs import matches_any
 from .images import image_allowed
@@ -114,7 +114,7 @@ def _interval(spec: JobSpec, shortest: float) -> Iterator[Violation]:
     by_minute = spec.schedule.kind is ScheduleKind.CRON and len(spec.schedule.expression.split()) != 6
     if by_minute and shortest <= 60:
         return
-    interval = smallest_interval(spec.schedule)
+    interval = written_interval(spec.schedule)
     if interval is not None and interval < shortest:
         message = f"fires every {format_duration(interval)}, but {spec.owner} may at most every "
         message += format_duration(shortest)

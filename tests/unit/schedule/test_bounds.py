@@ -21,6 +21,7 @@ from reconciler.schedule.cron import (
     validate,
 )  # fmt: skip
 from reconciler.schedule.dates import instant_of, read_time
+from reconciler.schedule.intervals import written_interval
 
 BERLIN = "Europe/Berlin"
 START = datetime(2026, 12, 20, tzinfo=UTC)
@@ -165,7 +166,10 @@ class TestSeveral:
     def test_T8_how_close_they_come_to_each_other_counts(self) -> None:
         assert smallest_interval(several(line("0 8 * * *"), line("20 8 * * *"))) == 1200
         assert smallest_interval(several(line("55 23 * * *"), line("5 0 * * *"))) == 600
-        assert smallest_interval(several(line("0 8 * * *"), line("0 8 * * *", "Asia/Tokyo"))) == 1
+        unlike = several(line("0 8 * * *"), line("0 9-17 * * *", "Asia/Tokyo"), at("2026-12-24T06:00"))
+        assert smallest_interval(unlike) == 1
+        assert written_interval(unlike) == 3600, "a policy holds against it what each entry says"
+        assert written_interval(several(line("0 8 * * *"), line("20 8 * * *"))) == 1200
 
 
 class TestJitter:
