@@ -32,7 +32,7 @@ def test_every_rule_holds_in_every_simulated_month() -> None:
 def test_a_seed_replays_to_the_last_line(tmp_path: Path) -> None:
     quiet()
     told = []
-    for home in ("one", "two"):
+    for home in ("first-home", "second-home"):
         world = World(7, tmp_path / home)
         world.trace = []
         simulate(world, 3.0)
