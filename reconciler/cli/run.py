@@ -2,7 +2,8 @@
 
 A job with a strategy runs all its cells. --from takes the cells from a file instead: CSV with the names of parameters
 in its first line, or a JSON list of objects. --resume takes only those cells again that have not succeeded, with the
-same numbers and values: of the latest slot, or of the one that RUN belongs to. --wait ends with the last cell.
+same numbers and values: of the latest slot, or of the one that RUN belongs to. --wait ends with the last cell; --follow
+tells of each cell how it ended, and `reconciler logs RUN` what it printed.
 
 --param gives a value to one of the job's `parameters`; the others have their defaults. With --key, asking again never
 starts a second run: the answer is the run that the key started first.

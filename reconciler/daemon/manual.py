@@ -83,6 +83,10 @@ def start(
 
 def _cells(history: History, spec: JobSpec, given: Mapping[str, str], asked: CellsAsked) -> Expansion | None:
     """How the request becomes cells, where it is not the job's own strategy that says so. Raises Permanent."""
+    most = asked.max_parallel
+    if not 0 <= most <= MOST_CELLS or (most and not asked.rows and not asked.resume):
+        raise Permanent(f"cannot run {spec.name} with max_parallel {most}: it is for rows or resume, from 1 to "
+                        f"{MOST_CELLS}", code="usage")  # fmt: skip
     if asked.rows and asked.resume:
         raise Permanent(f"cannot run {spec.name}: rows and resume exclude each other", code="usage")
     if asked.resume:

@@ -24,14 +24,14 @@ def context_of(
     jobs: Mapping[str, StandingJob], cells: Cells, now: datetime, *, engine_ok: bool, drained: str,
 ) -> Context:  # fmt: skip
     run = entry.record
+    begun, full = run.phase in UNSTARTED and cells.begun(run), places.cells_full(run)
     awaits, awaits_until = "", None
-    if spec.wait_for and run.phase in UNSTARTED and now >= run.slot:
+    if spec.wait_for and run.phase in UNSTARTED and now >= run.slot and not begun:
         awaits, awaits_until = awaited(spec, run.slot, jobs.get, history.last_success)
     return Context(
         complete=entry.known, listed_at=entry.seen_at, engine_ok=engine_ok, busy=entry.busy,
         no_place=places.lacking(spec), crowded=places.crowded(spec), drained=drained,
-        begun=run.phase in UNSTARTED and cells.begun(run), cells_full=places.cells_full(run),
-        awaits=awaits, awaits_until=awaits_until,
+        begun=begun, cells_full=full, awaits=awaits, awaits_until=awaits_until,
         blocked_by=book.blockers(run, places, in_line=spec.concurrency_policy is not Concurrency.ALLOW),
         limits=limits, prepare_lead=LEAD, current_digest=_newer(run, spec, job),
     )  # fmt: skip

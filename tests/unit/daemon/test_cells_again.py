@@ -110,6 +110,13 @@ def test_a_row_that_does_not_fit_is_named_by_its_place(world: World) -> None:
     assert refused(world, rows=(({"lr": "1"}, ""),) * 1001)[0] == "rows-invalid"
 
 
+def test_a_bound_on_cells_is_for_rows_and_resume_alone_and_is_no_nonsense(world: World) -> None:
+    rows = (({"lr": "1"}, ""),)
+    for asked in ({"max_parallel": 2}, {"rows": rows, "max_parallel": -1}, {"rows": rows, "max_parallel": 1001},
+                  {"rows": rows, "resume": "latest"}):  # fmt: skip
+        assert refused(world, **asked)[0] == "usage"
+
+
 def test_an_axis_cannot_be_given_by_hand(world: World) -> None:
     with pytest.raises(Permanent) as caught:
         world.ask("scan", lr="0.5")

@@ -16,6 +16,7 @@ from reconciler.model.job import (
     Retries,
     Schedule,
     ScheduleKind,
+    Strategy,
 )  # fmt: skip
 from reconciler.plan.changes import field_changes
 from tests.kit.fleet import cron, job, spec
@@ -58,6 +59,8 @@ def said(edit: dict[str, object], base: dict[str, object] | None = None) -> list
         ({"mounts": (Mount("volume", "m", "/m", read_only=True),)}, [("volumes./m", "none", "m:/m:ro")]),
         ({"mounts": (Mount("tmpfs", "", "/t", size=GIB),)}, [("volumes./t", "none", "tmpfs:/t size 1g")]),
         ({"files": (FileMount("/q", "one\ntwo\n"),)}, [("files./q", "none", "inline, 2 lines, mode 0444")]),
+        ({"strategy": Strategy((("lr", ("1", "2", "3")), ("depth", ("2", "4"))), max_parallel=2, fail_fast=True)},
+         [("strategy", "none", "6 cells, 2 at a time: lr 3 x depth 2, fail_fast")]),
         ({"parameters": (Parameter("n", default="1", enum=("1", "2")), Parameter("since"))},
          [("parameters.n", "none", "string, one of 1 2, default 1"),
           ("parameters.since", "none", "string, to be given")]),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.job import Location, Schedule, ScheduleKind
+from reconciler.model.job import Location, Schedule, ScheduleKind, Strategy
 from reconciler.model.plan import FieldChange
 from reconciler.model.problem import FieldProblem, SpecProblem
 from reconciler.plan.exit_code import exit_code
@@ -24,6 +24,23 @@ def test_a_new_schedule_is_told_with_its_rate_before_and_after_and_the_next_fire
 def test_fires_are_told_in_the_jobs_own_zone():
     told = changes(spec("a", schedule=cron("0 12 * * *", "Europe/Berlin")), rows("a"))
     assert told["schedule"].notes == ("1 run a day, as before; next 12:00 Thu 12:00 Fri 12:00",)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        (Strategy((("lr", ("1", "2", "3")), ("depth", ("1", "2", "3", "4", "5"))), max_parallel=4),
+         "15 cells, 4 at a time"),
+        (Strategy(parallelism=8), "8 cells"),
+        (Strategy(parallelism=2, max_parallel=4), "2 cells"),
+    ],
+)  # fmt: skip
+def test_a_job_with_cells_says_how_many_and_how_many_at_a_time(strategy: Strategy, said: str):
+    manual = spec("a", schedule=Schedule(ScheduleKind.MANUAL), strategy=strategy)
+    (action,) = plan_of(desired([manual]), {}).actions
+    assert action.why == f"manual; {said}"
+    (action,) = plan_of(desired([spec("a", strategy=strategy)]), {}).actions
+    assert f"; {said}" in action.why
 
 
 def test_a_job_that_becomes_manual_says_so():
