@@ -63,7 +63,7 @@ class Book:
         """Those that must have ended first: what it replaces; with `in_line`, what is before it of its job. Under
         Forbid and Replace that is nothing, unless it was claimed under another policy."""
         replaced = tuple(run_id for run_id in record.replaces if self._goes_on(record.job, run_id, places))
-        if not in_line or record.phase not in (Phase.PENDING, Phase.PREPARING):
+        if not in_line or record.phase not in (Phase.PENDING, Phase.PREPARING) or places.alone(record):
             return replaced
         others = [other for other in self.of(record.job) if other.slot != record.slot]
         first = [other for other in others if other.slot < record.slot or other.phase in HOLDING]

@@ -41,7 +41,10 @@ class Places:
         self._ready: dict[str, int] = {}  # those that were passed and are being prepared, or are ready
         self._active: Counter[tuple[str, datetime]] = Counter()  # runs of a slot that have not ended
         self._cells: Counter[tuple[str, datetime]] = Counter()  # cells of a slot that have their place in it
+        self._slots: dict[str, set[datetime]] = {}  # job -> its slots that had not ended when the round began
         for run, spec in runs:
+            if run.active:
+                self._slots.setdefault(run.job, set()).add(run.slot)
             self._active[run.job, run.slot] += run.active
             self._cells[run.job, run.slot] += _placed(run)
             if run.phase in HOLDING:
@@ -60,6 +63,10 @@ class Places:
         if not run.max_parallel or _placed(run):
             return False
         return self._cells[run.job, run.slot] >= run.max_parallel
+
+    def alone(self, run: RunRecord) -> bool:
+        """Has its job no other slot under way?"""
+        return self._slots.get(run.job, set()) <= {run.slot}
 
     def active(self, job: str, slot: datetime) -> bool:
         """Has any run of this slot not ended?"""

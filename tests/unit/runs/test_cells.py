@@ -146,6 +146,8 @@ def test_places_of_a_slot_are_held_from_the_preparation_to_the_end() -> None:
     assert places.cells_full(waiting)
     assert not places.cells_full(other), "each slot has its own places"
     assert not places.cells_full(at_work[1]), "it has its place"
+    assert not places.alone(waiting)
+    assert Places([(one, spec()) for one in (*at_work, waiting)], Limits()).alone(waiting)
     backing_off = Places([(at_work[0], spec()), (a_cell(1, tries=1), spec())], Limits())
     assert backing_off.cells_full(waiting)
     retry = Places([(at_work[0], spec()), (a_cell(1, trigger=Trigger.RETRY), spec())], Limits())
