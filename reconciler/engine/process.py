@@ -19,7 +19,7 @@ from .process_files import Layout, reported
 from .process_jobs import Jobs
 from .process_log import LOG_LIMIT, read_log
 from .process_preview import check, warnings
-from .process_proc import ProcessId, boot_id, has_group, kill_members, members, terminate_group, wait_for_end
+from .process_proc import ProcessId, Session, boot_id, has_group, kill_members, members, terminate_group, wait_for_end
 from .process_runs import Runs
 from .process_spawn import job_user, spawn
 from .process_stage import fill_folder, path_of, place_outside
@@ -145,10 +145,11 @@ class ProcessEngine:
             if running is None:
                 return
             own_ref, supervisor = running
+            session = Session(supervisor.pid)
             terminate_group(supervisor.pid, members(own_ref, supervisor.pid))
             if not wait_for_end(supervisor, self._boot, time.monotonic() + grace):
                 self._kill(run_id, own_ref, supervisor)
-            kill_members(own_ref, None, time.monotonic() + KILL_DEADLINE)
+            kill_members(own_ref, None, time.monotonic() + KILL_DEADLINE, session)
 
     def kill(self, run_id: str, ref: str) -> None:
         with reported(f"kill {run_id}"):

@@ -101,9 +101,33 @@ def terminate_group(pgid: int, others: Iterable[int]) -> None:
             _signal(pid, signal.SIGTERM)
 
 
-def kill_members(ref: str, supervisor: int | None, deadline: float) -> bool:
+class Session:
+    """Who was in a supervisor's session while it lived. A session's number is nobody else's as long as one of them is
+    still in it: so those that came later and cleared their environment are known, too, after the supervisor's end."""
+
+    def __init__(self, supervisor: int) -> None:
+        self._supervisor = supervisor
+        self._known: set[tuple[int, int]] = set()
+        self._take()
+
+    def leader(self) -> int | None:
+        """The supervisor's number if it is still that of this very session."""
+        if any((stat := _stat(pid)) is not None and (stat.session, stat.start) == (self._supervisor, start)
+               and stat.state not in "ZX" for pid, start in self._known):  # fmt: skip
+            self._take()
+            return self._supervisor
+        return None
+
+    def _take(self) -> None:
+        for entry in os.scandir(_PROC):
+            stat = _stat(entry.name) if entry.name.isdecimal() else None
+            if stat is not None and stat.session == self._supervisor:
+                self._known.add((int(entry.name), stat.start))
+
+
+def kill_members(ref: str, supervisor: int | None, deadline: float, session: Session | None = None) -> bool:
     """KILL every member, look again, until none is left. False if some are still there at `deadline` (monotonic)."""
-    while found := members(ref, supervisor):
+    while found := members(ref, supervisor if session is None else session.leader()):
         for pid in found:
             _signal(pid, signal.SIGKILL)
         if time.monotonic() >= deadline:

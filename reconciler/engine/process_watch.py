@@ -144,9 +144,11 @@ class Watcher:
             if watched.fd is not None:
                 self._selector.unregister(watched.fd)
                 os.close(watched.fd)
-        reap(watched.supervisor.pid)
-        if has_group(watched.supervisor.pid):  # background processes of the command, or it outlived its supervisor
-            kill_members(watched.ref, None, time.monotonic() + SWEEP_DEADLINE)
+        pid = watched.supervisor.pid
+        if has_group(pid):  # background processes of the command, or it outlived its supervisor
+            leader = pid if exists(watched.supervisor, self._boot) else None  # not reaped: the number is still its own
+            kill_members(watched.ref, leader, time.monotonic() + SWEEP_DEADLINE)
+        reap(pid)
         self._trim(watched)
         self._ended(watched.run_id)
 

@@ -72,3 +72,17 @@ def output(engine: ProcessEngine, script: str, **fields: object) -> str:
     run_id, ref = launched(engine, script, **fields)
     ended(engine, run_id, ref)
     return text_of(engine, run_id, ref)
+
+
+def working_in(folder: Path, run_id: str) -> list[int]:
+    """Processes whose working directory is the run's, by the kernel and not by any mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                here = os.readlink(entry / "cwd")
+            except OSError:
+                continue
+            if here.startswith(f"{run_folder(folder, run_id)}/"):
+                found.append(int(entry.name))
+    return found

@@ -26,6 +26,7 @@ from tests.unit.engine.process_kit import (
     run_folder,
     saying,
     text_of,
+    working_in,
 )
 
 LOST = "host or supervisor went down"
@@ -236,20 +237,23 @@ def test_R4_TERM_reaches_the_whole_group(process: ProcessEngine) -> None:
     ["setsid sh -c '{0}'", "setsid sh -c 'setsid sh -c \"{0}\" &' &", "env -u RECONCILER_PROCESS_REF sh -c '{0}'"],
     ids=["a new session", "a daemon", "without the mark"],
 )
-def test_R4_what_leaves_the_group_is_stopped_too(process: ProcessEngine, escape: str) -> None:
+def test_R4_what_leaves_the_group_is_stopped_too(folder: Path, process: ProcessEngine, escape: str) -> None:
     inner = escape.format("trap : TERM; echo up; while :; do sleep 0.05 || :; done")
     run_id, ref = saying(process, f"{inner}\nsleep 60")
     process.stop(run_id, ref, 0.2)
     assert ended(process, run_id, ref).exit_code in (137, 143)
     size = len(text_of(process, run_id, ref))
     assert not members(ref)
+    assert not working_in(folder, run_id), "whatever its environment says"
     assert len(text_of(process, run_id, ref)) == size
 
 
-def test_what_a_command_leaves_behind_ends_with_it(process: ProcessEngine) -> None:
-    run_id, ref = launched(process, "sleep 600 & exit 4")
+@pytest.mark.parametrize("left", ["sleep 600", "env -i sleep 600"], ids=["marked", "without the mark"])
+def test_what_a_command_leaves_behind_ends_with_it(folder: Path, process: ProcessEngine, left: str) -> None:
+    run_id, ref = launched(process, f"{left} & exit 4")
     assert ended(process, run_id, ref).exit_code == 4
     eventually(lambda: not members(ref))
+    eventually(lambda: not working_in(folder, run_id))
 
 
 def test_a_stop_while_the_log_is_followed_ends_the_stream(process: ProcessEngine) -> None:
