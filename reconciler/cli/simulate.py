@@ -1,7 +1,8 @@
 """The time machine: what the repository's jobs would do in a span of time, by the rules the service itself uses.
 
 Nothing is run and nothing is changed. How long runs take is learned from history where there is some, given by
---duration, or else --default-duration. Nothing fails, unless it takes longer than its timeout.
+--duration, or else --default-duration (half of the interval at most). Nothing fails, but what takes longer than its
+timeout.
 """
 
 import argparse
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from .output import working
 
     config = settings(args)
-    span, jobs = _span(args, config.timezone), _jobs(args, config)
+    span = _span(args, config.timezone)
+    jobs = _jobs(args, config, span.begin)
     durations = _durations(args, config, jobs)
     with working("simulating"):
         figures = simulate(jobs, span, durations, config.limits, ZoneInfo(config.timezone))
@@ -58,10 +60,12 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print_json(render.data(figures, span) | {"instance": config.instance, "guessed": durations.guessed(jobs)})
         return 0
-    print(plain(render.table(figures, span, everything=args.all)), end="")
+    for line in render.table(figures, span, everything=args.all).splitlines():
+        print(plain(line))
     if guessed := durations.guessed(jobs):
         names = ", ".join(guessed[:NAMED]) + (", ..." if len(guessed) > NAMED else "")
-        print(f"\n{count(len(guessed), 'job')} taken to run {args.default_duration} each: {plain(names)}")
+        most = f"{args.default_duration} each, at most half of its interval"
+        print(f"\n{count(len(guessed), 'job')} taken to run {most}: {plain(names)}")
     return 0
 
 
@@ -98,14 +102,13 @@ def _end(text: str | None, begin: datetime, zone: str) -> datetime:
         raise UsageError(f"cannot simulate to {text}: that is beyond the calendar") from None
 
 
-def _jobs(args: argparse.Namespace, config: "ServiceConfig") -> "dict[str, StandingJob]":
-    """The repository's jobs, as they would stand."""
+def _jobs(args: argparse.Namespace, config: "ServiceConfig", begin: datetime) -> "dict[str, StandingJob]":
+    """The repository's jobs, as if applied at `begin`."""
     from ..app.reading import read_once
     from ..model.live import StandingJob
     from ..spec.globs import matches_any
 
     desired = read_once(config).desired
-    begin = datetime.now(UTC)
     found = {
         name: StandingJob(name, job.spec, job.digest, desired.commit.id, job.path, begin, begin, begin)
         for name, job in desired.jobs.items()
@@ -120,6 +123,7 @@ def _jobs(args: argparse.Namespace, config: "ServiceConfig") -> "dict[str, Stand
 def _durations(args: argparse.Namespace, config: "ServiceConfig", jobs: "dict[str, StandingJob]") -> "Durations":
     from ..forecast.durations import MOST_SAMPLES, Durations, learned
     from ..model.errors import StateError
+    from ..schedule.cron import smallest_interval
     from .context import ledger
 
     given = {}
@@ -135,7 +139,8 @@ def _durations(args: argparse.Namespace, config: "ServiceConfig", jobs: "dict[st
     except StateError as error:
         if error.code != "state-absent":
             raise
-    return Durations(_seconds(args.default_duration), given, known)
+    intervals = {name: found for name, job in jobs.items() if (found := smallest_interval(job.spec.schedule))}
+    return Durations(_seconds(args.default_duration), intervals, given, known)
 
 
 def _seconds(text: str) -> float:

@@ -20,9 +20,11 @@ def learned(runs: Iterable[RunRecord]) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """`given` before `learned` before `default`. The samples of a job are taken in turn: no chance is in it."""
+    """`given` before `learned` before `default`, which is half of the job's interval at most: what is not known should
+    not look like a fault. The samples of a job are taken in turn: no chance is in it."""
 
     default: float
+    intervals: Mapping[str, float] = field(default_factory=dict)
     given: Mapping[str, float] = field(default_factory=dict)
     learned: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -30,7 +32,10 @@ class Durations:
         if (seconds := self.given.get(job)) is not None:
             return seconds
         samples = self.learned.get(job)
-        return samples[nth % len(samples)] if samples else self.default
+        if samples:
+            return samples[nth % len(samples)]
+        interval = self.intervals.get(job)
+        return self.default if interval is None else min(self.default, interval / 2)
 
     def guessed(self, jobs: Iterable[str]) -> tuple[str, ...]:
         """The jobs for which nothing but the default is known."""

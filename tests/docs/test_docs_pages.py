@@ -115,7 +115,7 @@ def test_the_readme_types_what_this_test_expects() -> None:
     said = [command for _, command in typed()]
     assert said[0] == "export RECONCILER_STATE_DIR=.state"
     assert [shlex.split(c.removeprefix(PROGRAM))[0] for c in said[1:]] == [
-        "jobs", "runs", "why", "logs", "validate", "next", "plan",
+        "jobs", "runs", "why", "logs", "validate", "next", "plan", "simulate",
     ]  # fmt: skip
 
 
@@ -136,6 +136,6 @@ def test_without_any_service(command: str, clone: Path) -> None:
         argv(*words), cwd=clone, capture_output=True, text=True, timeout=60, env=environment(),
     )  # fmt: skip
     assert done.returncode == (2 if words[0] == "plan" else 0), done.stderr
-    assert {"validate": "5 job files: 5 fine", "next": "2026-10-25", "plan": "+ hello"}[words[0]] in (
-        done.stdout + done.stderr
-    )
+    assert {"validate": "5 job files: 5 fine", "next": "2026-10-25", "plan": "+ hello", "simulate": "slots ="}[
+        words[0]
+    ] in (done.stdout + done.stderr)

@@ -29,7 +29,7 @@ def forecast(
 ) -> Figures:  # fmt: skip
     jobs = {s.name: StandingJob(s.name, s, "d", "r", "p", NIGHT, NIGHT, NIGHT) for s in specs}
     span = Span(NIGHT, NIGHT + hours * HOUR, down)
-    return simulate(jobs, span, Durations(takes, each), limits or Limits(), UTC_ZONE)
+    return simulate(jobs, span, Durations(takes, given=each), limits or Limits(), UTC_ZONE)
 
 
 def test_every_slot_of_a_quiet_job_runs() -> None:
@@ -121,9 +121,9 @@ def test_durations_are_given_before_they_are_learned_before_they_are_guessed() -
             [(Phase.SUCCEEDED, 2 * HOUR), (Phase.FAILED, HOUR), (Phase.SUCCEEDED, 3 * HOUR)]
         )
     ]
-    durations = Durations(60.0, {"b": 5.0}, {"a": learned(runs), "b": (1.0,), "c": ()})
+    durations = Durations(60.0, {"d": 10.0}, {"b": 5.0}, {"a": learned(runs), "b": (1.0,), "c": ()})
     assert [durations("a", n) for n in range(3)] == [7200.0, 10800.0, 7200.0]
-    assert (durations("b", 0), durations("c", 0)) == (5.0, 60.0)
+    assert (durations("b", 0), durations("c", 0), durations("d", 0)) == (5.0, 60.0, 5.0)
     assert durations.guessed(["a", "b", "c", "d"]) == ("c", "d")
 
 
