@@ -136,6 +136,6 @@ def test_without_any_service(command: str, clone: Path) -> None:
         argv(*words), cwd=clone, capture_output=True, text=True, timeout=60, env=environment(),
     )  # fmt: skip
     assert done.returncode == (2 if words[0] == "plan" else 0), done.stderr
-    assert {"validate": "5 job files: 5 fine", "next": "2026-10-25", "plan": "+ hello", "simulate": "slots ="}[
+    assert {"validate": "6 job files: 6 fine", "next": "2026-10-25", "plan": "+ hello", "simulate": "slots ="}[
         words[0]
     ] in (done.stdout + done.stderr)
