@@ -243,7 +243,7 @@ def test_P2_a_takeover_after_the_loss_of_everything_adopts_the_containers(own: H
                 assert run_containers(host, instance) == before
                 service.stop()
 
-                assert "1 runs of it were found" in service.cli("takeover", instance)
+                assert "1 run of it found" in service.cli("takeover", instance)
                 service.start().reachable()
                 assert service.await_run("told").run_id == run_id
                 eventually(lambda: "told" in service.standing(), "the job is adopted")

@@ -143,7 +143,7 @@ def test_D1_a_live_job_keeps_following_its_own_file_beside_a_newcomer(folder: Pa
         eventually(lambda: service.standing()["a"].path == "a.yml", "the ledger follows the file")
         repo.commit({"jobs.d/a.yaml": QUIET + "timeout: 1m\n"}, "Add a second file of that name")
         held = service.await_entry("job.held", job="a")
-        assert held["path"] == "a.yaml" and "jobs.d/a.yml" in held["why"]
+        assert held["path"] == "a.yaml:1:1" and "jobs.d/a.yml" in held["why"]
         repo.commit({"jobs.d/a.yml": QUIET + "timeout: 5m\n"}, "Edit the live file")
         eventually(lambda: service.standing()["a"].spec.timeout == 300.0, "the edit is applied")
         plan = service.run("plan")
