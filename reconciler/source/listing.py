@@ -18,7 +18,7 @@ MAX_ENTRIES = 50_000
 MAX_TOTAL = 64 << 20  # bytes
 MAX_FILE = 256 << 10  # bytes
 MAX_PATH = 1024  # characters
-_FILE_MODES = (b"100644", b"100755")
+FILE_MODES = (b"100644", b"100755")
 _TEXT_MODES = ("100644", "100755")
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd\ud800-\udfff]")
 _PLAIN = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*")  # most names, fast
@@ -63,7 +63,7 @@ def split_records(raw: bytes) -> list[bytes]:
 def unseen_blobs(pieces: Sequence[bytes], known: Mapping[bytes, Record]) -> list[str]:
     """Ids of the blobs whose sizes `parse_listing` will ask for."""
     new = [piece.split(b"\t", 1)[0].split() for piece in pieces if piece not in known]
-    return list(dict.fromkeys(blob.decode("ascii") for mode, _, blob in new if mode in _FILE_MODES))
+    return list(dict.fromkeys(blob.decode("ascii") for mode, _, blob in new if mode in FILE_MODES))
 
 
 def parse_listing(

@@ -18,6 +18,7 @@ class Objects:
 
     def __init__(self, runner: GitRunner, git_dir: str, name: str, timeout: float) -> None:
         self._runner, self._git_dir, self._name, self._timeout = runner, git_dir, name, timeout
+        self._parents: tuple[str, tuple[str, ...]] = ("", ())  # of the commit that was read last
 
     def commit(self, revision: str) -> Commit:
         """The commit that `revision` (a full name or an id, tags are peeled) stands for.
@@ -32,6 +33,9 @@ class Objects:
                 f"cannot find {revision} in {self._name}: no such commit", code="ref-not-found",
                 hint="check `source.ref`: a branch, a tag or a full commit id that exists there",
             )  # fmt: skip
+        head = body.partition(b"\n\n")[0].split(b"\n")
+        parents = [line[len(b"parent ") :].decode("ascii", "replace") for line in head if line.startswith(b"parent ")]
+        self._parents = (words[0], tuple(parents))
         return _parse_commit(words[0], body)
 
     def listing(self, commit: str, paths: Sequence[str]) -> bytes:
@@ -41,6 +45,16 @@ class Objects:
             git_dir=self._git_dir, timeout=self._timeout,
         )  # fmt: skip
         return check(done, f"list commit {commit[:12]} of {self._name}")
+
+    def changes(self, old: str, new: str, paths: Sequence[str]) -> bytes | None:
+        """`diff-tree -r -z` between two commits at `paths`: NUL-separated; None if git cannot tell, as it
+        no longer has the old one."""
+        done = self._runner.run(
+            ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none",
+             "--end-of-options", old, new, "--", *paths],
+            git_dir=self._git_dir, timeout=self._timeout,
+        )  # fmt: skip
+        return done.stdout if done.status == 0 else None
 
     def sizes(self, ids: Sequence[str]) -> dict[str, int]:
         """Sizes in bytes by id; no content is inflated. Raises SourceRejected `object-missing`."""
@@ -67,7 +81,10 @@ class Objects:
         return self._parse_blobs(out, wanted)
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        """True if `new` descends from `old`. False too if the repository no longer has `old`."""
+        """True if `new` descends from `old`. False too if the repository no longer has `old`, unless `new` names it as
+        its parent."""
+        if new == self._parents[0] and old in self._parents[1]:
+            return True
         done = self._runner.run(
             ["merge-base", "--is-ancestor", "--end-of-options", old, new],
             git_dir=self._git_dir, timeout=self._timeout,

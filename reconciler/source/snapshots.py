@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..model.desired import Commit, Snapshot
+from .edits import edit_entries, parse_edits
 from .listing import Record, parse_listing, split_records, unseen_blobs
 from .objects import Objects
 from .url import is_commit_id
@@ -38,11 +39,28 @@ class Snapshots:
 
     def _list(self, commit: Commit) -> Snapshot:
         paths = [root for root in self._roots if root]
+        edited = self._edited(commit, paths)
+        if edited is not None:
+            return edited
         pieces = split_records(self._objects.listing(commit.id, paths))
         sizes = self._objects.sizes(unseen_blobs(pieces, self._known))
         listing = parse_listing(pieces, self._roots, self._known, sizes)
         self._known = listing.records
         return Snapshot(commit, self._ref, listing.entries, listing.problems, listing.missing)
+
+    def _edited(self, commit: Commit, paths: Sequence[str]) -> Snapshot | None:
+        """The latest snapshot with the files that `commit` edits where they are; None if it does more than that."""
+        latest = self._latest
+        raw = None if latest is None else self._objects.changes(latest.commit.id, commit.id, paths)
+        edits = None if raw is None else parse_edits(raw)
+        if latest is None or edits is None:
+            return None
+        sizes = self._objects.sizes(list(dict.fromkeys(edit.blob for edit in edits)))
+        found = edit_entries(latest.entries, self._known, edits, sizes)
+        if found is None:
+            return None
+        entries, self._known = found
+        return Snapshot(commit, self._ref, entries, latest.problems, latest.missing_paths)
 
     def _descends(self, commit: str, applied: str | None) -> bool:
         """Rule D5. What cannot be shown to be an ancestor (of another repository, pruned) counts as rewritten."""

@@ -8,7 +8,6 @@ cannot be used becomes a held job, and never looks like a deleted one (rule D2).
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ..model.desired import DesiredState, Entry, HeldJob, Snapshot
 from ..model.job import DesiredJob
@@ -18,31 +17,16 @@ from ..model.service import ServiceConfig
 from .admission import owner_of
 from .canonical import digest_of
 from .document import guarded
-from .layers import NO_DEFAULTS, Base, Layer, merge_defaults
+from .known import Known, Last, Parsed, edits, same_state, same_tree
+from .layers import NO_DEFAULTS, Base, merge_defaults
 from .links import conflicts
 from .onefile import Draft, Finished, draft_job, finish_job, read_layer
 from .schedules import Pass
-from .tree import Folder, JobFile, TreeSorter, owner_or_default
+from .tree import Folder, JobFile, Tree, TreeSorter, owner_or_default
 
 BATCH = 256  # files that are read and parsed at a time
 
 Read = Callable[[Sequence[str]], Mapping[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What one file came to. Of a job file `job` or `held` is set; of a `_defaults.yaml`, `layer` unless it is broken.
-
-    `uses`: (full path, blob) of the files whose contents went in; a blob "" stands for a file that is missing.
-    """
-
-    blob: str
-    context: str  # of the folder
-    job: DesiredJob | None = None
-    held: HeldJob | None = None
-    layer: Layer | None = None
-    problems: tuple[SpecProblem, ...] = ()
-    uses: tuple[tuple[str, str], ...] = ()
 
 
 Cache = Mapping[str, Parsed]  # by full path
@@ -58,10 +42,21 @@ def desire(
     two files of one name, the one that `standing` has stays (rule D1).
     What `read` raises goes through: an unreadable repository is not an invalid one.
     """
-    work = _Work(snapshot, read, config, cache, standing)
-    work.read_defaults()
-    work.read_jobs()
-    return work.state(), work.done
+    last = cache.last if isinstance(cache, Known) else None
+    edited = None if last is None else edits(last, snapshot, config)
+    if last is None or edited is None:
+        tree = TreeSorter(snapshot, config, standing).sort()
+        work = _Work(snapshot, tree, read, config, cache, standing)
+        work.read_defaults()
+        work.read_jobs()
+        state, users = work.state(), work.users()
+    else:
+        work = _Work(snapshot, same_tree(last.tree, edited), read, config, cache, standing)
+        again = work.read_edited(edited, last.users)
+        same = same_state(last, cache, work.done, again, snapshot)
+        state, users = (work.state(), work.users()) if same is None else (same, last.users)
+    work.done.last = Last(snapshot.entries, snapshot.problems, config, work.tree, state, users)
+    return state, work.done
 
 
 @contextmanager
@@ -80,15 +75,16 @@ class _Work:
     """One pass over one snapshot."""
 
     def __init__(
-        self, snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache, standing: Mapping[str, StandingJob]
-    ) -> None:
+        self, snapshot: Snapshot, tree: Tree, read: Read, config: ServiceConfig, cache: Cache,
+        standing: Mapping[str, StandingJob],
+    ) -> None:  # fmt: skip
         self.snapshot = snapshot
         self.standing = standing
         self.read = read
         self.cache = cache
         self.shared = Pass(config)
-        self.tree = TreeSorter(snapshot, config, standing).sort()
-        self.done: dict[str, Parsed] = {}
+        self.tree = tree
+        self.done = Known()
         self._blobs: dict[str, str] = {}
         self._bases: dict[tuple[str, ...], tuple[Base, tuple[SpecProblem, ...]]] = {}
 
@@ -132,6 +128,18 @@ class _Work:
                 done[entry.full_path] = known
             else:
                 missing.append(file)
+        self._read_files(missing)
+
+    def read_edited(self, edited: Mapping[str, Entry], users: Sequence[str]) -> list[str]:
+        """The same where only `edited` files differ from the last pass, and `users` take in others; the full paths of
+        the job files that were read."""
+        self.done = Known(self.cache)
+        again = {path for path in users if any(used in edited for used, _ in self.done[path].uses)} | edited.keys()
+        missing = [file for file in self.tree.jobs if file.entry.full_path in again] if again else []
+        self._read_files(missing)
+        return [file.entry.full_path for file in missing]
+
+    def _read_files(self, missing: Sequence[JobFile]) -> None:
         with _no_cycle_search():
             for start in range(0, len(missing), BATCH):
                 if self._parse(missing[start : start + BATCH]):
@@ -165,7 +173,10 @@ class _Work:
         base, broken = self._above(file.folder)
         owner, entry = owner_of(self.shared.config, file.name), file.entry
         folder = entry.full_path.rpartition("/")[0]
-        draft = guarded(entry.path, lambda: draft_job(data, file.name, owner, entry.path, folder, base, self.blobs))
+        draft = guarded(
+            entry.path,
+            lambda: draft_job(data, file.name, owner, entry.path, folder, base, lambda: self.blobs),
+        )
         if not isinstance(draft, Draft):
             return Draft(file.name, owner or "", entry.path, None, (), broken + draft)
         if broken:  # the defaults cannot be used, so nobody knows what this job is
@@ -198,6 +209,10 @@ class _Work:
             owner = owner_or_default(self.shared.config, draft.name)
             held = HeldJob(draft.name, draft.path, owner, tuple(p for p in problems if p.is_error))
         return Parsed(file.entry.blob, file.folder.context, job, held, None, problems, uses)
+
+    def users(self) -> tuple[str, ...]:
+        """The job files that take in others, by full path."""
+        return tuple(path for path, parsed in self.done.items() if parsed.uses)
 
     # -- the state --------------------------------------------------------------------------------------------
 

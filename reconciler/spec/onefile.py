@@ -1,6 +1,6 @@
 """In: the bytes of one file and the defaults above it. Out: a spec, or every reason why there is none."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from posixpath import normpath
 from typing import NamedTuple
@@ -55,9 +55,10 @@ def read_layer(data: bytes, path: str, folder: str, *, inherited: bool) -> tuple
 
 
 def draft_job(
-    data: bytes, name: str, owner: str | None, path: str, folder: str, above: Base, blobs: Mapping[str, str]
-) -> Draft:
-    """`blobs`: the blob of every file of the snapshot, by full path."""
+    data: bytes, name: str, owner: str | None, path: str, folder: str, above: Base,
+    blobs: Callable[[], Mapping[str, str]],
+) -> Draft:  # fmt: skip
+    """`blobs` gives the blob of every file of the snapshot, by full path."""
     own, problems = read_layer(data, path, folder, inherited=False)
     found = list(problems)
     if owner is None:
@@ -89,7 +90,7 @@ def _broken(problems: Iterable[SpecProblem]) -> frozenset[str]:
     return frozenset(problem.pointer.split("/")[1] for problem in problems if problem.is_error and problem.pointer)
 
 
-def _sources(merged: Merged, blobs: Mapping[str, str], problems: list[SpecProblem]) -> list[Source]:
+def _sources(merged: Merged, blobs: Callable[[], Mapping[str, str]], problems: list[SpecProblem]) -> list[Source]:
     """Where each `from` and each calendar leads: a path relative to the file that says it, within the commit."""
     named: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
         (("files", target), ("files", target, "from"), file["from"])
@@ -107,7 +108,7 @@ def _sources(merged: Merged, blobs: Mapping[str, str], problems: list[SpecProble
             message = f"{what} must be a relative path that stays in the repository"
             problems.append(merged.problem(tokens, code, message))
             continue
-        blob = blobs.get(path, "")
+        blob = blobs().get(path, "")
         if not blob:
             hint = "Only files below the service's `source.paths` can be taken in."
             hint = hint if of_files else f"`exclude` takes dates such as 2026-12-24, and files. {hint}"

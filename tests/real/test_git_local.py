@@ -290,3 +290,66 @@ def test_discover_tells_a_repository_from_a_directory(repo: GitRepo, tmp_path: P
     (tmp_path / "plain").mkdir()
     address = discover(str(tmp_path / url))
     assert (address.kind, address.path) == (kind, str(tmp_path / url))
+
+
+BIG = "#" * (256 * 1024 + 1)
+EDITS: tuple[dict[str, str | bytes | None], ...] = (
+    {"jobs.d/a.yaml": "edited"}, {"jobs.d/a.yaml": "twice", "jobs.d/ml/b.yaml": "same time"}, {}, {"README.md": "y"},
+    {"jobs.d/a.yaml": "edited", "jobs.d/c.yaml": JOB}, {"jobs.d/c.yaml": JOB + "# edited\n"}, {"jobs.d/c.yaml": None},
+    {"jobs.d/big.yaml": "small yet"}, {"jobs.d/big.yaml": BIG}, {"jobs.d/a.yaml": "beside a big one"},
+    {"jobs.d/big.yaml": "small again"}, {"jobs.d/a.yaml": None, "jobs.d/a/a.yaml": JOB}, {"other/z.yaml": "z"},
+    {"other/z.yaml": "zz", "jobs.d/a/a.yaml": "both roots"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("paths", [("jobs.d",), ("other", "jobs.d"), ("",)])
+def test_D8_what_is_listed_from_the_last_commit_on_is_what_is_listed_anew(
+    repo: GitRepo, paths: tuple[str, ...]
+) -> None:
+    source = opened(repo.path, paths=paths)
+    for files in EDITS:
+        applied = source.snapshot(None).commit.id
+        repo.commit(files)
+        assert source.snapshot(applied) == opened(repo.path, paths=paths).snapshot(applied)
+    _chmod_and_link(repo, source, paths)
+    repo.git("reset", "-q", "--hard", "HEAD~5")
+    assert source.snapshot(None) == opened(repo.path, paths=paths).snapshot(None)
+    orphan = repo.git("commit-tree", "-m", "of no family", "HEAD~3^{tree}")
+    repo.git("reset", "-q", "--hard", orphan)
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.git("gc", "-q", "--prune=now")  # the commit that was listed last has gone
+    assert source.snapshot(None) == opened(repo.path, paths=paths).snapshot(None)
+
+
+def _chmod_and_link(repo: GitRepo, source: Source, paths: tuple[str, ...]) -> None:
+    """A file gets another mode, turns into a symlink and back, and beside the link others are edited."""
+    (repo.path / "jobs.d/ml/b.yaml").chmod(0o755)
+    repo.commit({})
+    assert source.snapshot(None) == opened(repo.path, paths=paths).snapshot(None)
+    (repo.path / "jobs.d/ml/b.yaml").unlink()
+    (repo.path / "jobs.d/ml/b.yaml").symlink_to("../a/a.yaml")
+    for files in ({}, {"jobs.d/a/a.yaml": "beside a link"}):
+        repo.commit(files)
+        assert source.snapshot(None) == opened(repo.path, paths=paths).snapshot(None)
+    (repo.path / "jobs.d/ml/b.yaml").unlink()
+    repo.commit({"jobs.d/ml/b.yaml": JOB})
+    assert source.snapshot(None) == opened(repo.path, paths=paths).snapshot(None)
+
+
+def test_D8_an_edit_lists_no_tree(repo: GitRepo) -> None:
+    source = opened(repo.path)
+    first = source.snapshot(None)
+    repo.commit({"jobs.d/a.yaml": "edited"})
+    second = source.snapshot(first.commit.id)
+    assert second.entries[0] != first.entries[0]
+    assert second.entries[1] is first.entries[1]
+
+
+def test_a_path_that_a_tree_names_twice_is_not_taken_for_an_edit(repo: GitRepo) -> None:
+    source = opened(repo.path)
+    source.snapshot(None)
+    one, two, three = (repo.blob(text) for text in (b"1", b"2", b"3"))
+    for first, second in ((one, two), (one, three), (three, three)):
+        jobs = repo.tree(("100644", "a.yaml", first), ("100644", "a.yaml", second), ("100644", "b.yaml", second))
+        repo.commit_tree(repo.tree(("40000", "jobs.d", jobs)))
+        assert source.snapshot(None) == opened(repo.path).snapshot(None)
