@@ -28,6 +28,7 @@ from ..plan.context import PlanContext
 from ..plan.diff import make_plan
 from ..spec.argv import final_argv
 from ..spec.filemodes import unreadable
+from .devices import with_devices
 from .parts import DATABASE, DEFAULT_ENGINE, ENGINE, build_engine, choose_engine, open_state, stager
 from .reading import desired_once
 
@@ -39,6 +40,7 @@ def _now() -> datetime:
 def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
     """The plan as the service would make it now, and the jobs that stand. Reads the state directory if there is one;
     changes nothing. Raises StateError, EngineUnavailable, SourceUnavailable, SourceRejected."""
+    config = with_devices(config)
     try:
         history = open_history(Path(config.state_dir) / DATABASE, read_only=True)
     except StateError as error:
@@ -61,7 +63,7 @@ def _first_plan(config: ServiceConfig) -> Plan:
     name = config.engine or DEFAULT_ENGINE
     live = LiveState(name, {}, {})
     previews = {"process": _on_processes, "docker": _on_docker}
-    context = PlanContext(now=_now(), preview=previews.get(name))
+    context = PlanContext(now=_now(), preview=previews.get(name), gpus=config.devices.gpu_count)
     return make_plan(desired_once(config), live, {}, config, context)
 
 
@@ -99,7 +101,7 @@ def _plan(config: ServiceConfig, history: History, engine: Engine) -> tuple[Plan
             counts[run.job] = counts.get(run.job, 0) + 1
     context = PlanContext(
         now=_now(), approvals=history.approvals(), previous_revision=applied or "", active_runs=counts,
-        preview=engine.preview,
+        preview=engine.preview, gpus=config.devices.gpu_count,
     )  # fmt: skip
     return make_plan(desired, engine.observe(), history.standing(), config, context), desired
 

@@ -38,6 +38,7 @@ from ..model.service import ServiceConfig
 from ..runs.conditions import but_for
 from ..server.api import Status
 from ..server.socket import Server
+from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier
 from .reading import open_repository
 from .routes import routes
@@ -55,6 +56,7 @@ def serve(
     """Run until told to stop; the exit code. Raises AlreadyRunning, StateError before anything is started."""
     configure(verbose=verbose)
     threading.stack_size(STACK)
+    config = with_devices(config)
     with open_state(config) as state:
         fleet = Fleet(config)
         engine = choose_engine(config, state, say, lambda: fleet.view.config.registries)
@@ -215,7 +217,7 @@ class Whole:
         """SIGHUP: take the service file anew; what cannot be changed while running is said and left."""
         old = self.fleet.view.config
         try:
-            new = self._load()
+            new = with_devices(self._load())
         except ReconcilerError as error:
             log.error("service.reload-failed", code=error.code, error=str(error), hint=error.hint)
             return

@@ -82,6 +82,7 @@ def lines(
     used = [f"{size(run.peak_memory)} of memory at most"] if run.peak_memory is not None else []
     used += [f"{took(run.cpu_seconds)} of processor time"] if run.cpu_seconds is not None else []
     found += [("used", ", ".join(used))] if used else []
+    found += [("gpus", ", ".join(run.devices))] if run.devices else []
     found += [("spec", f"{run.digest[:12]} of commit {run.revision[:12]}")]
     found += [("image", " ".join(image))] if image else []
     others = [r.run_id for r in attempts if r.run_id != run.run_id]

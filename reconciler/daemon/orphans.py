@@ -61,4 +61,5 @@ def _record(live: LiveRun, job: StandingJob | None, now: datetime) -> RunRecord:
         trigger=Trigger.MANUAL if slot.microsecond else Trigger.SCHEDULE, actor="scheduler",
         digest=job.digest if job else UNKNOWN, revision=job.revision if job else "", phase=Phase.PENDING,
         claimed_at=now, ref=live.ref, log=log_path(name, live.run_id), cell=cell,
+        devices=live.devices,
     )  # fmt: skip

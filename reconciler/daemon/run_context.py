@@ -8,6 +8,7 @@ from ..model.job import Concurrency, JobSpec
 from ..model.live import StandingJob
 from ..model.run import Phase, RunRecord
 from ..model.service import Limits
+from ..runs.devices import Devices
 from ..runs.machine import Context
 from ..runs.parameters import carried
 from ..runs.places import Places
@@ -20,8 +21,8 @@ UNSTARTED = (Phase.PENDING, Phase.PREPARING)
 
 
 def context_of(
-    entry: Open, spec: JobSpec, job: StandingJob | None, limits: Limits, places: Places, book: Book, history: History,
-    jobs: Mapping[str, StandingJob], cells: Cells, now: datetime, *, engine_ok: bool, drained: str,
+    entry: Open, spec: JobSpec, job: StandingJob | None, limits: Limits, places: Places, devices: Devices, book: Book,
+    history: History, jobs: Mapping[str, StandingJob], cells: Cells, now: datetime, *, engine_ok: bool, drained: str,
 ) -> Context:  # fmt: skip
     run = entry.record
     begun, full = run.phase in UNSTARTED and cells.begun(run), places.cells_full(run)
@@ -31,6 +32,7 @@ def context_of(
     return Context(
         complete=entry.known, listed_at=entry.seen_at, engine_ok=engine_ok, busy=entry.busy,
         no_place=places.lacking(spec), crowded=places.crowded(spec), drained=drained,
+        no_device=devices.lacking(run, spec) if spec.resources.gpus else "",
         begun=begun, cells_full=full, awaits=awaits, awaits_until=awaits_until,
         blocked_by=book.blockers(run, places, in_line=spec.concurrency_policy is not Concurrency.ALLOW),
         limits=limits, prepare_lead=LEAD, current_digest=_newer(run, spec, job),

@@ -12,10 +12,11 @@ from ..model.job import JobSpec, OnRetire
 from ..model.live import LiveState, StandingJob
 from ..model.run import Phase, RunRecord, RunRequest
 from ..model.service import ServiceConfig
+from ..runs.devices import Devices, held
 from ..runs.machine import Collect, Discard, Wait, next_step
 from ..runs.parameters import Values
 from ..runs.places import Places, turn
-from ..runs.transitions import stop_requested
+from ..runs.transitions import stop_requested, waiting
 from ..schedule.due import same_schedule
 from .cells import Cells
 from .clock_watch import ClockNews, ClockWatch
@@ -72,6 +73,7 @@ class RunLoop:
         self._prune_at: datetime | None = None
         self._prune_every = prune_every
         self._listing: LiveState | None = None
+        self._counted = False  # the engine was listed in full: no run of ours is unknown
         self._recovered = False
         self._running = 0
         self._engine_up_at = datetime.min.replace(tzinfo=UTC)
@@ -153,7 +155,7 @@ class RunLoop:
         """A new listing of the engine: runs in it that are not open are adopted or swept (rules P6, R1)."""
         live = self._fleet.view.live
         if live is not None and live is not self._listing:
-            self._listing = live
+            self._listing, self._counted = live, self._counted or live.complete
             take_up(live.runs, self._book, self._history, self.jobs, self._work, now)
 
     def _spec(self, run: RunRecord) -> JobSpec:
@@ -200,14 +202,20 @@ class RunLoop:
         config = self._fleet.view.config
         earliest: datetime | None = None
         ended = 0
-        places = Places(((entry.record, self._spec(entry.record)) for entry in self._book.runs.values()), config.limits)
+        entries = self._book.runs.values()
+        places = Places(((entry.record, self._spec(entry.record)) for entry in entries), config.limits)
+        devices = Devices(config.devices.gpus or (), ((entry.record, entry.live) for entry in entries),
+                          known=self._counted)  # fmt: skip
         self._work.stop_all(self._cells.failing(self._spec), now)
         for entry in self._book.in_order(lambda run: turn(run, self._spec(run))):
             before = entry.record
             if ended >= MOST_ENDS and _given_up(before):
                 earliest = now  # a thousand cells that are stopped at once must not keep others from firing
                 continue
-            until = self._act_on(entry, config, places, now)
+            until = self._act_on(entry, config, places, devices, now)
+            devices.taken(entry.record)
+            if held(before) and not held(entry.record):
+                until = now  # as below: devices are free
             if places.passed(before, entry.record, self._spec(entry.record)):
                 ended += 1
                 until = now  # a place is free: whoever waits for it may have had its turn before
@@ -215,7 +223,9 @@ class RunLoop:
                 earliest = until
         return earliest
 
-    def _act_on(self, entry: Open, config: ServiceConfig, places: Places, now: datetime) -> datetime | None:
+    def _act_on(
+        self, entry: Open, config: ServiceConfig, places: Places, devices: Devices, now: datetime
+    ) -> datetime | None:
         for _ in range(STEPS):
             if entry.unsaved and not self._work.save_again(entry):
                 return now + SAVE_AGAIN
@@ -227,17 +237,21 @@ class RunLoop:
             run, busy = entry.record, entry.busy
             job = self.jobs.get(run.job)
             spec = self._spec(run)
-            ctx = context_of(entry, spec, job, config.limits, places, self._book, self._history, self.jobs,
+            ctx = context_of(entry, spec, job, config.limits, places, devices, self._book, self._history, self.jobs,
                              self._cells, now,
                              engine_ok=now >= self._engine_up_at, drained=self.drained)  # fmt: skip
             step = next_step(run, entry.live, spec, now, ctx)
             if isinstance(step, Wait):
                 if not run.active and run.discarded and not busy:
                     self._book.done(run.run_id, now)
+                if step.device:
+                    devices.waits(run, spec)
+                    if run.reason != step.why:
+                        self._work.save(entry, waiting(run, step.why))
                 return self._until(entry, step.until, now)
             if isinstance(step, Discard | Collect) and entry.look_at is not None and now < entry.look_at:
                 return entry.look_at
-            self._work.act(entry, step, spec, job, config, now)
+            self._work.act(entry, step, spec, job, config, now, devices.offer(run, spec))
             if entry.record is run and entry.busy == busy:
                 return now + SAVE_AGAIN  # the disk refused what had to be written first
         return now

@@ -60,6 +60,7 @@ class RunOps:
             run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
             policy=effective_policy(config, spec.owner), image_id=run.image_id,
             environment=(*spec.environment, *parameter_environment(run), *ours), staged=self._stage(spec, run.digest),
+            devices=run.devices,
         )  # fmt: skip
 
     def guarded(self, op: str, run_id: str, call: Callable[[], object]) -> Result:

@@ -47,13 +47,13 @@ class RunWork:
     # -- steps ------------------------------------------------------------------------------------------------
     def act(
         self, entry: Open, step: steps.Step, spec: JobSpec, job: StandingJob | None, config: ServiceConfig,
-        now: datetime,
+        now: datetime, devices: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        """Do what `step` says; a Wait is the caller's."""
+        """Do what `step` says; a Wait is the caller's. `devices` may be leased to it if it is made ready."""
         run, ops = entry.record, self._ops
         match step:
             case steps.Prepare(deadline=deadline):
-                preparing = to.preparing(run, now, deadline)
+                preparing = to.preparing(run, now, deadline, devices)
                 if self.save(entry, preparing):
                     self._send(entry, "prepare", "prepare", lambda: ops.prepare(preparing, spec, config))
             case steps.Launch():

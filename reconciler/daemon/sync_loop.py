@@ -177,6 +177,7 @@ class SyncLoop:
             stalled=stalled,
             preview=self._engine().preview,
             images=images,
+            gpus=config.devices.gpu_count,
         )
         plan = make_plan(desired, live, standing, config, context)
         self._made_from = inputs

@@ -52,6 +52,7 @@ class RunOrder:
     image_id: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     staged: tuple[tuple[str, str], ...] = ()
+    devices: tuple[str, ...] = ()  # ids of the GPUs leased to it, and no others
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Engine(Protocol):
         """Remove the standing object, never a run, never a named volume."""
 
     def prepare(self, order: RunOrder) -> Prepared:
-        """Create the run, not started. Present already = success."""
+        """Create the run, not started. Present already = success; one that was never started and has other devices
+        than the order is made anew."""
 
     def launch(self, run_id: str, ref: str) -> LiveRun:
         """Start it. Started or ended already = success. Raises EngineUnavailable if the result is unknown."""

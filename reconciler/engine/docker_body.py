@@ -15,6 +15,8 @@ Body = dict[str, object]
 
 LOG_SIZE, LOG_FILES = "16m", "2"  # enough to bridge a break of our own log stream
 USER_LABEL = labels.PREFIX + "label."  # a job's own labels live below it, so that no other tool acts on them
+# An image may ask a runtime of the host for all GPUs by this variable. We have the last word on it.
+GPUS_SEEN, NO_GPU = "NVIDIA_VISIBLE_DEVICES", "void"
 # docker-init sends signals to its child alone unless this is set; with it, TERM reaches the whole group (rule R4).
 GROUP_SIGNALS = ("TINI_KILL_PROCESS_GROUP", "1")
 
@@ -34,10 +36,15 @@ def create_body(
     acquired: Acquired,
     environment: tuple[tuple[str, str], ...],
     staged: tuple[tuple[str, str], ...],
+    devices: tuple[str, ...] | None = None,
 ) -> Body:
-    """The request that creates a standing job's or a run's container. `marks` are our own labels."""
+    """The request that creates a standing job's or a run's container. `marks` are our own labels, `devices` the GPUs
+    leased to a run; None = a standing job, which is never started."""
     entrypoint, command = container_command(spec)
     variables = {**dict(environment), GROUP_SIGNALS[0]: GROUP_SIGNALS[1]}
+    if devices is not None:
+        variables[GPUS_SEEN] = ",".join(devices) or NO_GPU
+        marks = {**marks, labels.DEVICES: ",".join(devices)}
     body: Body = {
         "Image": acquired.image_id,
         "Env": [f"{name}={value}" for name, value in variables.items()],
@@ -45,7 +52,7 @@ def create_body(
         "StopSignal": "SIGTERM",
         "StopTimeout": math.ceil(spec.stop_grace_period),
         "Healthcheck": {"Test": ["NONE"]},  # a job ends; probing it would only cost
-        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged),
+        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices or ()),
     }
     if entrypoint is not None:
         body["Entrypoint"] = list(entrypoint)
@@ -58,7 +65,9 @@ def create_body(
     return body
 
 
-def _host_config(spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...]) -> Body:
+def _host_config(
+    spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...], devices: tuple[str, ...]
+) -> Body:
     mounts = [_mount(mount, instance, spec.owner) for mount in spec.mounts]
     mounts += [{"Type": "bind", "Source": path, "Target": target, "ReadOnly": True} for path, target in staged]
     config: Body = {
@@ -83,6 +92,8 @@ def _host_config(spec: JobSpec, instance: str, acquired: Acquired, staged: tuple
         config["Memory"] = config["MemorySwap"] = spec.resources.memory  # equal: no swap beside it
     if spec.resources.shm_size is not None:
         config["ShmSize"] = spec.resources.shm_size
+    if devices:  # by id: a count would give the first ones of the host to every run
+        config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": list(devices), "Capabilities": [["gpu"]]}]
     return config
 
 

@@ -183,13 +183,14 @@ class Core:
         policy: Policy,
         staged: tuple[tuple[str, str], ...],
         networks: tuple[tuple[str, str], ...],
+        devices: tuple[str, ...] = (),
     ) -> None:
         """The second check of rule S2, on the final body. Raises EngineRejected."""
         protected = tuple(path for path in (self.context.state_dir, self.clients.socket_path) if path)
         assert_allowed(
             body,
             policy,
-            GuardContext(self.context.instance, spec.owner, spec.image, dict(networks), staged, protected),
+            GuardContext(self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices),
         )
 
     def create_or_find(self, name: str, body: Mapping[str, object], verb: str, thing: str) -> tuple[str, Found | None]:
@@ -232,4 +233,5 @@ def live_run(found: Found, run_id: str, *, oom: bool = False) -> LiveRun:
         finished_at=utc_from_rfc3339(state["FinishedAt"]) if ended else None,
         oom=ended and (bool(state.get("OOMKilled")) or oom),
         error=str(state.get("Error") or ""),
+        devices=labels.devices_of(found.data["Config"]["Labels"]),
     )

@@ -42,6 +42,8 @@ KNOWN = (
     ("invalid reference format", "image-invalid", "Write the image as `registry/name:tag`."),
     ("bind source path does not exist", "bind-missing", "Create the directory on the host first."),
     ("minimum memory limit", "resources-invalid", "Docker wants at least 6m of memory."),
+    ("could not select device driver", "gpu-unavailable", "The Engine's host lacks the NVIDIA container toolkit."),
+    ("nvidia-container-cli", "gpu-unavailable", "The GPU's driver does not answer: try `nvidia-smi` on the host."),
     ("range of cpus", "resources-invalid", "The host has fewer CPUs than `resources.cpus` asks for."),
 )  # fmt: skip
 

@@ -101,6 +101,7 @@ def _run(row: Mapping[str, Any], mark: Mark, sources: Sources) -> LiveRun:
         mark.run, mark.job, ref, phase,
         exit_code=int(code[1]) if code else None,
         started_at=None if phase is LivePhase.CREATED else sources.started_at(ref),
+        devices=labels.devices_of(row["Labels"]),
     )  # fmt: skip
 
 

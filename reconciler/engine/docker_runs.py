@@ -47,11 +47,14 @@ class Runs:
         got = self._acquirer.acquire(spec, order.policy, image_id=order.image_id)
         mark = Mark(Kind.RUN, spec.owner, spec.name, order.run_id, order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
-        body = create_body(spec, marks, got, order.environment, order.staged)
-        self._core.check(body, spec, order.policy, order.staged, got.networks)
+        body = create_body(spec, marks, got, order.environment, order.staged, order.devices)
+        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices)
         image_id = got.image_id
         try:
             ref, found = self._core.create_or_find(name, body, "prepare", order.run_id)
+            if found is not None and _made_for_others(found, order):
+                self._core.remove(found.ref, order.run_id)
+                ref, found = self._core.create_or_find(name, body, "prepare", order.run_id)
         except EngineUnavailable:
             ref, found = "", self._core.find_own(name, "prepare", order.run_id)
             if found is None:
@@ -173,6 +176,12 @@ class Runs:
         if live.started_at is not None:
             self._started_at.put(found.ref, live.started_at)
         return live
+
+
+def _made_for_others(found: Found, order: RunOrder) -> bool:
+    """It was made by an earlier try, whose lease has ended since, and was never started."""
+    bears = labels.devices_of(found.data["Config"]["Labels"])
+    return found.phase is LivePhase.CREATED and bears != order.devices
 
 
 def _gone(run_id: str) -> EngineRejected:

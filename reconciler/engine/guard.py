@@ -37,6 +37,17 @@ def _environment(value: object, where: str, check: Check) -> None:
     texts(value, where, check)
     for item in value if isinstance(value, list) else ():
         require(re.match(r"[^=\0]+=", item) is not None, where, "holds an entry that is not NAME=value")
+    _visible_gpus(value if isinstance(value, list) else [], where, check)
+
+
+def _visible_gpus(variables: list[str], where: str, check: Check) -> None:
+    """A runtime of the host may hand GPUs out by this variable, so what a run says in it is its lease."""
+    said = [item.partition("=")[2] for item in variables if item.startswith("NVIDIA_VISIBLE_DEVICES=")]
+    leased = ",".join(check.context.devices)
+    if leased:
+        require(said == [leased], where, "shows other GPUs than those that are leased")
+    else:
+        require(said in ([], ["void"]), where, "asks for GPUs that are not leased")
 
 
 def _image_id(value: object, where: str, _check: Check) -> None:
@@ -114,6 +125,13 @@ def _network_mode(value: object, where: str, check: Check) -> None:
     assert_network(name or "", check.policy, check.context)
 
 
+def _device_requests(value: object, where: str, check: Check) -> None:
+    leased = list(check.context.devices)
+    require(check.policy.gpus and bool(leased), where, "asks for devices that are not granted")
+    wanted = {"Driver": "nvidia", "DeviceIDs": leased, "Capabilities": [["gpu"]]}
+    require(value == [wanted], where, "asks for other devices than those that are leased")
+
+
 def _host_config(value: object, where: str, check: Check) -> None:
     if not isinstance(value, Mapping):
         refuse(where, "is not a mapping")
@@ -124,6 +142,9 @@ def _host_config(value: object, where: str, check: Check) -> None:
     if "Memory" in value:
         require(value.get("MemorySwap") == value["Memory"], "HostConfig/MemorySwap", "gives swap beside the memory")
     _ceilings(value, check.policy.max_resources)
+    ceiling = check.policy.max_resources.gpus if check.policy.max_resources is not None else None
+    fits = ceiling is None or len(check.context.devices) <= ceiling
+    require(fits, "HostConfig/DeviceRequests", "is above the policy's ceiling")
 
 
 def _ceilings(settings: Mapping[str, object], ceiling: Resources | None) -> None:
@@ -159,6 +180,7 @@ HOST_CONFIG: Mapping[str, Callable[[object, str, Check], None]] = {
     "MemorySwap": whole(1, 1 << 60),
     "ShmSize": whole(1, 1 << 60),
     "ReadonlyRootfs": exactly(True, False),
+    "DeviceRequests": _device_requests,
 }
 REQUIRED = ("Init", "SecurityOpt", "CapDrop", "PidsLimit", "LogConfig", "NetworkMode", "RestartPolicy", "IpcMode",
             "CgroupnsMode")  # fmt: skip

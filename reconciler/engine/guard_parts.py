@@ -19,12 +19,11 @@ NEVER_SENT = frozenset(
     {"Annotations", "AutoRemove", "Binds", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps",
      "BlkioDeviceWriteIOps", "BlkioWeight", "BlkioWeightDevice", "Capabilities", "Cgroup", "CgroupParent",
      "ConsoleSize", "ContainerIDFile", "CpuCount", "CpuPercent", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod",
-     "CpuRealtimeRuntime", "CpuShares", "CpusetCpus", "CpusetMems", "DeviceCgroupRules", "DeviceRequests",
-     "Devices", "DiskQuota", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "IOMaximumBandwidth",
-     "IOMaximumIOps", "Isolation", "KernelMemory", "KernelMemoryTCP", "Links", "MaskedPaths",
-     "MemoryReservation", "MemorySwappiness", "OomKillDisable", "OomScoreAdj", "PidMode", "PortBindings",
-     "Privileged", "PublishAllPorts", "ReadonlyPaths", "Runtime", "StorageOpt", "Sysctls", "Tmpfs", "UTSMode",
-     "Ulimits", "UsernsMode", "VolumeDriver", "VolumesFrom"}
+     "CpuRealtimeRuntime", "CpuShares", "CpusetCpus", "CpusetMems", "DeviceCgroupRules", "Devices", "DiskQuota",
+     "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation",
+     "KernelMemory", "KernelMemoryTCP", "Links", "MaskedPaths", "MemoryReservation", "MemorySwappiness",
+     "OomKillDisable", "OomScoreAdj", "PidMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyPaths",
+     "Runtime", "StorageOpt", "Sysctls", "Tmpfs", "UTSMode", "Ulimits", "UsernsMode", "VolumeDriver", "VolumesFrom"}
 )  # fmt: skip
 
 
@@ -38,6 +37,7 @@ class GuardContext:
     networks: Mapping[str, str] = field(default_factory=dict)
     staged: tuple[tuple[str, str], ...] = ()  # (host path, target)
     protected: tuple[str, ...] = ()  # host paths that no job may see: state directory, Engine socket
+    devices: tuple[str, ...] = ()  # ids of the GPUs that are leased to this run
 
 
 @dataclass(frozen=True, slots=True)

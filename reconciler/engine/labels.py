@@ -25,6 +25,7 @@ DIGEST = PREFIX + "digest"
 REVISION = PREFIX + "revision"
 OWNER = PREFIX + "owner"
 MAC = PREFIX + "mac"
+DEVICES = PREFIX + "devices"  # of a run: the ids leased to it, so that a ledger that lost its row can count them
 KEYS = (INSTANCE, INSTANCE_ID, KIND, JOB, RUN, DIGEST, REVISION, OWNER, MAC)
 
 NEW_SUFFIX = ".NEW"  # a replacement on its way in; upper case, so never a job's name nor a run's
@@ -64,6 +65,11 @@ def write(context: EngineContext, mark: Mark) -> dict[str, str]:
         OWNER: mark.owner,
         MAC: _sign(context, mark.kind.value, mark.owner, mark.job, mark.run, mark.digest),
     }
+
+
+def devices_of(labels: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The ids that a run of ours bears."""
+    return tuple(filter(None, (labels or {}).get(DEVICES, "").split(",")))
 
 
 def claimed(context: EngineContext, labels: Mapping[str, str] | None, name: str) -> Mark | None:

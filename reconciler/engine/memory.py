@@ -93,6 +93,8 @@ class MemoryEngine:
     def prepare(self, order: RunOrder) -> Prepared:
         with self._verb("prepare", order.run_id) as world:
             run = world.runs.get(order.run_id)
+            if run is not None and self._ours(run) and run.started_at is None and run.order.devices != order.devices:
+                run = None  # made by an earlier try, whose lease has ended since
             if run is None:
                 run = MemoryRun(order, world.new_ref(), self._context.instance_id, _behaviour(world, order))
                 world.runs[order.run_id] = run
@@ -216,7 +218,7 @@ class MemoryEngine:
             phase = LivePhase.RUNNING if run.finished_at is None else LivePhase.EXITED
         return LiveRun(
             run.order.run_id, run.order.spec.name, run.ref, phase, run.exit_code, run.started_at, run.finished_at,
-            run.behaviour.oom and phase is LivePhase.EXITED, run.error,
+            run.behaviour.oom and phase is LivePhase.EXITED, run.error, run.order.devices,
         )  # fmt: skip
 
 

@@ -87,7 +87,8 @@ class ProcessEngine:
         run_id, folder = order.run_id, self._files.folder(order.run_id)
         with reported(f"prepare {run_id}"):
             known = self._runs.order(run_id, "")
-            if known is not None and folder.claim() != "void":
+            mine = known is None or tuple(known.get("devices", ())) == order.devices
+            if known is not None and folder.claim() != "void" and (mine or folder.claim()):
                 return Prepared(known["ref"], order.image_id)
             if known is not None:
                 self._files.remove(run_id, known["ref"])
@@ -100,6 +101,7 @@ class ProcessEngine:
                 "argv": list(argv),
                 "working_dir": order.spec.working_dir or "./work",
                 "boot": self._boot,
+                "devices": list(order.devices),
             }
             try:
                 self._files.build(body, lambda draft: fill_folder(draft, folder.path, order, self._user))

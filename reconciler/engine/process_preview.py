@@ -34,6 +34,8 @@ def warnings(spec: JobSpec) -> Iterator[str]:
               if getattr(spec.resources, name) != getattr(_DEFAULT, name)]  # fmt: skip
     if bounds:
         yield f"{', '.join(bounds)}: not enforced"
+    if spec.resources.gpus:
+        yield "resources.gpus: leased and named in CUDA_VISIBLE_DEVICES; nothing keeps the job from the others"
     for file in spec.files:
         yield f"files: {file.target} is found at $RECONCILER_FILES{_rooted(file.target)}, not at its own path"
     odd = [name for name, _ in spec.environment if not IDENTIFIER.match(name)]

@@ -63,6 +63,10 @@ class Runs:
 
     def live(self, run_id: str, order: Order) -> LiveRun | None:
         """What the folder says, checked against the processes; None = void, as good as gone."""
+        live = self._live(run_id, order)
+        return None if live is None else replace(live, devices=tuple(order.get("devices", ())))
+
+    def _live(self, run_id: str, order: Order) -> LiveRun | None:
         folder, ref, job = self._files.folder(run_id), order["ref"], order["job"]
         claim = folder.claim()
         if claim != "started":

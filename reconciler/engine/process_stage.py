@@ -35,6 +35,8 @@ def environment_script(order: RunOrder, place: Path) -> str:
     if order.staged:
         variables["RECONCILER_FILES"] = str(place / "files")
     variables.update(order.environment)
+    if order.devices:  # a request that a program may overlook: there is no container round it
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(order.devices)
     # `command`: a name that this shell keeps for itself (bash: UID) is reported in the log and does not end the job.
     return "".join(
         f"command export {name}={shlex.quote(value)}\n" for name, value in variables.items() if IDENTIFIER.match(name)

@@ -36,21 +36,25 @@ class Span:
 
 
 def simulate(
-    jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits, zone: ZoneInfo
-) -> Figures:
-    """`duration(job, n)`: seconds that the n-th run of a job takes, from 0. Cursors are set to the span's begin."""
-    return _World(jobs, span, duration, limits, zone).run()
+    jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits, zone: ZoneInfo,
+    gpus: int | None = None,
+) -> Figures:  # fmt: skip
+    """`duration(job, n)`: seconds that the n-th run of a job takes, from 0. Cursors are set to the span's begin.
+    `gpus`: how many the host has; None = not known, and none is lacking."""
+    return _World(jobs, span, duration, limits, zone, gpus).run()
 
 
 class _World:
     def __init__(
         self, jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits,
-        zone: ZoneInfo,
+        zone: ZoneInfo, gpus: int | None,
     ) -> None:  # fmt: skip
         self.jobs = {name: replace(job, cursor=span.begin, applied_at=span.begin) for name, job in jobs.items()}
         self.span, self.duration = span, duration
         self.figures = Figures(zone)
         self.places = Places((), limits)
+        self.gpus, self.free_gpus = gpus, gpus
+        self.first = ""  # who waits for more GPUs than are free: they are kept for it
         self.patience = limits.queue_timeout
         self.heap: list[Event] = []
         self.order = self.runs = 0
@@ -157,6 +161,7 @@ class _World:
         """Start what may start, in the order of turns; what waits too long is missed."""
         if not self.waiting:
             return
+        self.first = ""
         order = sorted(self.waiting.values(), key=lambda run: turn(run, self.jobs[run.job].spec))
         for run in order:
             job = self.jobs[run.job]
@@ -191,8 +196,14 @@ class _World:
             words, bound = awaited(spec, run.slot, self.jobs.get, self.success.get)
             if words:
                 return words, bound or until
-        lacking = self.places.lacking(spec)
+        lacking = self.places.lacking(spec) or self._lacks_gpus(run, spec.resources.gpus or 0)
         return (lacking, until) if lacking else ("", now)
+
+    def _lacks_gpus(self, run: RunRecord, wanted: int) -> str:
+        if not wanted or self.gpus is None or self.free_gpus is None or (wanted <= self.free_gpus and not self.first):
+            return ""
+        self.first = self.first or (run.run_id if wanted <= self.gpus else "")
+        return f"{wanted} GPUs"
 
     def _start(self, run: RunRecord, job: StandingJob, now: datetime) -> None:
         del self.waiting[run.run_id]
@@ -204,6 +215,8 @@ class _World:
         phase = Phase.TIMED_OUT if takes > spec.timeout else Phase.SUCCEEDED
         started = replace(run, phase=Phase.RUNNING, started_at=now, reason=phase.value)
         self.places.passed(run, started, spec)
+        if self.free_gpus is not None:
+            self.free_gpus -= spec.resources.gpus or 0
         others = self.active[run.job]
         others[run.run_id] = started
         beside = len(others) > 1 and any(o.phase in HOLDING for o in others.values() if o is not started)
@@ -220,6 +233,8 @@ class _World:
     def _over(self, run: RunRecord, phase: Phase, now: datetime) -> None:
         spec = self.jobs[run.job].spec
         self.places.freed(spec)
+        if self.free_gpus is not None:
+            self.free_gpus += spec.resources.gpus or 0
         self.figures.ended(run, spec, phase, now)
         self._drop(run)
         if phase is Phase.SUCCEEDED:

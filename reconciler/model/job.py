@@ -81,6 +81,7 @@ class Resources:
     memory: int | None = None
     pids_limit: int = 512
     shm_size: int | None = None
+    gpus: int | None = None  # whole devices, leased by id; None = none (of a ceiling: any number)
 
 
 @dataclass(frozen=True, slots=True)

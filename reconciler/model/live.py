@@ -45,6 +45,7 @@ class LiveRun:
     finished_at: datetime | None = None
     oom: bool = False
     error: str = ""  # the engine's own words on why it could not start
+    devices: tuple[str, ...] = ()  # ids of the devices it was given
 
 
 @dataclass(frozen=True, slots=True)

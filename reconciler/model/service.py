@@ -60,6 +60,7 @@ class Policy:
     external_volumes: tuple[str, ...] = ()
     min_interval: float | None = None  # seconds between two slots
     max_resources: Resources | None = None  # ceiling of each limit; a job without one is then refused
+    gpus: bool = False  # whole GPUs of the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """Devices of the host that runs may lease, by id. None = not named, and not looked for yet."""
+
+    gpus: tuple[str, ...] | None = None
+
+    @property
+    def gpu_count(self) -> int | None:
+        return None if self.gpus is None else len(self.gpus)
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     instance: str = "local"
     source: SourceConfig = SourceConfig()
@@ -99,4 +111,5 @@ class ServiceConfig:
     policy: Policy = Policy()
     owners: tuple[Owner, ...] = ()
     on_invalid: str = "hold"  # or "reject"
+    devices: DeviceConfig = DeviceConfig()
     allow_rewrite: bool = False  # True for local work repositories: a rewritten history only warns (rule D5)

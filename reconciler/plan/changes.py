@@ -56,6 +56,7 @@ FIELDS = (
     Field("resources.memory", lambda s: s.resources.memory, words.size),
     Field("resources.pids_limit", lambda s: s.resources.pids_limit),
     Field("resources.shm_size", lambda s: s.resources.shm_size, words.size),
+    Field("resources.gpus", lambda s: s.resources.gpus),
     Field("networks", lambda s: s.networks, words.listing),
     Field("timeout", lambda s: s.timeout, words.seconds),
     Field("stop_grace_period", lambda s: s.stop_grace_period, words.seconds),

@@ -29,6 +29,7 @@ class PlanContext:
     stalled: job name -> why its installation is given up until its file changes (rule P1).
     images: image reference -> the id that a refresh found for it (`pull_policy` always, daily, weekly); a job that
     refreshes and runs another id is then replaced (rule P4). Empty = no refresh was made.
+    gpus: how many the host has; None = not known.
     preview: final argv, warnings and problems of the engine; None = the argv alone is shown.
     """
 
@@ -39,3 +40,4 @@ class PlanContext:
     stalled: Mapping[str, str] = field(default_factory=dict)
     preview: Callable[[JobSpec], PreviewLike] | None = None
     images: Mapping[str, str] = field(default_factory=dict)
+    gpus: int | None = None

@@ -127,6 +127,10 @@ class Effects:
             notes.append(f"runs  {shown}")
         if self.ctx.preview is not None:
             notes += [f"! {warning}" for warning in self.ctx.preview(job.spec).warnings]
+        wanted = job.spec.resources.gpus or 0
+        if self.ctx.gpus is not None and wanted > self.ctx.gpus:
+            here = words.plural(self.ctx.gpus, "GPU") if self.ctx.gpus else "none"
+            notes.append(f"! resources.gpus: {wanted}, and this host has {here}: it can never start")
         return tuple(notes)
 
     def refusals(self, job: DesiredJob) -> tuple[SpecProblem, ...]:

@@ -58,6 +58,7 @@ class Context:
     """What else is known. `complete` and `listed_at` (when it was asked for) are of the listing that gave `live`.
 
     `busy` names the engine call that is under way for this run ("prepare", "launch", "stop", ...), "" = none.
+    `no_device` says which devices it needs and cannot lease yet.
     `blocked_by` are the runs that must have ended first. `no_place` says what has no free place for it, and `crowded`
     that as many are ready before it as there are places. `drained`: why nothing may start now, "" = it may.
     `begun`: it is a cell, and one of its slot has started. `cells_full`: as many cells of its slot are at work as may.
@@ -69,6 +70,7 @@ class Context:
     engine_ok: bool = True
     busy: str = ""
     no_place: str = ""
+    no_device: str = ""
     crowded: bool = False
     begun: bool = False
     cells_full: bool = False
@@ -134,15 +136,20 @@ def _before_the_start(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: 
 
 
 def _pending(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step:
+    leases = bool(spec.resources.gpus)
     if ctx.cells_full:
         return Wait(_deadline(run, ctx), f"waits for a cell of its slot to end (max_parallel: {run.max_parallel})")
-    if ctx.no_place and ctx.crowded:
+    if ctx.no_place and (ctx.crowded or (leases and now >= run.slot)):
         return Wait(min(_deadline(run, ctx), _queued_until(run, spec, ctx)), f"waits for {ctx.no_place}")
     if ctx.awaits and now >= run.slot:
         return Wait(_earliest(_deadline(run, ctx), ctx.awaits_until), f"waits for {ctx.awaits}")
-    early = run.slot - timedelta(seconds=ctx.prepare_lead)
+    # A device is leased once nothing else is lacking: it would lie idle while its run waits for its instant or a place.
+    early = run.slot - timedelta(seconds=0.0 if leases else ctx.prepare_lead)
     if now < early:
         return Wait(early, "is not due yet")
+    if ctx.no_device:
+        until = min(_deadline(run, ctx), _queued_until(run, spec, ctx))
+        return Wait(until, f"waits for {ctx.no_device}", device=True)
     window = UNBOUNDED if spec.start_deadline is None else timedelta(seconds=spec.start_deadline)
     return Prepare(now + window if ctx.begun else None)
 
@@ -193,7 +200,7 @@ def _waits_for(run: RunRecord, ctx: Context) -> str:
     if ctx.blocked_by:
         more = len(ctx.blocked_by) - SHOWN
         return f"{', '.join(ctx.blocked_by[:SHOWN])}{f' and {more} more' if more > 0 else ''} to end"
-    return ctx.no_place
+    return ctx.no_place or ctx.no_device
 
 
 def _in_line(run: RunRecord, ctx: Context) -> bool:

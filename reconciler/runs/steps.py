@@ -12,6 +12,7 @@ class Wait:
 
     until: datetime | None
     why: str
+    device: bool = False  # it lacks nothing but devices
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,21 @@ def claimed(request: RunRequest, job: StandingJob, deadline: datetime | None, no
     )
 
 
-def preparing(run: RunRecord, now: datetime, deadline: datetime | None = None) -> RunRecord:
-    """A try to prepare begins; `retry_at` is when, so that it can be given up in time. `deadline`: a newer one."""
-    return replace(run, phase=Phase.PREPARING, retry_at=now, prepared_at=None, deadline=deadline or run.deadline)
+def preparing(
+    run: RunRecord, now: datetime, deadline: datetime | None = None, devices: tuple[str, ...] = ()
+) -> RunRecord:
+    """A try to prepare begins; `retry_at` is when, so that it can be given up in time. `deadline`: a newer one.
+    `devices` are leased to it with this very row: a crash before it has given away nothing, and one after it forgets
+    nothing."""
+    deadline = deadline or run.deadline
+    return replace(
+        run, phase=Phase.PREPARING, retry_at=now, prepared_at=None, deadline=deadline, devices=devices
+    )  # fmt: skip
+
+
+def waiting(run: RunRecord, why: str) -> RunRecord:
+    """What it waits for, for whoever asks."""
+    return replace(run, reason=why)
 
 
 def prepared(run: RunRecord, ref: str, image_id: str, image_digest: str, now: datetime) -> RunRecord:
@@ -60,7 +72,8 @@ def starting(run: RunRecord, now: datetime) -> RunRecord:
 
 
 def failed_before_start(run: RunRecord, failure: FailureClass, reason: str, now: datetime) -> RunRecord:
-    """A try to prepare or to start failed, and provably nothing has started: back off, without using `retries`."""
+    """A try to prepare or to start failed, and provably nothing has started: back off, without using `retries`. Its
+    devices go back meanwhile."""
     tries = run.tries + 1
     return replace(
         run,
@@ -71,6 +84,7 @@ def failed_before_start(run: RunRecord, failure: FailureClass, reason: str, now:
         start_requested_at=None,
         failure=failure,
         reason=reason,
+        devices=(),
     )
 
 

@@ -50,6 +50,7 @@ def effective_policy(config: ServiceConfig, owner: str) -> Policy:
         networks=_common(top.networks, own.networks),
         capabilities=_common(top.capabilities, own.capabilities),
         external_volumes=_common(top.external_volumes, own.external_volumes),
+        gpus=top.gpus and own.gpus,
         min_interval=max(filter(None, (top.min_interval, own.min_interval)), default=None),
         max_resources=_lower(top.max_resources, own.max_resources),
     )
@@ -67,6 +68,9 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
         found += _mounts(spec, policy, config)
     if spec.cap_add:
         found += _capabilities(spec, policy)
+    if spec.resources.gpus and not policy.gpus:
+        message = f"GPUs are not allowed for {spec.owner}"
+        found.append(Violation("/resources/gpus", "gpus-not-allowed", message, "The service file grants `gpus: true`."))
     if policy.max_resources is not None:
         found += _resources(spec, policy.max_resources)
     if policy.min_interval is not None:
@@ -182,6 +186,8 @@ def _resources(spec: JobSpec, ceilings: Resources) -> Iterator[Violation]:
         ceiling, asked = getattr(ceilings, field.name), getattr(spec.resources, field.name)
         if ceiling is None or (asked is not None and asked <= ceiling):
             continue
+        if asked is None and field.name == "gpus":
+            continue  # none is what a job has by itself
         say = format_size if field.name in ("memory", "shm_size") else "{:g}".format
         pointer = f"/resources/{field.name}"
         if asked is None:

@@ -9,6 +9,7 @@ from ..model.problem import SpecProblem
 from ..model.service import (
     GRANTABLE_CAPABILITIES,
     Credential,
+    DeviceConfig,
     GitConfig,
     Limits,
     Owner,
@@ -67,6 +68,7 @@ class _Service:
             limits=Limits(**self._section("limits")),
             policy=self._policy(said.get("policy", {}), ("policy",)),
             owners=tuple(self._owners()),
+            devices=DeviceConfig(self._gpus()),
         )
         self._check(config)
         if any(problem.is_error for problem in self.problems):
@@ -124,6 +126,19 @@ class _Service:
             self.report((*tokens, "memory"), "value-out-of-range", "memory must be at least 6m")
         return limits
 
+    def _gpus(self) -> tuple[str, ...] | None:
+        """One notation for all: of an index and a UUID nobody can tell here whether they are one device."""
+        said = self.data.get("devices", {}).get("gpus")
+        if said is None:
+            return None
+        for index, name in enumerate(said):
+            if name in said[:index]:
+                self.report(("devices", "gpus", str(index)), "gpu-twice", f"the GPU {name} is in the list twice")
+            elif name.isdecimal() != said[0].isdecimal():
+                message = "indices and UUIDs stand in one list, so one GPU may be in it twice"
+                self.report(("devices", "gpus", str(index)), "gpu-twice", message, "See: nvidia-smi -L")
+        return tuple(said)
+
     def _policy(self, said: Mapping[str, Any], tokens: Tokens) -> Policy:
         found = self._converted({key: value for key, value in said.items() if key != "max_resources"}, tokens)
         found["capabilities"] = tuple(name.removeprefix("CAP_") for name in found.get("capabilities", ()))
@@ -164,6 +179,7 @@ class _Service:
         beyond = [("networks", item) for item in own.networks if item not in top.networks]
         beyond += [("capabilities", item) for item in own.capabilities if item not in top.capabilities]
         beyond += [("external_volumes", item) for item in own.external_volumes if item not in top.external_volumes]
+        beyond += [("gpus", "gpus")] if own.gpus and not top.gpus else []
         for root in own.binds:
             if not any(is_below(root, other) or is_below(other, root) for other in top.binds):
                 beyond.append(("binds", root))

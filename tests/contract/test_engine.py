@@ -13,6 +13,7 @@ from reconciler.engine.base import Engine
 from reconciler.model.errors import EngineRejected, EngineUnavailable, NotOurs
 from reconciler.model.job import PullPolicy
 from reconciler.model.live import LivePhase
+from reconciler.model.service import Policy
 from tests.contract.conftest import Lab, ended, eventually, log_of
 from tests.kit.orders import (
     Act,
@@ -449,3 +450,31 @@ def test_the_preview_shows_the_final_argv_and_needs_no_engine(lab: Lab, engine: 
 def test_ping_names_the_engine_in_one_line(engine: Engine) -> None:
     assert engine.name in engine.ping().lower()
     assert "\n" not in engine.ping()
+
+
+# -- devices --------------------------------------------------------------------------------------------------------
+
+
+def test_R2_a_run_shows_the_devices_that_it_was_made_with(lab: Lab, engine: Engine) -> None:
+    order = run_order(lab.spec(exits(0)), devices=("GPU-a", "GPU-b"), policy=Policy(gpus=True))
+    ref = engine.prepare(order).ref
+    seen = engine.inspect(order.run_id, ref)
+    assert seen is not None and seen.devices == ("GPU-a", "GPU-b")
+    assert lab.engine().observe().runs[order.run_id].devices == ("GPU-a", "GPU-b")
+
+
+def test_R2_what_was_made_for_other_devices_and_never_started_is_made_anew(lab: Lab, engine: Engine) -> None:
+    order = run_order(lab.spec(exits(0)), devices=("GPU-a",), policy=Policy(gpus=True))
+    old = engine.prepare(order).ref
+    assert engine.prepare(order).ref == old
+    fresh = engine.prepare(replace(order, devices=("GPU-b",))).ref
+    assert fresh != old
+    seen = engine.inspect(order.run_id, fresh)
+    assert seen is not None and (seen.phase, seen.devices) == (LivePhase.CREATED, ("GPU-b",))
+    assert engine.inspect(order.run_id, old) is None
+
+
+def test_R2_what_has_started_keeps_its_devices(lab: Lab, engine: Engine) -> None:
+    order, ref = lab.prepared(engine, sleeps())
+    engine.launch(order.run_id, ref)
+    assert engine.prepare(replace(order, devices=("GPU-b",), policy=Policy(gpus=True))).ref == ref

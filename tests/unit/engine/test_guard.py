@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,7 +60,8 @@ EXCESS: dict[str, Any] = {
     "PidsLimit": -1, "ReadonlyRootfs": "yes", "RestartPolicy": {"Name": "always"},
     "SecurityOpt": ["seccomp=unconfined"], "ShmSize": -1, "Privileged": True, "PidMode": "host", "UTSMode": "host",
     "UsernsMode": "host", "Binds": ["/:/host"], "Devices": [{"PathOnHost": "/dev/sda"}], "VolumesFrom": ["db"],
-    "CgroupParent": "/", "Runtime": "other", "AutoRemove": True, "Sysctls": {"kernel.core_pattern": "|/x"},
+    "CgroupParent": "/", "DeviceRequests": [{"Driver": "nvidia", "Count": -1, "Capabilities": [["gpu"]]}],
+    "Runtime": "other", "AutoRemove": True, "Sysctls": {"kernel.core_pattern": "|/x"},
 }  # fmt: skip
 EXCESS_TOP: dict[str, Any] = {
     "Image": "busybox:latest", "Cmd": "rm -rf /", "Entrypoint": ["x\0y"], "Env": ["NOT A PAIR"], "User": "root; x",
@@ -258,3 +260,68 @@ def test_S2_a_part_that_is_not_a_mapping_is_refused(junk: object) -> None:
     refused(lambda body: body.update(Labels=junk))
     refused(lambda body: body["HostConfig"].update(Mounts=[junk]))
     refused(lambda body: body["HostConfig"].update(LogConfig=junk))
+
+
+# -- devices ------------------------------------------------------------------------------------------------------
+
+LEASED = ("GPU-a", "GPU-b")
+GPU_POLICY, GPU_GUARD = replace(POLICY, gpus=True), replace(GUARD, devices=LEASED)
+
+
+def gpu_body(devices: tuple[str, ...] = LEASED, *environment: tuple[str, str]) -> dict[str, Any]:
+    marks = labels.write(CONTEXT, Mark(Kind.RUN, "default", SPEC.name, "run", "d" * 64, "9f3c2e1"))
+    acquired = Acquired(IMAGE_ID, networks=((NETWORK, "db1.default"),))
+    return copy.deepcopy(create_body(SPEC, marks, acquired, environment, STAGED, devices))
+
+
+def test_S2_leased_GPUs_are_asked_for_by_id() -> None:
+    made = gpu_body(LEASED, ("NVIDIA_VISIBLE_DEVICES", "all"))
+    assert_allowed(made, GPU_POLICY, GPU_GUARD)
+    assert made["HostConfig"]["DeviceRequests"] == [
+        {"Driver": "nvidia", "DeviceIDs": ["GPU-a", "GPU-b"], "Capabilities": [["gpu"]]}
+    ]
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-a,GPU-b" in made["Env"]
+    assert made["Labels"][labels.DEVICES] == "GPU-a,GPU-b"
+
+
+def test_S2_a_run_without_a_lease_gets_no_GPU_from_a_runtime_that_hands_them_out_by_variable() -> None:
+    made = gpu_body((), ("NVIDIA_VISIBLE_DEVICES", "all"))
+    assert_allowed(made, GPU_POLICY, GUARD)
+    assert "NVIDIA_VISIBLE_DEVICES=void" in made["Env"]
+    assert "DeviceRequests" not in made["HostConfig"]
+
+
+OTHER_DEVICES = {
+    "one that is not leased": {"DeviceIDs": ["GPU-a", "GPU-c"]},
+    "by count": {"DeviceIDs": None, "Count": 2},
+    "all": {"Count": -1},
+    "more capabilities": {"Capabilities": [["gpu", "graphics"]]},
+    "another driver": {"Driver": "cdi"},
+    "options": {"Options": {"x": "y"}},
+}
+
+
+@pytest.mark.parametrize("change", OTHER_DEVICES.values(), ids=OTHER_DEVICES)
+def test_S2_refused_devices(change: dict[str, Any]) -> None:
+    made = gpu_body()
+    made["HostConfig"]["DeviceRequests"][0].update(change)
+    with pytest.raises(EngineRejected, match="DeviceRequests"):
+        assert_allowed(made, GPU_POLICY, GPU_GUARD)
+
+
+@pytest.mark.parametrize(
+    ("policy", "context"),
+    [(POLICY, GPU_GUARD), (GPU_POLICY, GUARD), (replace(GPU_POLICY, max_resources=Resources(gpus=1)), GPU_GUARD)],
+    ids=["no grant", "no lease", "above the ceiling"],
+)
+def test_S2_devices_are_refused_without_grant_or_lease(policy: Policy, context: GuardContext) -> None:
+    with pytest.raises(EngineRejected):
+        assert_allowed(gpu_body(), policy, context)
+
+
+@pytest.mark.parametrize("shown", ["NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=GPU-c"])
+def test_S2_a_variable_that_shows_other_GPUs_is_refused(shown: str) -> None:
+    made = gpu_body()
+    made["Env"].append(shown)
+    with pytest.raises(EngineRejected, match="Env"):
+        assert_allowed(made, GPU_POLICY, GPU_GUARD)

@@ -13,7 +13,7 @@ from reconciler.forecast.durations import Durations, learned
 from reconciler.forecast.figures import Figures
 from reconciler.forecast.heatmap import svg
 from reconciler.forecast.world import Span, simulate, spans
-from reconciler.model.job import After, CatchUp, Concurrency, JobSpec, Queue, WaitFor
+from reconciler.model.job import After, CatchUp, Concurrency, JobSpec, Queue, Resources, WaitFor
 from reconciler.model.live import StandingJob
 from reconciler.model.run import Phase, RunRecord, Trigger
 from reconciler.model.service import Limits, ServiceConfig
@@ -146,3 +146,17 @@ def test_the_table_says_what_is_lost_and_why() -> None:
     assert "6 slots = 3 ran + 3 skipped" in text
     assert "nightly Tue 2026-11-24 02:20  skipped:" in text
     assert render.data(figures, Span(NIGHT, NIGHT + HOUR))["jobs"]["nightly"]["left_out"] == {"skipped": 3}
+
+
+def test_R2_a_forecast_counts_GPUs_as_the_service_leases_them() -> None:
+    two = Resources(gpus=2)
+    specs = [cron("0 * * * *", name, resources=two) for name in ("a", "b")]
+    jobs = {s.name: StandingJob(s.name, s, "d", "r", "p", NIGHT, NIGHT, NIGHT) for s in specs}
+    span = Span(NIGHT, NIGHT + 3 * HOUR)
+
+    def peak(gpus: int | None) -> float:
+        return simulate(jobs, span, Durations(600.0, {}), Limits(), UTC_ZONE, gpus).running.value
+
+    assert (peak(None), peak(4), peak(3)) == (2, 2, 1)
+    starved = simulate(jobs, span, Durations(600.0, {}), Limits(), UTC_ZONE, 1)
+    assert starved.jobs["a"].left_out and not starved.jobs["a"].ran

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.job import Location, Schedule, ScheduleKind, Strategy
+from reconciler.model.job import Location, Resources, Schedule, ScheduleKind, Strategy
 from reconciler.model.plan import FieldChange
 from reconciler.model.problem import FieldProblem, SpecProblem
 from reconciler.plan.exit_code import exit_code
@@ -145,3 +145,11 @@ def test_an_edit_of_another_field_leaves_the_anchor_of_an_every_schedule_alone()
     zone = Schedule(ScheduleKind.EVERY, "@every 6h", "Europe/Berlin", every=21600.0)
     (action,) = plan_of(desired([spec("a", schedule=zone)]), rows(live)).actions
     assert not action.keep_cursor
+
+
+@pytest.mark.parametrize(("gpus", "said"), [(None, ""), (2, ""), (1, "this host has 1 GPU"), (0, "this host has none")])
+def test_a_job_that_asks_for_more_GPUs_than_the_host_has_is_flagged(gpus: int | None, said: str):
+    new = spec("a", resources=Resources(gpus=2))
+    (action,) = plan_of(desired([new]), {}, gpus=gpus).actions
+    notes = [note for note in action.notes if "GPU" in note or "gpus" in note]
+    assert notes == ([f"! resources.gpus: 2, and {said}: it can never start"] if said else [])

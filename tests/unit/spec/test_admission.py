@@ -46,6 +46,7 @@ REFUSED_WITHOUT_POLICY = {
         "volume-not-allowed",
     ),
     "a capability": ({"cap_add": ("CHOWN",)}, "/cap_add", "capability-not-allowed"),
+    "a GPU": ({"resources": Resources(gpus=1)}, "/resources/gpus", "gpus-not-allowed"),
     "SYS_ADMIN": ({"cap_add": ("SYS_ADMIN",)}, "/cap_add", "capability-not-allowed"),
 }
 
@@ -231,3 +232,19 @@ def test_S1_images_must_pass_the_owners_globs_and_the_global_ones() -> None:
     assert codes(config, image="registry.example.org/a") == []
     narrow = replace(config, owners=(Owner("default", policy=Policy(images=("registry.example.org/ml/*",))),))
     assert codes(narrow, image="registry.example.org/a") == [("/image", "image-not-allowed")]
+
+
+def test_S1_GPUs_need_the_grant_of_the_owner_and_of_the_ceiling() -> None:
+    def asked(top: bool, own: bool | None) -> list[str]:
+        policy = None if own is None else Policy(gpus=own)
+        config = ServiceConfig(policy=Policy(gpus=top), owners=(Owner("default", policy=policy),))
+        return [code for _, code in codes(config, resources=Resources(gpus=2))]
+
+    assert asked(True, True) == asked(True, None) == []
+    assert asked(True, False) == asked(False, True) == asked(False, None) == ["gpus-not-allowed"]
+
+
+def test_S1_a_ceiling_of_GPUs_bounds_those_that_ask_and_nobody_must() -> None:
+    config = ServiceConfig(policy=Policy(gpus=True, max_resources=Resources(gpus=1, pids_limit=1 << 22)))
+    assert codes(config) == codes(config, resources=Resources(gpus=1)) == []
+    assert codes(config, resources=Resources(gpus=2)) == [("/resources/gpus", "limit-exceeded")]

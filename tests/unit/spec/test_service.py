@@ -5,6 +5,7 @@ import pytest
 from reconciler.model.job import Resources
 from reconciler.model.service import (
     Credential,
+    DeviceConfig,
     GitConfig,
     Limits,
     Owner,
@@ -31,11 +32,12 @@ timezone: Europe/Berlin
 state_dir: /srv/state
 runtime_dir: /run/reconciler
 registries: {registry.example.org: {username: reconciler, password_file: /etc/reconciler/registry.pw}}
-sizes: {small: {cpus: 1, memory: 1g}}
+sizes: {small: {cpus: 1, memory: 1g}, big: {gpus: 2}}
+devices: {gpus: ["1", "0"]}
 limits: {max_running: 12, queue_timeout: 30m, max_retired_share: 0.5, prepare_timeout: 10m, run_log_bytes: 1m,
          default_timeout: 1h, groups: {warehouse: 2}}
 policy: {images: ["registry.example.org/**"], binds: [/srv/reports], networks: [shop], capabilities: [CAP_CHOWN, KILL],
-         external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}}
+         external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}, gpus: true}
 owners:
   group/ml: {paths: [ml/**]}
   group/web: {paths: ["web/*", shared], policy: {networks: [shop]}}
@@ -63,11 +65,12 @@ def test_every_field_of_the_service_file() -> None:
         state_dir="/srv/state",
         runtime_dir="/run/reconciler",
         registries={"registry.example.org": Registry("reconciler", "/etc/reconciler/registry.pw")},
-        sizes={"small": Resources(cpus=1.0, memory=1 << 30)},
+        sizes={"small": Resources(cpus=1.0, memory=1 << 30), "big": Resources(gpus=2)},
+        devices=DeviceConfig(("1", "0")),
         limits=Limits(12, 1800.0, 0.5, 600.0, 1 << 20, 3600.0, {"warehouse": 2}),
         policy=Policy(
             ("registry.example.org/**",), ("/srv/reports",), ("shop",), ("CHOWN", "KILL"), ("backup",), 60.0,
-            Resources(cpus=4.0, pids_limit=1 << 22),
+            Resources(cpus=4.0, pids_limit=1 << 22), gpus=True,
         ),
         owners=(Owner("group/ml", ("ml/**",)), Owner("group/web", ("web/*", "shared"), Policy(networks=("shop",)))),
         on_invalid="reject",
@@ -101,6 +104,13 @@ WRONG = {
     ),
     "a timeout of nothing": ("git: {timeout: 0s}", "value-out-of-range", "/git/timeout"),
     "a size without memory to start": ("sizes: {s: {memory: 1m}}", "value-out-of-range", "/sizes/s/memory"),
+    "a GPU twice": ("devices: {gpus: ['0', '0']}", "gpu-twice", "/devices/gpus/1"),
+    "an index beside a UUID": (
+        "devices: {gpus: ['0', GPU-6a7f1c3e-0d4b-4c56-9f0e-1b2c3d4e5f60]}",
+        "gpu-twice",
+        "/devices/gpus/1",
+    ),
+    "a GPU by another word": ("devices: {gpus: [all]}", "value-invalid", "/devices/gpus/0"),
     "an owner without paths": ("owners: {a: {}}", "field-missing", "/owners/a"),
     "a share above one": ("limits: {max_retired_share: 30}", "value-out-of-range", "/limits/max_retired_share"),
     "a token without its file": ("git: {tokens: [{url: x}]}", "field-missing", "/git/tokens/0"),
