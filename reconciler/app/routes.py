@@ -33,6 +33,9 @@ def routes(
         asked = api.StopRun.from_data(request.body)
         return _done(operators.stop_run(asked.run_id, request.peer.actor, asked.reason, whole_slot=asked.whole_slot))
 
+    def discard_run(request: Request) -> Response:
+        return _done(operators.discard_run(api.DiscardRun.from_data(request.body).run_id))
+
     def pause(request: Request) -> Response:
         asked = api.PauseJob.from_data(request.body)
         return _done(operators.pause(asked.job, asked.until, asked.reason, request.peer.actor))
@@ -70,6 +73,7 @@ def routes(
         ("GET", "/v1/plan"): show_plan,
         ("POST", "/v1/jobs/run"): run_job,
         ("POST", "/v1/runs/stop"): stop_run,
+        ("POST", "/v1/runs/discard"): discard_run,
         ("POST", "/v1/pause"): pause,
         ("POST", "/v1/resume"): resume,
         ("POST", "/v1/drain"): drain,

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "logs": "print a run's output",
     "run": "start a job by hand",
     "stop": "end a run",
+    "discard": "remove the container of a failed run that is kept for debugging",
     "pause": "stop firing a job, or all",
     "resume": "fire again",
     "drain": "start nothing more, for a reboot, and wait for what runs",

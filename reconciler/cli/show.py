@@ -3,10 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.run import CellState, RunRecord
+from ..model.service import ServiceConfig
 from .output import iso, local, plain, print_json, print_table, size, took
 from .records import asker, cell_words, duration, lateness, record_data, result, values
 
@@ -23,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     config, at = settings(args), now()
     with ledger(config) as history:
         record = find_run(history, config, args.run, at)
+        engine = history.get_meta("engine") or ""
         spec, zone = history.spec(record.digest), zone_of(history, record.job, config)
         events = history.events(run=record.run_id, limit=50)
         slot = history.of_slot(record.job, record.slot)
@@ -40,6 +44,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {_clock(event.at, zone)}  {event.name.value:<20} {fields}".rstrip())
     if record.cell is not None:
         _print_cells(final_cells(slot))
+    if record.hold_until is not None and not record.discarded:
+        print("\nIts container is kept. To look into it:")
+        for line in ways_in(record, config, engine):
+            print(f"  {line}")
     if record.log:
         print(f"\nLog:  reconciler logs {record.run_id}")
     return 0
@@ -57,6 +65,23 @@ def _print_cells(cells: Sequence[RunRecord]) -> None:
 def final_cells(slot: Sequence[RunRecord]) -> list[RunRecord]:
     """The last attempt of each cell; none of a slot without cells. `slot`: by cell, attempts oldest first."""
     return list({run.cell: run for run in slot if run.cell is not None}.values())
+
+
+def ways_in(run: RunRecord, config: ServiceConfig, engine: str) -> list[str]:
+    """Commands that look at what a failed run has left, and start nothing of the job again."""
+    if engine == "process":
+        return [f"ls -l {Path(config.state_dir) / 'process/runs' / run.run_id / 'work'}",
+                f"reconciler discard {run.run_id}      # when you are done"]  # fmt: skip
+    name = container_name(config.instance, run.run_id)
+    image = f"held-{run.slot:%Y%m%d-%H%M%S}"
+    return [
+        f"docker diff {name}                     # what it has changed in its own files",
+        f"docker cp {name}:/path/of/a/file .",
+        f"docker commit {name} {image}           # a shell in a copy of it, with its volumes, network cut",
+        f"docker run --rm -it --network none --volumes-from {name}:ro --entrypoint sh {image}",
+        f"docker rmi {image}",
+        f"reconciler discard {run.run_id}      # when you are done",
+    ]
 
 
 def lines(
@@ -83,6 +108,8 @@ def lines(
     used += [f"{took(run.cpu_seconds)} of processor time"] if run.cpu_seconds is not None else []
     found += [("used", ", ".join(used))] if used else []
     found += [("gpus", ", ".join(run.devices))] if run.devices else []
+    if run.hold_until is not None and not run.discarded:
+        found += [("kept", f"its container, until {_clock(run.hold_until, zone)}")]
     found += [("spec", f"{run.digest[:12]} of commit {run.revision[:12]}")]
     found += [("image", " ".join(image))] if image else []
     others = [r.run_id for r in attempts if r.run_id != run.run_id]

@@ -90,6 +90,15 @@ class Operators:
             return f"{plural(stopped, 'cell')} of {run_id}'s slot are being stopped: TERM, their grace period, KILL."
         return f"{run_id} is being stopped: TERM, its grace period, KILL."
 
+    def discard_run(self, run_id: str) -> str:
+        """Remove the container of a failed run that is kept for debugging."""
+        if not self._ask(lambda loop, now: loop.let_go(run_id, now)):
+            if self._history.run(run_id) is None:
+                raise Permanent(f"cannot discard {run_id}: there is no such run", code="run-unknown")
+            raise Permanent(f"cannot discard {run_id}: nothing of it is kept", code="run-not-kept",
+                            hint="`hold_on_failure` of a job keeps the containers of its failed runs")  # fmt: skip
+        return f"The container of {run_id} is being removed; its record and its log stay."
+
     # -- the whole service --------------------------------------------------------------------------------------
     def drain(self, actor: str, reason: str) -> str:
         """Start nothing any more."""

@@ -48,6 +48,12 @@ class Book:
         """Active runs of a job, waiting retries included."""
         return [entry.record for entry in self.runs.values() if entry.record.job == job and entry.record.active]
 
+    def kept(self, job: str, now: datetime) -> list[Open]:
+        """Ended runs of a job whose container is kept for debugging, the oldest first."""
+        found = [entry for entry in self.runs.values() if entry.record.job == job and not entry.record.active
+                 and entry.record.hold_until is not None and now < entry.record.hold_until]  # fmt: skip
+        return sorted(found, key=lambda entry: (entry.record.finished_at or now, entry.record.run_id))
+
     def add(self, record: RunRecord, *, adopted: bool = False) -> Open:
         entry = self.runs[record.run_id] = Open(record, adopted=adopted)
         return entry

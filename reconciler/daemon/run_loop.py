@@ -278,6 +278,10 @@ class RunLoop:
         """As `RunWork.ask_stop`."""
         return self._work.ask_stop(run_id, reason, now, whole_slot=whole_slot)
 
+    def let_go(self, run_id: str, now: datetime) -> bool:
+        """As `RunWork.let_go`."""
+        return self._work.let_go(run_id, now)
+
     def active(self, job: str) -> list[RunRecord]:
         return self._book.of(job)
 

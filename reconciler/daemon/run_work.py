@@ -27,6 +27,7 @@ _CLASSES = {
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
+MOST_KEPT = 3  # containers of failed runs that one job has at once (hold_on_failure)
 REMADE_AT_ONCE = 8  # times that a run which somebody has tidied away is made anew without a pause
 
 
@@ -114,12 +115,17 @@ class RunWork:
                 self._end(entry, replace(to.finished(run, outcome, now), superseded_by=claimed.record.run_id), None)
             return
         ended = to.finished(run, outcome, now)
+        if entry.live is not None and entry.live.phase is LivePhase.EXITED and entry.live.started_at is not None:
+            ended = to.kept(ended, spec.hold_on_failure, now)
         if follow is None:
             self._end(entry, ended, to.slot_record(run, disposition, outcome.reason))
         elif self._claimed(follow):
             self._end(entry, replace(ended, superseded_by=follow.run_id), None)
             at = follow.retry_at.strftime("%Y-%m-%dT%H:%M:%SZ") if follow.retry_at else ""
             self._emit.emit(EventName.RUN_RETRIED, job=run.job, run=follow.run_id, at=at, attempt=follow.attempt)
+        if entry.record.hold_until is not None:
+            for other in self._book.kept(run.job, now)[:-MOST_KEPT]:
+                self.save(other, to.let_go(other.record, now))
 
     def supersede(self, entry: Open, why: str, now: datetime) -> None:
         """A waiting attempt ends because the next slot is due (rule R4)."""
@@ -149,6 +155,13 @@ class RunWork:
             if (other.record.job, other.record.slot) == (run.job, run.slot)
         ]  # fmt: skip
         return self.stop_all([(each, reason) for each in (others if whole_slot else [entry])], now)
+
+    def let_go(self, run_id: str, now: datetime) -> bool:
+        """Keep a failed run's container no longer. True if it was kept. Only from the loop's own thread."""
+        entry = self._book.runs.get(run_id)
+        if entry is None or entry not in self._book.kept(entry.record.job, now):
+            return False
+        return self.save(entry, to.let_go(entry.record, now))
 
     def _follow_up(self, entry: Open, old: RunRecord, fresh: RunRecord | None) -> None:
         """Go on under the same name, or under a new one: that is claimed before the old one is written."""

@@ -86,7 +86,7 @@ class Context:
 def next_step(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     """The one thing to do about this run now. `live` None = the engine showed nothing of it."""
     if not run.active:
-        return _after_the_end(run, live, spec, ctx)
+        return _after_the_end(run, live, spec, now, ctx)
     if run.phase in (Phase.PENDING, Phase.PREPARING):
         return _before_the_start(run, live, spec, now, ctx)
     if run.phase is Phase.STARTING:
@@ -322,10 +322,12 @@ def _ended(run: RunRecord, live: LiveRun, spec: JobSpec, now: datetime, ctx: Con
     return Finish(outcome, disposition_of(outcome))
 
 
-def _after_the_end(run: RunRecord, live: LiveRun | None, spec: JobSpec, ctx: Context) -> Step:
+def _after_the_end(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     """Keep, then remove. What turns up again under an ended run's name is nobody's: it is ended and removed."""
     if run.collected and run.discarded and live is None:
         return Wait(None, "is done")
+    if run.collected and not run.discarded and run.hold_until is not None and now < run.hold_until:
+        return Wait(run.hold_until, "its container is kept (hold_on_failure)")
     if ctx.busy or not ctx.engine_ok:
         return Wait(None, f"{ctx.busy} is under way" if ctx.busy else "the engine does not answer")
     if live is not None and live.phase is LivePhase.RUNNING:

@@ -8,6 +8,8 @@ from ..model.run import Disposition, FailureClass, Outcome, Phase, RunRecord, Ru
 from .parameters import Values
 from .retry import backoff, successor
 
+KEPT = frozenset({Phase.FAILED, Phase.TIMED_OUT, Phase.OOM})  # whose container is worth a look
+
 
 def claimed(request: RunRequest, job: StandingJob, deadline: datetime | None, now: datetime, log: str) -> RunRecord:
     """The claim of a slot. `log` is the path of its log below the state directory; it should hold the run id."""
@@ -183,6 +185,18 @@ def finished(run: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:
         started_at=started_at,
         finished_at=finished_at if started_at is None else max(started_at, finished_at),
     )
+
+
+def kept(run: RunRecord, seconds: float, now: datetime) -> RunRecord:
+    """Its command has failed by itself or by its timeout, and its container is there: it is kept that long."""
+    if not seconds or run.phase not in KEPT:
+        return run
+    return replace(run, hold_until=now + timedelta(seconds=seconds))
+
+
+def let_go(run: RunRecord, now: datetime) -> RunRecord:
+    """Its container is kept no longer. When it was to be stays known."""
+    return run if run.hold_until is None else replace(run, hold_until=min(run.hold_until, now))
 
 
 def given_up(run: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:

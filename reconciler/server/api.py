@@ -1,7 +1,7 @@
 """What the service is asked and what it answers, as values; the same on the socket and on any later listener.
 
-Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/runs/stop, /v1/pause,
-/v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
+Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/runs/stop, /v1/runs/discard,
+/v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ __all__ = [
     "ApplyPlan",
     "Approve",
     "CellRow",
+    "DiscardRun",
     "Done",
     "Drain",
     "Failure",
@@ -73,6 +74,13 @@ class StopRun(Shape):
     run_id: str
     reason: str = ""
     whole_slot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardRun(Shape):
+    """POST /v1/runs/discard. Of a failed run whose container is kept."""
+
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ def build_spec(
         priority=values.get("priority", 0),
         catch_up_limit=values.get("catch_up_limit", 20),
         pause_after_failures=values.get("pause_after_failures", 0),
+        hold_on_failure=values.get("hold_on_failure", 0.0),
         after=values.get("after", ()),
         wait_for=values.get("wait_for", ()),
     )

@@ -18,6 +18,7 @@ E = TypeVar("E", bound=StrEnum)
 Tokens = tuple[str, ...]
 Report = Callable[..., None]  # (tokens, code, message, hint, warning=False); tokens are relative to the field
 
+LONGEST_HOLD = 30 * 86400.0  # seconds
 MIN_MEMORY = 6 << 20  # the Docker Engine's own bound
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 _SHELL_WORDS = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"})
@@ -88,6 +89,13 @@ def positive_duration(value: Any, report: Report) -> float:
     seconds = duration(value, report)
     if seconds <= 0:
         report((), "value-out-of-range", "the duration must be more than nothing")
+    return seconds
+
+
+def hold(value: Any, report: Report) -> float:
+    seconds = duration(value, report)
+    if seconds > LONGEST_HOLD:
+        report((), "value-out-of-range", "a container is kept for 30 days at most", "Copy out what you need.")
     return seconds
 
 

@@ -29,6 +29,7 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
     "timeout": fields.positive_duration,
     "stop_grace_period": fields.duration,
     "start_deadline": fields.positive_duration,
+    "hold_on_failure": fields.hold,
     "concurrency_policy": fields.concurrency,
     "retries": fields.retries,
     "history": fields.history,

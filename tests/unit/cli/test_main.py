@@ -46,6 +46,7 @@ BAD = [
     (["next", "a"], 1, "state-absent", ""),
     (["run", "a"], 1, "service-not-running", "reconciler serve"),
     (["stop", "a"], 1, "service-not-running", "reconciler serve"),
+    (["discard", "a"], 1, "service-not-running", "reconciler serve"),
     (["pause", "a"], 1, "service-not-running", "reconciler serve"),
     (["pause", "--all", "--until", "2h"], 1, "service-not-running", ""),
     (["resume", "--all"], 1, "service-not-running", ""),

@@ -11,7 +11,7 @@ from reconciler.cli.jobs import data, header, state
 from reconciler.cli.records import asker, duration, lateness, record_data, result
 from reconciler.cli.run import exit_code
 from reconciler.cli.runs import centile
-from reconciler.cli.show import lines
+from reconciler.cli.show import lines, ways_in
 from reconciler.model.desired import HeldJob
 from reconciler.model.problem import SpecProblem
 from reconciler.model.run import FailureClass, Pause, Phase, RunRecord, Trigger
@@ -206,7 +206,7 @@ def test_json_of_a_run_and_of_a_job_has_these_keys() -> None:
         "run_id", "job", "slot", "attempt", "trigger", "actor", "phase", "exit_code", "failure", "reason", "digest",
         "revision", "image_id", "image_digest", "claimed_at", "prepared_at", "start_requested_at", "started_at",
         "finished_at", "duration", "late", "retry_at", "stop_reason", "peak_memory", "cpu_seconds", "log", "log_bytes",
-        "next_attempt", "parameters", "key", "cell", "cells", "devices",
+        "next_attempt", "parameters", "key", "cell", "cells", "devices", "hold_until",
     ]  # fmt: skip
     found = data(replace(FAILING, pause=paused(NOW, "moves")))
     assert list(found) == [
@@ -215,3 +215,14 @@ def test_json_of_a_run_and_of_a_job_has_these_keys() -> None:
     ]  # fmt: skip
     assert found["paused"] == {"until": "2026-11-24T09:00:00Z", "reason": "moves", "actor": "cleo"}
     assert found["last"]["duration"] == 240.0
+
+
+def test_show_says_how_to_look_into_what_is_kept_and_starts_nothing_of_the_job() -> None:
+    kept, config = failed(hold_until=NOW), ServiceConfig(instance="db1", state_dir="/state")
+    assert dict(lines(kept, spec(), [kept], "UTC", NOW))["kept"].startswith("its container, until ")
+    assert "kept" not in dict(lines(replace(kept, discarded=True), spec(), [kept], "UTC", NOW))
+    said = ways_in(kept, config, "docker")
+    assert any(line.startswith(f"docker cp db1.{kept.run_id}:") for line in said)
+    assert not [line for line in said if line.startswith(("docker start", "docker restart", "docker exec"))]
+    assert "--entrypoint sh" in " ".join(line for line in said if line.startswith("docker run"))
+    assert ways_in(kept, config, "process")[0].endswith(f"/state/process/runs/{kept.run_id}/work")
