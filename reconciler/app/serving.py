@@ -34,10 +34,12 @@ from ..model.errors import EngineUnavailable, ReconcilerError
 from ..model.event import EventName
 from ..model.ids import parse_run_id
 from ..model.plan import Plan
+from ..model.run import RunRecord
 from ..model.service import ServiceConfig
 from ..runs.conditions import but_for
 from ..server.api import Status
 from ..server.socket import Server
+from ..workspace.outputs import remove as remove_outputs
 from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier
 from .reading import open_repository
@@ -131,6 +133,7 @@ class Whole:
 
     def _run_loop(self, config: ServiceConfig) -> RunLoop:
         history, state_dir = self.state.history, Path(config.state_dir)
+        self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes)
         ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir)
@@ -138,9 +141,14 @@ class Whole:
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
             boot=self.clock.boot, last_alive=alive.last(), alive=alive,
-            drop_logs=lambda runs: remove_logs(state_dir, runs), relist=lambda: self._heard(""),
+            drop_logs=lambda runs: self._drop(tuple(runs)), relist=lambda: self._heard(""),
             boot_id=boot_id(),
         )  # fmt: skip
+
+    def _drop(self, runs: tuple[RunRecord, ...]) -> None:
+        """History has let go of these runs."""
+        remove_logs(self._state_dir, runs)
+        remove_outputs(runs, self._state_dir)
 
     def run(self) -> int:
         service: Service | None = None

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "explain": "read a job's schedule and rules aloud",
     "show": "one run in full",
     "logs": "print a run's output",
+    "outputs": "list or copy the files that a run has left",
     "run": "start a job by hand",
     "stop": "end a run",
     "discard": "remove the container of a failed run that is kept for debugging",

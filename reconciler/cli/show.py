@@ -20,8 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..workspace.outputs import place_of, read
     from .context import ledger, now, settings
     from .find import find_run, zone_of
+    from .outputs import summary
 
     config, at = settings(args), now()
     with ledger(config) as history:
@@ -39,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for key, value in lines(record, spec, attempts, zone, at):
         print(f"{key:<10} {plain(value)}")
+    if (kept := read(place_of(record, Path(config.state_dir)))) is not None:
+        print(f"outputs    {plain(summary(kept))}   reconciler outputs {record.run_id}")
     for event in reversed(events):
         fields = " ".join(f"{k}={plain(v)}" for k, v in event.fields.items() if v not in (None, ""))
         print(f"  {_clock(event.at, zone)}  {event.name.value:<20} {fields}".rstrip())

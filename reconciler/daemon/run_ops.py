@@ -10,12 +10,14 @@ from ..history.logs import read_log
 from ..model.errors import ReconcilerError, StateError
 from ..model.job import JobSpec
 from ..model.live import LiveRun
+from ..model.outputs import Kept
 from ..model.run import RunRecord
 from ..model.service import ServiceConfig
 from ..runs.environment import parameter_environment, reconciler_environment
 from ..runs.verdict import KILLED, capability_hint
 from ..schedule.cron import nominal
 from ..spec.admission import effective_policy
+from ..workspace import outputs
 from .log_pump import Pumps
 
 TAIL, TAIL_BYTES = 20, 8192  # lines, bytes of a failed run's log that are looked at for a hint
@@ -30,6 +32,7 @@ class Collected:
     log_bytes: int
     usage: Usage
     hint: str = ""
+    outputs: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class RunOps:
         previous, success = (at and nominal(spec.schedule, at) for at in self._history.run_env(run.job, run.slot))
         stands_for = replace(run, slot=nominal(spec.schedule, run.slot))  # a span of time knows no jitter (rule T9)
         ours = reconciler_environment(stands_for, spec, previous, success)
+        ours += (("RECONCILER_OUTPUTS", spec.outputs),) if spec.outputs else ()
         return RunOrder(
             run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
             policy=effective_policy(config, spec.owner), image_id=run.image_id,
@@ -101,10 +105,10 @@ class RunOps:
     def kill(self, run: RunRecord) -> Result:
         return self.guarded("kill", run.run_id, lambda: self._engine().kill(run.run_id, run.ref))
 
-    def collect(self, run: RunRecord) -> Result:
-        return self.guarded("collect", run.run_id, lambda: self._collected(run))
+    def collect(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Result:
+        return self.guarded("collect", run.run_id, lambda: self._collected(run, spec, config))
 
-    def _collected(self, run: RunRecord) -> Collected:
+    def _collected(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Collected:
         """Log first, last look afterwards: if nothing is there any more, nobody can tell whether the log was whole."""
         engine = self._engine()
         usage = engine.usage(run.run_id, run.ref)
@@ -112,7 +116,16 @@ class RunOps:
         live = engine.inspect(run.run_id, run.ref)
         gap = live is None and run.started_at is not None
         kept = self._pumps.close(run.run_id, gap=gap)
-        return Collected(live, kept, usage, self._hint(run, live))
+        left = self._outputs(run, spec, config) if spec.outputs and live is not None else None
+        return Collected(live, kept, usage, self._hint(run, live), left)
+
+    def _outputs(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Kept | None:
+        parts = self._engine().outputs(run.run_id, run.ref, spec.outputs)
+        if parts is None:
+            return None
+        limits = config.limits
+        return outputs.collect(parts, outputs.place_of(run, self._state_dir), limits.outputs_bytes,
+                               limits.outputs_entries)  # fmt: skip
 
     def _hint(self, run: RunRecord, live: LiveRun | None) -> str:
         """What a failure smells of, by the end of its log; the log itself may be unreadable, and that is no matter."""

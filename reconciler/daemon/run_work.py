@@ -71,7 +71,7 @@ class RunWork:
             case steps.Kill():
                 self._send(entry, "kill", "stop", lambda: ops.kill(run))
             case steps.Collect():
-                self._send(entry, "collect", "keep", lambda: ops.collect(run))
+                self._send(entry, "collect", "keep", lambda: ops.collect(run, spec, config))
             case steps.Finish(outcome=outcome, disposition=disposition):
                 self._finish(entry, outcome, disposition, spec, now)
             case steps.GiveUp(outcome=outcome, disposition=disposition):
@@ -230,8 +230,21 @@ class RunWork:
             if isinstance(error, NotOurs):
                 self.save(entry, to.discarded(entry.record))
             entry.look_at = now + timedelta(seconds=DISCARD_AGAIN)
+        elif op == "collect" and isinstance(error, StateError):
+            self._not_kept(entry, error, now)
         else:
             self._book.unanswered(entry, now)
+
+    def _not_kept(self, entry: Open, error: StateError, now: datetime) -> None:
+        """A full disk, for one. The run ends all the same, and its container stays until its outputs are kept."""
+        run, said = entry.record, str(error)
+        self._book.unanswered(entry, now)
+        if not run.active:
+            entry.look_at = now + timedelta(seconds=DISCARD_AGAIN)
+        if entry.hint != said:
+            entry.hint = said
+            self._emit.emit(EventName.OUTPUTS_DELAYED, job=run.job, run=run.run_id, code=error.code, error=said,
+                            hint=error.hint)  # fmt: skip
 
     def _delayed(self, entry: Open, error: ReconcilerError, now: datetime) -> None:
         """It provably has not started: try again, until its deadline (rule R4)."""
@@ -304,6 +317,10 @@ class RunWork:
         if got.live is not None:
             entry.live = got.live
         self.save(entry, to.collected(entry.record, got.log_bytes, got.usage.peak_memory, got.usage.cpu_seconds))
+        if got.outputs is not None and got.outputs.left_out and entry.record.collected:
+            run, left = entry.record, got.outputs
+            self._emit.emit(EventName.OUTPUTS_TRIMMED, job=run.job, run=run.run_id, left_out=left.left_out,
+                            reason=left.why, files=len(left.files), bytes=left.size)  # fmt: skip
 
     # -- the ledger -------------------------------------------------------------------------------------------
     def save(self, entry: Open, record: RunRecord, slot: SlotRecord | None = None) -> bool:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..model.job import JobSpec
 from ..model.live import LiveRun, LiveState
+from ..model.outputs import OutputPart
 from ..model.problem import FieldProblem
 from ..model.service import Policy, Registry
 
@@ -139,6 +140,10 @@ class Engine(Protocol):
     def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
         """Output from `cursor` on, both streams in order. With `follow`, until the run has ended or the stream
         breaks (the caller looks again: an end of stream is not an end of run)."""
+
+    def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
+        """What an ended run has left in its outputs directory (`target` in the container), in the order of names;
+        None = the run is gone. What comes is the job's: names are not to be trusted. Raises while it is read, too."""
 
     def discard(self, run_id: str, ref: str) -> None:
         """Remove a run that has ended, with its anonymous volumes."""

@@ -13,6 +13,7 @@ from ..model.errors import EngineUnavailable
 from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
+from ..model.outputs import OutputPart
 from ..spec.argv import final_argv
 from ..spec.filemodes import unreadable
 from . import docker_lean as docker_lean  # before anything that imports requests
@@ -117,6 +118,9 @@ class DockerEngine:
 
     def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
         return read_logs(self._core, ref or container_name(self._core.context.instance, run_id), run_id, cursor, follow)
+
+    def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
+        return self._runs.outputs(run_id, ref, target)
 
     def discard(self, run_id: str, ref: str) -> None:
         self._runs.discard(run_id, ref)

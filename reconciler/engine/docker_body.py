@@ -52,7 +52,7 @@ def create_body(
         "StopSignal": "SIGTERM",
         "StopTimeout": math.ceil(spec.stop_grace_period),
         "Healthcheck": {"Test": ["NONE"]},  # a job ends; probing it would only cost
-        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices or ()),
+        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices),
     }
     if entrypoint is not None:
         body["Entrypoint"] = list(entrypoint)
@@ -66,10 +66,13 @@ def create_body(
 
 
 def _host_config(
-    spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...], devices: tuple[str, ...]
-) -> Body:
+    spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...],
+    devices: tuple[str, ...] | None,
+) -> Body:  # fmt: skip
     mounts = [_mount(mount, instance, spec.owner) for mount in spec.mounts]
     mounts += [{"Type": "bind", "Source": path, "Target": target, "ReadOnly": True} for path, target in staged]
+    if spec.outputs and devices is not None:  # a volume of its own, without what the image has there
+        mounts.append({"Type": "volume", "Target": spec.outputs, "VolumeOptions": {"NoCopy": True}})
     config: Body = {
         "Init": True,
         "SecurityOpt": ["no-new-privileges"],

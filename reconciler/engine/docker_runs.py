@@ -4,12 +4,14 @@ A start is asked for without any look before it only if this very process made t
 job twice, since an Engine starts an ended container again: whoever does not know looks, and `find_start` decides.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from ..model.errors import EngineRejected, EngineUnavailable
 from ..model.ids import container_name, undotted
 from ..model.live import LivePhase, LiveRun
-from . import docker_recovery, docker_stop, labels
+from ..model.outputs import OutputPart
+from . import docker_outputs, docker_recovery, docker_stop, labels
 from .base import Prepared, RunOrder
 from .docker_acquire import Acquirer
 from .docker_body import Acquired, create_body
@@ -66,6 +68,11 @@ class Runs:
             if found.phase is not LivePhase.CREATED:
                 return Prepared(ref, image_id)
         self._join(ref, order.run_id, got)
+        if spec.outputs:
+            try:
+                docker_outputs.open_to_all(self._core, ref, order.run_id, spec.outputs, read_only=spec.read_only)
+            except Absent as error:
+                raise _gone(order.run_id) from error
         return Prepared(ref, image_id, got.image_digest if image_id == got.image_id else "")
 
     def _join(self, ref: str, run_id: str, got: Acquired) -> None:
@@ -138,6 +145,12 @@ class Runs:
         """What is just being removed is gone: its log can no longer be relied on."""
         found = self._find(run_id, ref, "inspect")
         return None if found is None or found.going else self._live(found, run_id)
+
+    def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
+        found = self._find(run_id, ref, "read the outputs of")
+        if found is None or found.going:
+            return None
+        return docker_outputs.read(self._core, found.ref, run_id, target)
 
     def discard(self, run_id: str, ref: str) -> None:
         found = self._find(run_id, ref, "discard")

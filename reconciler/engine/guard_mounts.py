@@ -4,7 +4,7 @@ that keeps the host's files to the host."""
 import re
 from collections.abc import Callable, Mapping
 
-from .guard_parts import Check, clean, every_key, refuse, require, whole, within
+from .guard_parts import Check, clean, every_key, exactly, refuse, require, whole, within
 
 SYSTEM_TARGETS = ("/proc", "/sys")  # nothing is mounted at or below them
 ALWAYS_PROTECTED = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd", "/var/lib/docker",
@@ -33,8 +33,11 @@ def mounts(value: object, where: str, check: Check) -> None:
 
 
 def _volume(mount: Mapping[str, object], where: str, check: Check) -> None:
-    _only(mount, where, "Type", "Source", "Target", "ReadOnly")
+    _only(mount, where, "Type", "Source", "Target", "ReadOnly", "VolumeOptions")
     source = mount.get("Source", "")
+    if "VolumeOptions" in mount:  # of an anonymous one alone, and no driver of its own
+        require(source == "", where, "sets options of a named volume")
+        exactly({"NoCopy": True})(mount["VolumeOptions"], where, check)
     own = re.escape(f"{check.context.instance}.{check.context.owner.replace('/', '.')}.")
     named = isinstance(source, str) and re.fullmatch(own + r"[A-Za-z0-9][A-Za-z0-9_-]*", source) is not None
     external = isinstance(source, str) and source in check.policy.external_volumes and "/" not in source

@@ -13,6 +13,7 @@ from ..model.errors import EngineRejected, NotOurs
 from ..model.ids import parse_run_id
 from ..model.job import JobSpec
 from ..model.live import LiveJob, LivePhase, LiveRun, LiveState
+from ..model.outputs import OutputPart, PartKind
 from ..spec.argv import final_argv
 from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
 from .memory_world import Behaviour, MemoryRun, MemoryWorld, StandingEntry
@@ -164,6 +165,14 @@ class MemoryEngine:
                 return
             else:
                 pause.wait(POLL)
+
+    def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
+        with self._verb("outputs", run_id):
+            run = self._find(run_id, ref)
+            if run is None:
+                return None
+            left = sorted(run.behaviour.outputs) if target and run.finished_at is not None else []
+            return iter([OutputPart(path, PartKind.FILE, len(data), data=iter([data])) for path, data in left])
 
     def discard(self, run_id: str, ref: str) -> None:
         with self._verb("discard", run_id) as world:

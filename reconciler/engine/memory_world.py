@@ -33,6 +33,7 @@ class Behaviour:
     on_term: bytes = b""  # written when TERM reaches it
     oom: bool = False
     usage: Usage = field(default_factory=Usage)
+    outputs: tuple[tuple[str, bytes], ...] = ()  # (path, contents) that it leaves
 
 
 @dataclass(slots=True)

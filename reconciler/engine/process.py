@@ -13,11 +13,13 @@ from threading import Event as Flag
 from ..model.errors import EngineRejected, EngineUnavailable
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
+from ..model.outputs import OutputPart
 from ..spec.argv import final_argv
 from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
 from .process_files import Layout, reported
 from .process_jobs import Jobs
 from .process_log import LOG_LIMIT, read_log
+from .process_outputs import read as read_outputs
 from .process_preview import check, warnings
 from .process_proc import ProcessId, Session, boot_id, has_group, kill_members, members, terminate_group, wait_for_end
 from .process_runs import Runs
@@ -167,6 +169,12 @@ class ProcessEngine:
             if wait_for_end(supervisor, self._boot, min(deadline, time.monotonic() + 0.05)):
                 return
         raise EngineUnavailable(f"cannot kill {run_id}: it is still there {KILL_DEADLINE:.0f} s after KILL")
+
+    def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:  # noqa: ARG002 - its own place
+        with reported(f"read the outputs of {run_id}"):
+            if self._runs.order(run_id, ref) is None:
+                return None
+            return read_outputs(self._files.folder(run_id).path / "outputs", self._user.uid)
 
     def discard(self, run_id: str, ref: str) -> None:
         with reported(f"discard {run_id}"):

@@ -5,6 +5,7 @@
     environment           shell text with the job's variables; its user may read it
     log                   both streams, in order; ours alone
     work/  files/         the job's own folder; staged files
+    outputs/              what the job wants kept, if its file says `outputs`
     state/supervisor.PID  who supervises: pid, start in ticks, boot id
     state/started         the claim: a file = the command may have run, a link = void, it never will
     state/exit            blanks until the end, then the exit code

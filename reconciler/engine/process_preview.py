@@ -34,6 +34,8 @@ def warnings(spec: JobSpec) -> Iterator[str]:
               if getattr(spec.resources, name) != getattr(_DEFAULT, name)]  # fmt: skip
     if bounds:
         yield f"{', '.join(bounds)}: not enforced"
+    if spec.outputs:
+        yield f"outputs: the folder is $RECONCILER_OUTPUTS, not {spec.outputs}"
     if spec.resources.gpus:
         yield "resources.gpus: leased and named in CUDA_VISIBLE_DEVICES; nothing keeps the job from the others"
     for file in spec.files:

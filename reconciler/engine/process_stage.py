@@ -26,6 +26,9 @@ def fill_folder(draft: Folder, place: Path, order: RunOrder, user: JobUser) -> N
     environment = draft.path / "environment"
     environment.write_text(environment_script(order, place), "utf-8", "surrogateescape")
     environment.chmod(0o400)
+    if order.spec.outputs:
+        (draft.path / "outputs").mkdir(mode=0o700)
+        user.own(draft.path / "outputs")
     user.own(environment, draft.path / "work", draft.path / "state", draft.path / "state/exit")
 
 
@@ -35,6 +38,8 @@ def environment_script(order: RunOrder, place: Path) -> str:
     if order.staged:
         variables["RECONCILER_FILES"] = str(place / "files")
     variables.update(order.environment)
+    if order.spec.outputs:
+        variables["RECONCILER_OUTPUTS"] = str(place / "outputs")
     if order.devices:  # a request that a program may overlook: there is no container round it
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(order.devices)
     # `command`: a name that this shell keeps for itself (bash: UID) is reported in the log and does not end the job.

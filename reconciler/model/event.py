@@ -76,6 +76,14 @@ class EventName(StrEnum):
         "A run that this process did not start, or not knowingly, was found and is looked after.",
     )
     RUN_STOPPED = "run.stop-requested", "TERM was asked for: by a person, the timeout, Replace or `on_retire: stop`."
+    OUTPUTS_DELAYED = (
+        "outputs.delayed",
+        "A run's outputs could not be kept yet, by a full disk for one; its container stays until they are.",
+    )
+    OUTPUTS_TRIMMED = (
+        "outputs.trimmed",
+        "A run left more than `limits.outputs_bytes` or `outputs_entries`: from `left_out` on nothing was kept.",
+    )
     RUN_FINISHED = (
         "run.finished",
         "An attempt ended: verdict, exit_code, reason, took, trigger, attempt; disposition, if its slot did not run.",

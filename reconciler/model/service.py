@@ -80,6 +80,8 @@ class Limits:
     prepare_timeout: float = 1800.0  # seconds for pull and create together
     run_log_bytes: int = 8 * 1024 * 1024  # kept per run: the first eighth and the end
     default_timeout: float = 86400.0
+    outputs_bytes: int = 1 << 30  # kept of each run
+    outputs_entries: int = 10_000  # files and directories kept of each run
     groups: Mapping[str, int] = field(default_factory=dict)  # of all owners: `concurrency_group` -> runs at once
 
 

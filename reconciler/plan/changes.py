@@ -66,6 +66,7 @@ FIELDS = (
     Field("concurrency_group", lambda s: s.concurrency_group),
     Field("priority", lambda s: s.priority),
     Field("pause_after_failures", lambda s: s.pause_after_failures),
+    Field("outputs", lambda s: s.outputs),
     Field("hold_on_failure", lambda s: s.hold_on_failure, words.seconds),
     Field("retries.limit", lambda s: s.retries.limit),
     Field("retries.delay", lambda s: s.retries.delay, words.seconds),

@@ -1,7 +1,7 @@
 """What the service is asked and what it answers, as values; the same on the socket and on any later listener.
 
 Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/runs/stop, /v1/runs/discard,
-/v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure` with a status of 400 and above.
+/v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure`, with a status from 400 on.
 """
 
 from collections.abc import Mapping

@@ -97,6 +97,7 @@ def build_spec(
         priority=values.get("priority", 0),
         catch_up_limit=values.get("catch_up_limit", 20),
         pause_after_failures=values.get("pause_after_failures", 0),
+        outputs=values.get("outputs", ""),
         hold_on_failure=values.get("hold_on_failure", 0.0),
         after=values.get("after", ()),
         wait_for=values.get("wait_for", ()),
@@ -225,11 +226,14 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
         build.report(
             ("script",), "shebang", "a script is always run by sh; this first line is a comment", hint, warning=True
         )
-    if len(spec.mounts) + len(spec.files) < 2:
+    if len(spec.mounts) + len(spec.files) + bool(spec.outputs) < 2:
         return
     taken: set[str] = set()
-    places = [(mount.target, ("volumes", str(index))) for index, mount in enumerate(spec.mounts)]
+    places: list[tuple[str, Tokens]] = [
+        (mount.target, ("volumes", str(index))) for index, mount in enumerate(spec.mounts)
+    ]
     places += [(file.target, ("files", file.target)) for file in spec.files]
+    places += [(spec.outputs, ("outputs",))] if spec.outputs else []
     for target, tokens in places:
         if target in taken:
             build.report(tokens, "target-twice", f"something else is mounted at {target} already")

@@ -182,6 +182,11 @@ def _once(items: Any, report: Report) -> list[dict[str, Any]]:
     return list(items)
 
 
+def outputs(value: Any, report: Report) -> str:
+    _check_target(value, (), report)
+    return str(value)
+
+
 def capabilities(value: Any, report: Report) -> tuple[str, ...]:  # noqa: ARG001
     return tuple(sorted({name.removeprefix("CAP_") for name in value}))
 

@@ -30,6 +30,7 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
     "stop_grace_period": fields.duration,
     "start_deadline": fields.positive_duration,
     "hold_on_failure": fields.hold,
+    "outputs": fields.outputs,
     "concurrency_policy": fields.concurrency,
     "retries": fields.retries,
     "history": fields.history,

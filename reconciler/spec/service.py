@@ -31,7 +31,7 @@ _ANY_PIDS = 1 << 22  # the kernel's own bound: a ceiling that leaves `pids_limit
 _DURATIONS = frozenset(
     {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval"}
 )
-_SIZES = frozenset({"memory", "shm_size", "run_log_bytes"})
+_SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes"})
 _MAY_BE_ZERO = frozenset({"min_interval", "queue_timeout"})
 
 

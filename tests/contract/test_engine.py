@@ -10,9 +10,11 @@ from threading import Thread
 import pytest
 
 from reconciler.engine.base import Engine
+from reconciler.engine.memory_world import Behaviour
 from reconciler.model.errors import EngineRejected, EngineUnavailable, NotOurs
 from reconciler.model.job import PullPolicy
 from reconciler.model.live import LivePhase
+from reconciler.model.outputs import PartKind
 from reconciler.model.service import Policy
 from tests.contract.conftest import Lab, ended, eventually, log_of
 from tests.kit.orders import (
@@ -478,3 +480,40 @@ def test_R2_what_has_started_keeps_its_devices(lab: Lab, engine: Engine) -> None
     order, ref = lab.prepared(engine, sleeps())
     engine.launch(order.run_id, ref)
     assert engine.prepare(replace(order, devices=("GPU-b",), policy=Policy(gpus=True))).ref == ref
+
+
+# -- outputs --------------------------------------------------------------------------------------------------------
+
+LEAVES = Act(
+    "cd $RECONCILER_OUTPUTS && ls -A && mkdir -m 700 sub && printf hello > sub/a && chmod 600 sub/a && printf 12 > b",
+    Behaviour(outputs=(("sub/a", b"hello"), ("b", b"12"))),
+)
+
+
+def outputs_of(engine: Engine, run_id: str, ref: str, target: str = "/outputs") -> dict[str, bytes] | None:
+    parts = engine.outputs(run_id, ref, target)
+    if parts is None:
+        return None
+    return {part.path: b"".join(part.data) for part in parts if part.kind is PartKind.FILE}
+
+
+def test_a_run_finds_an_empty_directory_and_what_it_leaves_there_is_read_after_its_end(
+    lab: Lab, engine: Engine
+) -> None:
+    spec = lab.spec(LEAVES, outputs="/outputs", read_only=True, user="1234:1234")
+    order = run_order(spec, environment=(("RECONCILER_OUTPUTS", "/outputs"),))
+    ref = engine.prepare(order).ref
+    assert engine.prepare(order).ref == ref
+    engine.launch(order.run_id, ref)
+    assert ended(engine, order.run_id, ref).exit_code == 0
+    assert log_of(engine, order.run_id, ref) == b""
+    assert outputs_of(engine, order.run_id, ref) == {"b": b"12", "sub/a": b"hello"}
+    assert outputs_of(lab.engine(), order.run_id, ref) == {"b": b"12", "sub/a": b"hello"}
+    engine.discard(order.run_id, ref)
+    assert outputs_of(engine, order.run_id, ref) is None
+
+
+def test_a_run_that_leaves_nothing_has_no_outputs(lab: Lab, engine: Engine) -> None:
+    run_id, ref = lab.started(engine, exits(0), outputs="/outputs")
+    ended(engine, run_id, ref)
+    assert outputs_of(engine, run_id, ref) == {}

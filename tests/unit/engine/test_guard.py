@@ -325,3 +325,30 @@ def test_S2_a_variable_that_shows_other_GPUs_is_refused(shown: str) -> None:
     made["Env"].append(shown)
     with pytest.raises(EngineRejected, match="Env"):
         assert_allowed(made, GPU_POLICY, GPU_GUARD)
+
+
+# -- outputs ------------------------------------------------------------------------------------------------------
+
+
+def test_S2_outputs_are_an_anonymous_volume_of_the_run_and_nothing_of_the_standing_job() -> None:
+    marks = labels.write(CONTEXT, Mark(Kind.RUN, "default", SPEC.name, "run", "d" * 64, "9f3c2e1"))
+    acquired, spec = Acquired(IMAGE_ID, networks=((NETWORK, "db1.default"),)), replace(SPEC, outputs="/outputs")
+    made = copy.deepcopy(create_body(spec, marks, acquired, (), STAGED, ()))
+    assert_allowed(made, POLICY, GUARD)
+    (mount,) = [m for m in made["HostConfig"]["Mounts"] if m["Target"] == "/outputs"]  # type: ignore[index]
+    assert mount == {"Type": "volume", "Target": "/outputs", "VolumeOptions": {"NoCopy": True}}
+    standing = create_body(spec, marks, acquired, (), STAGED)
+    assert standing["HostConfig"] == create_body(SPEC, marks, acquired, (), STAGED)["HostConfig"]
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        {"Type": "volume", "Source": "db1.default.x", "VolumeOptions": {"NoCopy": True}},
+        {"Type": "volume", "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"device": "/"}}}},
+        {"Type": "volume", "VolumeOptions": {"NoCopy": True, "Subpath": "x"}},
+        {"Type": "volume", "VolumeOptions": {}},
+    ],
+)
+def test_S2_a_volume_has_no_other_option(mount: dict[str, Any]) -> None:
+    refused(mounting(**mount))

@@ -84,7 +84,7 @@ CHANGES: dict[str, object] = {
     "protect": True, "history": replace(SPEC.history, keep_failed=1), "pull_policy": "always", "read_only": True,
     "cap_add": ("CHOWN",), "files": (FileMount("/f", "x", 0o400),),
     "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
-    "hold_on_failure": 60.0,
+    "hold_on_failure": 60.0, "outputs": "/o",
     "after": (After("x"),), "wait_for": (WaitFor("x"),), "parameters": (Parameter("n", default="1"),),
     "strategy": Strategy((("a", ("1", "2")),), max_parallel=1),
 }  # fmt: skip
