@@ -27,6 +27,7 @@ ATTEMPTS = 40  # runs of one slot that are read at first
 MOST = 2000  # of them in all; events of the service
 EVENTS_KEPT = timedelta(days=90)  # history keeps the service's own events that long
 ON_TIME = timedelta(seconds=60)  # a slot that has been due for longer is worth a question
+SHOWN = 3  # runs in one sentence
 _MS = timedelta(milliseconds=1)
 
 
@@ -176,6 +177,9 @@ class Asker:
         most = self._config.limits.max_running
         if most is not None and sum(one.phase in HOLDING for one in active) >= most:
             yield f"all {most} places are taken (limits.max_running)"
+        if job.spec.resources.gpus and not run.devices and run.reason.startswith("waits for "):
+            leased = [f"{one.run_id} has {', '.join(one.devices)}" for one in active if one.devices]
+            yield f"it {run.reason} (resources.gpus){'; ' + '; '.join(leased[:SHOWN]) if leased else ''}"
 
     def _told(self, runs: Sequence[RunRecord]) -> tuple[RunFact, ...]:
         """The last attempts that ended badly, or that run, show the end of their logs."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..model.errors import EngineUnavailable, NotOurs
-from ..model.ids import undotted
+from ..model.ids import parse_run_id
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun
 from ..model.service import Policy
@@ -222,7 +222,7 @@ def live_run(found: Found, run_id: str, *, oom: bool = False) -> LiveRun:
     """A run as one inspection shows it."""
     state, phase = found.state, found.phase
     ended = phase is LivePhase.EXITED
-    job = found.mark.job if found.mark is not None else undotted(run_id.rsplit(".", 2)[0])
+    job = found.mark.job if found.mark is not None else parse_run_id(run_id).job
     return LiveRun(
         run_id=run_id,
         job=job,

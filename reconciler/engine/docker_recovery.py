@@ -6,7 +6,7 @@ is reported as unknown, never guessed.
 """
 
 from ..model.errors import EngineUnavailable
-from ..model.ids import container_name, undotted
+from ..model.ids import container_name, parse_run_id
 from ..model.live import LivePhase, LiveRun
 from .docker_core import Core, live_run
 from .docker_errors import Conflict
@@ -37,7 +37,7 @@ def find_start(core: Core, run_id: str, ref: str) -> LiveRun | None:
 
 
 def _verdict(run_id: str, ref: str, past: Past, *, seen_unstarted: bool) -> LiveRun | None:
-    job = undotted(run_id.rsplit(".", 2)[0])
+    job = parse_run_id(run_id).job
     if past.started_at is not None:
         error = "" if past.exit_code is not None else NO_RESULT
         return LiveRun(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ..model.errors import EngineRejected, EngineUnavailable
-from ..model.ids import container_name, undotted
+from ..model.ids import container_name, parse_run_id
 from ..model.live import LivePhase, LiveRun
 from ..model.outputs import OutputPart
 from . import docker_outputs, docker_recovery, docker_stop, labels
@@ -127,7 +127,7 @@ class Runs:
         except EngineUnavailable:
             found = None  # it has started: that is what was asked
         if found is None or found.phase is LivePhase.CREATED:
-            return LiveRun(run_id, undotted(run_id.rsplit(".", 2)[0]), ref, LivePhase.RUNNING)
+            return LiveRun(run_id, parse_run_id(run_id).job, ref, LivePhase.RUNNING)
         return self._live(found, run_id)
 
     def find_start(self, run_id: str, ref: str) -> LiveRun | None:

@@ -229,7 +229,7 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
     if len(spec.mounts) + len(spec.files) + bool(spec.outputs) < 2:
         return
     taken: set[str] = set()
-    places: list[tuple[str, Tokens]] = [
+    places: list[tuple[str, tuple[str, ...]]] = [
         (mount.target, ("volumes", str(index))) for index, mount in enumerate(spec.mounts)
     ]
     places += [(file.target, ("files", file.target)) for file in spec.files]

@@ -16,9 +16,9 @@ from reconciler.history import rows
 from reconciler.history.sqlite import open_history
 from reconciler.model.errors import EngineRejected, UsageError
 from reconciler.model.ids import run_id
-from reconciler.model.job import Concurrency, Retries, WaitFor
+from reconciler.model.job import Concurrency, Resources, Retries, WaitFor
 from reconciler.model.run import Disposition, Pause, Phase
-from reconciler.model.service import Limits, ServiceConfig
+from reconciler.model.service import DeviceConfig, Limits, ServiceConfig
 from reconciler.runs.transitions import slot_record
 from reconciler.spec.canonical import digest_of
 from tests.kit.world import NIGHT, World, cron, every
@@ -160,6 +160,18 @@ def test_a_slot_that_waits_says_for_what(world: World) -> None:
         "it waits for beat to succeed for 2026-11-24T02:01:00Z, until 2026-11-24T03:01:00Z (wait_for)",
         "all 1 places are taken (limits.max_running)",
     )
+
+
+def test_R2_a_run_that_waits_for_a_GPU_names_who_has_them(world: World) -> None:
+    world.config = replace(world.config, devices=DeviceConfig(("GPU-a",)))
+    world.fleet.reconfigure(world.config)
+    world.list_anew()
+    world.behave("beat", duration=None)
+    world.apply(every(30, resources=Resources(gpus=1)), cron("1 2 * * *", resources=Resources(gpus=1)))
+    world.tick(65)
+    chain = ask(world, "nightly", "02:01")
+    holder = world.runs("beat")[0].run_id
+    assert chain.notes == (f"it waits for 1 GPU (resources.gpus); {holder} has GPU-a",)
 
 
 def test_a_job_that_has_never_run_is_asked_about_its_next_slot(world: World) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.errors import EngineRejected, EngineUnavailable
-from reconciler.model.job import JobSpec, Resources, Retries
+from reconciler.model.job import JobSpec, Resources, Retries, Strategy
 from reconciler.model.run import Phase
 from reconciler.model.service import DeviceConfig, Limits, Policy, ServiceConfig
 from tests.kit.world import World, cron, every
@@ -166,3 +166,13 @@ def test_a_run_that_asks_for_more_than_the_host_has_keeps_nobody_waiting(world: 
     assert world.verdicts("b") == ["succeeded"]
     assert world.runs("a")[0].reason == "waits for 3 GPUs (this host has 2)"
     assert world.time < world.runs("a")[0].slot + timedelta(hours=1)
+
+
+def test_R2_each_cell_leases_its_own_and_the_others_wait_in_line(world: World) -> None:
+    world.behave("a", duration=20.0)
+    world.apply(gpu_job("a", strategy=Strategy(parallelism=5)))
+    for _ in range(150):
+        world.tick(1)
+        assert len(set(in_use(world))) == len(in_use(world))
+    assert world.verdicts("a") == ["succeeded"] * 5
+    assert [run.devices for run in world.runs("a")].count(("GPU-a",)) == 3

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model.errors import EngineUnavailable
 from reconciler.model.event import EventName
-from reconciler.model.job import Retries
+from reconciler.model.job import Retries, Strategy
 from reconciler.model.service import Limits, ServiceConfig
 from reconciler.workspace.outputs import place_of, read
 from tests.kit.world import World, cron
@@ -92,3 +92,12 @@ def test_an_engine_that_does_not_answer_and_a_kill_in_between_lose_nothing(world
     world.restart(down=5.0)
     world.tick(60)
     assert files(world) == (("a.txt", 5), ("model/weights", 10))
+
+
+def test_each_cell_has_its_own(world: World) -> None:
+    world.apply(cron("1 2 * * *", outputs="/outputs", strategy=Strategy(parallelism=3)))
+    world.tick(75)
+    runs = world.runs("nightly")
+    assert sorted(run.cell or 0 for run in runs) == [0, 1, 2]
+    assert len({place_of(run, world.path) for run in runs}) == 3
+    assert all(files(world, nth) == (("a.txt", 5), ("model/weights", 10)) for nth in range(3))
