@@ -15,7 +15,7 @@ from .output import count, plain, print_json
 
 if TYPE_CHECKING:
     from ..forecast.durations import Durations
-    from ..forecast.world import Span
+    from ..forecast.span import Span
     from ..model.live import StandingJob
     from ..model.service import ServiceConfig
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _span(args: argparse.Namespace, zone: str) -> "Span":
-    from ..forecast.world import Span, spans
+    from ..forecast.span import Span, spans
     from .context import instant, now
 
     begin = instant(args.start, zone) if args.start else now().replace(second=0, microsecond=0)

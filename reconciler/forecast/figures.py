@@ -70,11 +70,12 @@ class Figures:
             found = self.jobs[job] = JobFigures()
         return found
 
-    def started(self, run: RunRecord, spec: JobSpec, at: datetime, *, beside: bool) -> None:
+    def started(self, run: RunRecord, spec: JobSpec, at: datetime, *, beside: bool, first: bool) -> None:
+        """`beside` another slot's run of its job; `first` of its slot's cells: slots are counted, not cells."""
         job = self.of(run.job)
-        job.ran += 1
-        job.overlaps += beside
-        job.caught_up += run.trigger is Trigger.CATCH_UP
+        job.ran += first
+        job.overlaps += beside and first
+        job.caught_up += first and run.trigger is Trigger.CATCH_UP
         waited = (at - max(run.slot, run.claimed_at)).total_seconds()
         if waited > 0:
             job.waited += 1

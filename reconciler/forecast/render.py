@@ -7,7 +7,7 @@ from typing import Any
 from ..model.run import SlotRecord
 from ..spec.durations import format_duration, format_size
 from .figures import Figures, JobFigures, Peak
-from .world import Span
+from .span import Span
 
 WORST = 15  # jobs listed one by one, unless all are asked for
 

@@ -5,8 +5,8 @@ it is said to, or its timeout. Nothing fails. Time jumps from event to event.
 """
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,25 +14,20 @@ from ..model.job import Concurrency
 from ..model.live import StandingJob
 from ..model.run import Disposition, Phase, RunRecord, RunRequest, SlotRecord
 from ..model.service import Limits
+from ..runs.cells import expand
 from ..runs.places import HOLDING, Places, turn
 from ..runs.transitions import claimed
 from ..schedule.after import awaited, fires, own_instant, triggered
 from ..schedule.due import decide
 from ..schedule.gates import Gates
+from .cells import CellBook
 from .figures import Figures
+from .span import Span
 
 MOST_RUNS = 1_000_000
+_PATIENCE = timedelta(days=30)  # of the cells of a slot that has begun
 _END, _BACK, _WAKE, _LOOK = range(4)  # at one instant in this order
 Event = tuple[datetime, int, int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`downtime`: (from, to) in which the service does not run; containers go on."""
-
-    begin: datetime
-    end: datetime
-    downtime: tuple[tuple[datetime, datetime], ...] = ()
 
 
 def simulate(
@@ -63,6 +58,7 @@ class _World:
         self.looks: dict[str, datetime] = {}  # when a waiting run is looked at for the last time
         self.active: dict[str, dict[str, RunRecord]] = {}
         self.waiting: dict[str, RunRecord] = {}
+        self.cells = CellBook()
         self.unseen: list[RunRecord] = []  # ended while nobody looked
         self.nth: dict[str, int] = {}
         self.success: dict[str, datetime] = {}
@@ -123,7 +119,9 @@ class _World:
     def _decide(self, name: str, now: datetime, downtime: tuple[datetime, datetime] | None) -> None:
         job = self.jobs[name]
         active = self.active.get(name)
-        decision = decide(job, tuple(active.values()) if active else (), now, Gates(downtime=downtime))
+        decision = decide(
+            job, tuple(active.values()) if active else (), now, Gates(downtime=downtime, begun=self.cells.begun(name))
+        )
         if decision.cursor != job.cursor:
             job = self.jobs[name] = replace(job, cursor=decision.cursor)
         for slot in decision.slots:
@@ -140,17 +138,26 @@ class _World:
             self.wakes.pop(name, None)
 
     def _claim(self, job: StandingJob, request: RunRequest, deadline: datetime | None, now: datetime) -> None:
-        run = claimed(request, job, deadline, now, "")
         self.figures.of(job.name).fires += 1
-        self.active.setdefault(job.name, {})[run.run_id] = run
-        self.waiting[run.run_id] = run
+        of_job = self.active.setdefault(job.name, {})
+        for each in expand(request, job.spec):
+            run = claimed(each, job, deadline, now, "")
+            of_job[run.run_id] = self.waiting[run.run_id] = run
+            self.cells.add(run)
 
     def _stop(self, name: str, run_id: str, now: datetime) -> None:
-        """Replace: it ends at once. What waits is superseded."""
+        """Replace: it ends at once, with every cell of its slot. What waits is superseded."""
         run = self.active.get(name, {}).get(run_id)
         if run is None:
             return
-        if self.waiting.pop(run_id, None) is not None:
+        cells = self.cells.of(run)
+        ids = sorted(cells.open, key=lambda each: each not in self.waiting) if cells is not None else [run_id]
+        for each in ids:
+            if (found := self.active.get(name, {}).get(each)) is not None:
+                self._stop_one(found, now)
+
+    def _stop_one(self, run: RunRecord, now: datetime) -> None:
+        if self.waiting.pop(run.run_id, None) is not None:
             self._drop(run)
             self._nothing(run, Disposition.SUPERSEDED, "replaced")
         else:
@@ -183,7 +190,10 @@ class _World:
         spec = job.spec
         patience = self.patience if spec.queue.timeout is None else spec.queue.timeout
         until = max(run.claimed_at, run.slot) + timedelta(seconds=patience)
-        if run.deadline is not None:
+        cells = self.cells.of(run)
+        if cells is not None and cells.begun:
+            until = run.claimed_at + _PATIENCE
+        elif run.deadline is not None:
             until = min(until, run.deadline)
         others = self.active[run.job]
         if run.replaces and any(name in others for name in run.replaces):
@@ -196,6 +206,8 @@ class _World:
             words, bound = awaited(spec, run.slot, self.jobs.get, self.success.get)
             if words:
                 return words, bound or until
+        if cells is not None and cells.full(run.max_parallel):
+            return "cells of its slot (strategy.max_parallel)", until
         lacking = self.places.lacking(spec) or self._lacks_gpus(run, spec.resources.gpus or 0)
         return (lacking, until) if lacking else ("", now)
 
@@ -219,8 +231,12 @@ class _World:
             self.free_gpus -= spec.resources.gpus or 0
         others = self.active[run.job]
         others[run.run_id] = started
-        beside = len(others) > 1 and any(o.phase in HOLDING for o in others.values() if o is not started)
-        self.figures.started(run, spec, now, beside=beside)
+        beside = len(others) > 1 and any(o.phase in HOLDING for o in others.values() if o.slot != run.slot)
+        cells = self.cells.of(run)
+        self.figures.started(run, spec, now, beside=beside, first=cells is None or not cells.begun)
+        if cells is not None:
+            cells.begun = True
+            cells.running.add(run.run_id)
         self._at(now + timedelta(seconds=min(takes, spec.timeout)), _END, run.run_id + "\n" + run.job)
 
     # -- ends -------------------------------------------------------------------------------------------------
@@ -237,6 +253,15 @@ class _World:
             self.free_gpus += spec.resources.gpus or 0
         self.figures.ended(run, spec, phase, now)
         self._drop(run)
+        cells = self.cells.of(run)
+        closed = self.cells.closed(run, phase)
+        if closed is None:
+            if phase.bad and spec.strategy.fail_fast and cells is not None and cells.open:
+                self._stop(run.job, min(cells.open), now)
+            if self.down is None:
+                self._serve(now)
+            return
+        phase = closed
         if phase is Phase.SUCCEEDED:
             self.success[run.job] = max(run.slot, self.success.get(run.job, run.slot))
         if run.job in self.followers:
@@ -255,7 +280,11 @@ class _World:
             del self.active[run.job]
 
     def _nothing(self, run: RunRecord, disposition: Disposition, reason: str) -> None:
-        """It was counted when it was claimed; what came of it is counted now."""
+        """It was counted when it was claimed; what came of it is counted now. Of a slot's cells the last one counts,
+        if none has started."""
+        cells = self.cells.of(run)
+        if cells is not None and (self.cells.closed(run, Phase.CANCELLED) is None or cells.begun):
+            return
         self.figures.of(run.job).fires -= 1
         self.figures.slot(SlotRecord(run.job, run.slot, run.slot, 1, disposition, reason))
 
@@ -276,14 +305,3 @@ class _World:
             for run_id in found.request.replaces:
                 self._stop(name, run_id, now)
             self._claim(job, found.request, found.deadline, now)
-
-
-def spans(text: Sequence[tuple[datetime, datetime]]) -> tuple[tuple[datetime, datetime], ...]:
-    """Downtimes in order, those that meet made one."""
-    found: list[tuple[datetime, datetime]] = []
-    for begin, end in sorted(text):
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return tuple(found)

@@ -12,8 +12,9 @@ from reconciler.forecast import render
 from reconciler.forecast.durations import Durations, learned
 from reconciler.forecast.figures import Figures
 from reconciler.forecast.heatmap import svg
-from reconciler.forecast.world import Span, simulate, spans
-from reconciler.model.job import After, CatchUp, Concurrency, JobSpec, Queue, Resources, WaitFor
+from reconciler.forecast.span import Span, spans
+from reconciler.forecast.world import simulate
+from reconciler.model.job import After, CatchUp, Concurrency, JobSpec, Queue, Resources, Strategy, WaitFor
 from reconciler.model.live import StandingJob
 from reconciler.model.run import Phase, RunRecord, Trigger
 from reconciler.model.service import Limits, ServiceConfig
@@ -109,6 +110,50 @@ def test_it_agrees_with_the_loop_that_fires(tmp_path: Path, takes: float, policy
         started = [run for run in world.runs(spec.name) if run.started_at is not None]
         skipped = sum(count for _, word, count in world.slots(spec.name) if word == "skipped")
         assert (figures.jobs[spec.name].ran, figures.jobs[spec.name].left_out["skipped"]) == (len(started), skipped)
+
+
+@pytest.mark.parametrize("takes", [5.0, 26.0])
+@pytest.mark.parametrize("policy", [Concurrency.FORBID, Concurrency.REPLACE])
+def test_it_agrees_with_the_loop_about_cells(tmp_path: Path, takes: float, policy: Concurrency) -> None:
+    spec = every(60, "scan", strategy=Strategy(parallelism=5, max_parallel=2), concurrency_policy=policy)
+    world = World(tmp_path)
+    world.behave("scan", duration=takes - 0.5)
+    world.apply(spec)
+    world.tick(299, step=0.5)
+    job = forecast(spec, hours=299 / 3600, takes=takes).jobs["scan"]
+    began = {run.slot for run in world.runs("scan") if run.started_at is not None}
+    skipped = sum(count for _, word, count in world.slots("scan") if word == "skipped")
+    assert (job.ran, job.left_out["skipped"]) == (len(began), skipped)
+
+
+def test_a_slot_of_cells_is_one_slot_and_takes_the_places_of_those_at_work() -> None:
+    spec = cron("*/30 * * * *", "scan", strategy=Strategy(parallelism=5, max_parallel=2))
+    figures = forecast(
+        replace(spec, resources=replace(spec.resources, cpus=2.0)),
+        replace(every(10**8, "next"), after=(After("scan"),)), takes=700.0, next=1.0, hours=1.9,
+    )  # fmt: skip
+    scan = figures.jobs["scan"]
+    assert (scan.fires, scan.ran, scan.overlaps, dict(scan.left_out)) == (3, 2, 0, {"skipped": 1})
+    assert (figures.running.value, figures.cpus.value, scan.busy) == (2, 4.0, 9 * 700.0)
+    assert figures.jobs["next"].ran == 1, "fired once a slot, when its last cell has ended"
+
+
+def test_a_suspended_jobs_slots_have_their_own_word() -> None:
+    job = forecast(cron("*/10 * * * *", suspend=True)).jobs["nightly"]
+    assert (job.fires, job.ran, dict(job.left_out)) == (6, 0, {"suspended": 6})
+
+
+def test_slots_on_excluded_days_have_their_own_word() -> None:
+    spec = cron("*/10 * * * *")
+    job = forecast(replace(spec, schedule=replace(spec.schedule, exclude="2026-11-24"))).jobs["nightly"]
+    assert (job.fires, job.ran, dict(job.left_out)) == (6, 0, {"blackout": 6})
+
+
+def test_fail_fast_stops_the_other_cells_once_one_has_timed_out() -> None:
+    strategy = Strategy(parallelism=5, max_parallel=2, fail_fast=True)
+    figures = forecast(cron("30 * * * *", "scan", strategy=strategy, timeout=60.0), takes=900.0, hours=0.9)
+    scan = figures.jobs["scan"]
+    assert (scan.fires, scan.ran, scan.timed_out, scan.busy) == (1, 1, 1, 120.0)
 
 
 def test_durations_are_given_before_they_are_learned_before_they_are_guessed() -> None:
