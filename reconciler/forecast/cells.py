@@ -39,6 +39,15 @@ class CellBook:
         """None = it is the only run of its slot, or the slot has ended."""
         return None if run.cell is None else self._slots.get(run.job, {}).get(run.slot)
 
+    def started(self, run: RunRecord) -> bool:
+        """Is it the first of its slot to start?"""
+        slot = self.of(run)
+        if slot is None:
+            return True
+        first, slot.begun = not slot.begun, True
+        slot.running.add(run.run_id)
+        return first
+
     def closed(self, run: RunRecord, phase: Phase) -> Phase | None:
         """`run` has ended. What speaks for its slot if that ends with it: a failure, a stop, else success."""
         slot = self.of(run)

@@ -232,11 +232,7 @@ class _World:
         others = self.active[run.job]
         others[run.run_id] = started
         beside = len(others) > 1 and any(o.phase in HOLDING for o in others.values() if o.slot != run.slot)
-        cells = self.cells.of(run)
-        self.figures.started(run, spec, now, beside=beside, first=cells is None or not cells.begun)
-        if cells is not None:
-            cells.begun = True
-            cells.running.add(run.run_id)
+        self.figures.started(run, spec, now, beside=beside, first=self.cells.started(run))
         self._at(now + timedelta(seconds=min(takes, spec.timeout)), _END, run.run_id + "\n" + run.job)
 
     # -- ends -------------------------------------------------------------------------------------------------
