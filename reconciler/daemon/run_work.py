@@ -71,7 +71,8 @@ class RunWork:
             case steps.Kill():
                 self._send(entry, "kill", "stop", lambda: ops.kill(run))
             case steps.Collect():
-                self._send(entry, "collect", "keep", lambda: ops.collect(run, spec, config))
+                pool = "outputs" if spec.outputs else "keep"
+                self._send(entry, "collect", pool, lambda: ops.collect(run, spec, config))
             case steps.Finish(outcome=outcome, disposition=disposition):
                 self._finish(entry, outcome, disposition, spec, now)
             case steps.GiveUp(outcome=outcome, disposition=disposition):

@@ -6,6 +6,7 @@ whoever its files belong to. See docs/decisions/0508.
 
 import io
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import PurePosixPath
@@ -21,6 +22,7 @@ from .docker_errors import Absent
 
 MODE = 0o777  # only this run's container sees it, and only its image knows the number of its user
 BLOCK = 256 * 1024
+LONGEST = 3600.0  # seconds for all of it: an Engine that trickles must not hold a worker for ever
 
 
 def open_to_all(core: Core, ref: str, thing: str, target: str, *, read_only: bool) -> None:
@@ -31,7 +33,7 @@ def open_to_all(core: Core, ref: str, thing: str, target: str, *, read_only: boo
     """
     where, name = (target, f"../{PurePosixPath(target).name}") if read_only else ("/", target.lstrip("/"))
     entry = tarfile.TarInfo(f"{name}/")
-    entry.type, entry.mode = tarfile.DIRTYPE, MODE
+    entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, MODE, int(time.time())
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:
         archive.addfile(entry)
@@ -84,11 +86,14 @@ class _Pieces:
 
     def __init__(self, response: Response) -> None:
         self._pieces = response.iter_content(BLOCK)
+        self._deadline = time.monotonic() + LONGEST
         self._rest = b""
 
     def read(self, size: int) -> bytes:
         found = [self._rest]
         have = len(self._rest)
+        if time.monotonic() > self._deadline:
+            raise TimeoutError(f"no end within {LONGEST:.0f} s")
         while have < size and (piece := next(self._pieces, b"")):
             found.append(piece)
             have += len(piece)
