@@ -114,6 +114,9 @@ class SyncLoop:
         desired = self._fetch(config, now, asked)
         live = self._observer.observe(now, kicked=looked)
         if desired is None or live is None:
+            if live is not None and live is not self._fleet.view.live:  # the run loop counts leases by it (rule D2)
+                self._fleet.change(lambda view: replace(view, live=live))
+                self._kick_runs()
             return self._wake(now)
         plan = self._plan(desired, self._look_closer(live, config, now), config, now)
         self._askers.planned(number)
