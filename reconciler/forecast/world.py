@@ -6,10 +6,10 @@ it is said to, or its timeout. Nothing fails. Time jumps from event to event.
 
 import heapq
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from ..model.evolve import evolve
 from ..model.job import Concurrency
 from ..model.live import StandingJob
 from ..model.run import Disposition, Phase, RunRecord, RunRequest, SlotRecord
@@ -44,7 +44,7 @@ class _World:
         self, jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits,
         zone: ZoneInfo, gpus: int | None,
     ) -> None:  # fmt: skip
-        self.jobs = {name: replace(job, cursor=span.begin, applied_at=span.begin) for name, job in jobs.items()}
+        self.jobs = {name: evolve(job, cursor=span.begin, applied_at=span.begin) for name, job in jobs.items()}
         self.span, self.duration = span, duration
         self.figures = Figures(zone)
         self.places = Places((), limits)
@@ -123,7 +123,7 @@ class _World:
             job, tuple(active.values()) if active else (), now, Gates(downtime=downtime, begun=self.cells.begun(name))
         )
         if decision.cursor != job.cursor:
-            job = self.jobs[name] = replace(job, cursor=decision.cursor)
+            job = self.jobs[name] = evolve(job, cursor=decision.cursor)
         for slot in decision.slots:
             self.figures.slot(slot)
         for run_id, _ in decision.stop:
@@ -225,7 +225,7 @@ class _World:
         self.looks.pop(run.run_id, None)
         takes = self.duration(run.job, nth)
         phase = Phase.TIMED_OUT if takes > spec.timeout else Phase.SUCCEEDED
-        started = replace(run, phase=Phase.RUNNING, started_at=now, reason=phase.value)
+        started = evolve(run, phase=Phase.RUNNING, started_at=now, reason=phase.value)
         self.places.passed(run, started, spec)
         if self.free_gpus is not None:
             self.free_gpus -= spec.resources.gpus or 0
@@ -261,7 +261,7 @@ class _World:
         if phase is Phase.SUCCEEDED:
             self.success[run.job] = max(run.slot, self.success.get(run.job, run.slot))
         if run.job in self.followers:
-            ended = replace(run, phase=phase)
+            ended = evolve(run, phase=phase)
             if self.down is not None:
                 self.unseen.append(ended)
             else:

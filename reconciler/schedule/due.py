@@ -12,7 +12,7 @@ from ..model.job import CatchUp, Concurrency, JobSpec, Schedule
 from ..model.live import StandingJob
 from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
 from .blackout import with_blackouts
-from .cron import latest_fires, meaning, next_fire, smallest_interval
+from .cron import FireWindow, latest_fires, meaning, next_fire, smallest_interval
 from .deadlines import LATENESS_TOLERANCE, LONGEST_DEADLINE, default_deadline, with_waiting
 from .gates import Gates, claimed_ahead, retry_at
 from .holding import blockers_of, replaced_ids, waiting_of
@@ -38,7 +38,7 @@ def _decide(job: StandingJob, active: Sequence[RunRecord], now: datetime, gates:
     window = latest_fires(job.spec.schedule, start, now, job.anchor)
     if window.last is None:
         return _nothing_due(job, active, now, gates, max(start, job.cursor), records)
-    return _due(job, active, now, gates, start, window.last, records)
+    return _due(job, active, now, gates, start, window, records)
 
 
 def carry_cursor(old: StandingJob | None, new_spec: JobSpec, now: datetime) -> tuple[datetime, datetime]:
@@ -151,10 +151,12 @@ def _free(job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: G
 
 
 def _due(
-    job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: Gates, start: datetime, slot: datetime,
+    job: StandingJob, active: Sequence[RunRecord], now: datetime, gates: Gates, start: datetime, due: FireWindow,
     records: tuple[SlotRecord, ...],
 ) -> Decision:  # fmt: skip
-    """At least one slot is due, `slot` being the latest: start it, or say why not. Earlier ones are missed."""
+    """At least one slot is due: start the latest, or say why not. Earlier ones are missed."""
+    slot = due.last
+    assert slot is not None
     following = next_fire(job.spec.schedule, slot, job.anchor)
     ended = Decision(slot, _ahead_of(following, gates), supersede=tuple(run.run_id for run in waiting_of(active)))
     late = now - slot > LATENESS_TOLERANCE
@@ -170,7 +172,7 @@ def _due(
     if job.spec.catch_up is CatchUp.ALL and job.spec.concurrency_policy in (Concurrency.QUEUE, Concurrency.ALLOW):
         owed, older = owed_before(job, start, slot, now, gates)
         records += older
-    else:
+    elif due.count > 1 or due.capped:
         none = job.spec.catch_up is CatchUp.NONE
         why = "catch_up: none" if none else "only the latest slot is caught up"
         records += missed(job, start, slot - timedelta(seconds=1), gates, why)
@@ -209,6 +211,8 @@ def _launch(
 
 def _guarded(job: StandingJob, gates: Gates) -> float | None:
     """Rule T8: seconds to wait before another scheduled start, None = none. Only a wild clock gets here."""
+    if len(gates.recent_starts) < BURST:
+        return None
     interval = smallest_interval(job.spec.schedule)
     within = sorted(age for age in gates.recent_starts if interval is not None and age < interval)
     if interval is None or len(within) < BURST:

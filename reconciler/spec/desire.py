@@ -180,7 +180,7 @@ class _Work:
         if not isinstance(draft, Draft):
             return Draft(file.name, owner or "", entry.path, None, (), broken + draft)
         if broken:  # the defaults cannot be used, so nobody knows what this job is
-            return Draft(draft.name, draft.owner, draft.path, None, (), broken + draft.problems)
+            return draft._replace(merged=None, problems=broken + draft.problems)
         return draft
 
     def _above(self, folder: Folder) -> tuple[Base, tuple[SpecProblem, ...]]:
