@@ -1,7 +1,8 @@
-"""Row 5: the next fire of 10,000 jobs, in three zones, right through the changes of their clocks."""
+"""Row 5: the next fire of 10,000 jobs, in three zones, right through the changes of their clocks; and a round of the run
+loop in which none of them is due."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,11 @@ from cronsim import CronSim
 
 from reconciler.model.job import Schedule, ScheduleKind
 from reconciler.schedule.cron import next_fire
+from tests.kit.world import World
 
+from .fleet import applied
 from .measure import Budget, Case, Other, cold, timed
+from .world import desired_of
 
 TITLE = "next fires, right where clocks change"
 ZONES = ("Europe/Berlin", "America/New_York", "UTC")
@@ -95,7 +99,7 @@ def _cronsim_step(text: str, at: datetime, _: str) -> Callable[[], object]:
     return lambda: next(iterator)
 
 
-def cases(budget: Budget, _: Path) -> Iterator[Case]:
+def cases(budget: Budget, folder: Path) -> Iterator[Case]:
     count = 300 if budget.quick else 10_000
     fleet = jobs(count)
     assert len({text for text, _ in fleet}) == count // 2
@@ -116,3 +120,19 @@ def cases(budget: Budget, _: Path) -> Iterator[Case]:
         ),
         least=5, most=30,
     )  # fmt: skip
+    yield _tick(count, folder)
+
+
+def _tick(count: int, folder: Path) -> Case:
+    """The whole round, on a real ledger, a second later each time."""
+    world = World(folder, start=datetime.now(UTC).replace(microsecond=0))
+    rows, _ = applied(desired_of(count))
+    world.fleet.publish_standing(rows)
+    world.rounds()  # each job is decided once, and asleep from then on
+
+    def pass_time() -> None:
+        world.time += timedelta(seconds=1)
+        world.boot_time += 1
+
+    what = f"a tick with {count:,} jobs of which none is due"
+    return Case(5, what, timed(lambda: world.loop.step(world.time), pass_time), ceiling=0.001, least=50, most=200)

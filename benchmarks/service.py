@@ -75,16 +75,19 @@ class Service:
 
 
 @contextmanager
-def service(repository: Path, state: Path, docker_host: str, instance: str) -> Iterator[Service]:
+def service(
+    repository: Path, state: Path, docker_host: str, instance: str, engine: str = "docker"
+) -> Iterator[Service]:
     """Serve until the block ends; then TERM, and KILL if that is not heard."""
     state.mkdir(parents=True, exist_ok=True)
     config = state / "service.yaml"
-    config.write_text(f"instance: {instance}\ndocker_host: {docker_host}\n")
+    host = f"docker_host: {docker_host}\n" if docker_host else ""
+    config.write_text(f"instance: {instance}\n{host}")
     environment = installed(state.parent) | {"MALLOC_ARENA_MAX": "1"}  # as the installed unit says
     with open(state / "serve.log", "ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "reconciler", "serve", "--config", str(config), "--source", str(repository),
-             "--ref", "main", "--engine", "docker", "--state-dir", str(state)],
+             "--ref", "main", "--engine", engine, "--state-dir", str(state)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
             cwd=Path(__file__).resolve().parents[1],
         )  # fmt: skip
