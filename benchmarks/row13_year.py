@@ -1,4 +1,4 @@
-"""Row 13: a year of a thousand jobs, simulated by the code that decides: a fleet that rarely fires, and a lively one."""
+"""Row 13: a year of a thousand jobs, simulated by the code that decides: a fleet that rarely fires, a lively one."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
