@@ -1,5 +1,5 @@
-"""Row 5: the next fire of 10,000 jobs, in three zones, right through the changes of their clocks; and a round of the run
-loop in which none of them is due."""
+"""Row 5: the next fire of 10,000 jobs, in three zones, right through the changes of their clocks; and a round of the
+run loop in which none of them is due."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
