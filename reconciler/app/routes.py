@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
+from ..daemon.backfill import BackfillAsked
 from ..daemon.fleet import View
 from ..daemon.manual import CellsAsked
 from ..daemon.operators import AppliedNow, Operators
@@ -13,6 +14,7 @@ from ..model.plan import Plan
 from ..plan import render_json, render_markdown, render_text
 from ..plan.exit_code import exit_code
 from ..plan.timeline import timeline
+from ..runs.environment import iso
 from ..server import api
 from ..server.exchange import Handlers, Request, Response
 
@@ -27,6 +29,14 @@ def routes(
         rows = tuple((row.values, row.where) for row in asked.rows)
         cells = CellsAsked(rows, asked.resume, asked.max_parallel)
         run, repeated, made = operators.run_job(asked.job, request.peer.actor, asked.parameters, asked.key, cells)
+        return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
+
+    def backfill(request: Request) -> Response:
+        asked = api.Backfill.from_data(request.body)
+        span = BackfillAsked(asked.begin, asked.end, asked.max_parallel, asked.excluded)
+        if asked.dry_run:
+            return Response(api.Slots(tuple(iso(slot) for slot in operators.backfill_slots(asked.job, span))).to_data())
+        run, repeated, made = operators.backfill(asked.job, request.peer.actor, span, asked.parameters, asked.key)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
 
     def stop_run(request: Request) -> Response:
@@ -72,6 +82,7 @@ def routes(
         ("GET", "/v1/status"): lambda _request: Response(status().to_data()),
         ("GET", "/v1/plan"): show_plan,
         ("POST", "/v1/jobs/run"): run_job,
+        ("POST", "/v1/jobs/backfill"): backfill,
         ("POST", "/v1/runs/stop"): stop_run,
         ("POST", "/v1/runs/discard"): discard_run,
         ("POST", "/v1/pause"): pause,

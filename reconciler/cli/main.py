@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "logs": "print a run's output",
     "outputs": "list or copy the files that a run has left",
     "run": "start a job by hand",
+    "backfill": "do slots of the past again",
     "stop": "end a run",
     "discard": "remove the container of a failed run that is kept for debugging",
     "pause": "stop firing a job, or all",

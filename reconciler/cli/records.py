@@ -23,7 +23,8 @@ def record_data(run: RunRecord) -> dict[str, Any]:
         "late": lateness(run), "retry_at": iso(run.retry_at), "stop_reason": run.stop_reason,
         "peak_memory": run.peak_memory, "cpu_seconds": run.cpu_seconds, "log": run.log, "log_bytes": run.log_bytes,
         "next_attempt": run.superseded_by, "parameters": dict(run.parameters), "key": run.key, "cell": run.cell,
-        "cells": run.cells, "devices": list(run.devices), "hold_until": iso(run.hold_until),
+        "cells": run.cells, "replays": iso(run.replays), "devices": list(run.devices),
+        "hold_until": iso(run.hold_until),
     }  # fmt: skip
 
 

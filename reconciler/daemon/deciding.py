@@ -176,10 +176,13 @@ class Decider:
         """The last attempt of a slot is over: after too many failures in a row the job is paused."""
         job = self._jobs.get(run.job)
         most = job.spec.pause_after_failures if job is not None else 0
-        if not most or not run.phase.bad or any(p.job == run.job and p.covers(run.job, now) for p in self._pauses):
+        if not most or not run.phase.bad or run.replays is not None:
+            return
+        if any(p.job == run.job and p.covers(run.job, now) for p in self._pauses):
             return
         try:
-            streak = failures_in_a_row(self._history.runs(run.job, limit=RECENT, fold=True))
+            recent = self._history.runs(run.job, limit=RECENT, fold=True)
+            streak = failures_in_a_row([one for one in recent if one.replays is None])
             if streak < most:
                 return
             reason = f"{streak} failures in a row (pause_after_failures: {most})"

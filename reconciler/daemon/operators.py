@@ -12,9 +12,10 @@ from ..model.errors import Permanent, Refusal, Transient
 from ..model.event import EventName
 from ..model.run import Pause, RunRecord
 from ..plan.words import plural
+from .backfill import BackfillAsked, backfill, slots_of
 from .events import EventStream
 from .fleet import Fleet
-from .manual import NO_CELLS, CellsAsked, check_key, same_request, start
+from .manual import NO_CELLS, CellsAsked, applied, check_key, same_request, start
 from .requests import Request
 from .run_loop import RunLoop
 from .sync_loop import SyncLoop
@@ -74,6 +75,25 @@ class Operators:
 
         run, repeated = self._ask(act)
         return run, repeated, len(self._history.cells(run.job, run.slot)) if run.cell is not None else 0
+
+    def backfill(
+        self, job: str, actor: str, asked: BackfillAsked, given: Mapping[str, str], key: str
+    ) -> tuple[RunRecord, bool, int]:
+        """Do slots of the past again. As `run_job`."""
+        check_key(key)
+
+        def act(loop: RunLoop, now: datetime) -> tuple[RunRecord, bool]:
+            before = self._history.keyed(job, key) if key else None
+            if before is not None:
+                return same_request(before, given, key), True
+            return backfill(loop, job, actor, asked, given, key, now), False
+
+        run, repeated = self._ask(act)
+        return run, repeated, len(self._history.cells(run.job, run.slot))
+
+    def backfill_slots(self, job: str, asked: BackfillAsked) -> list[datetime]:
+        """What a backfill would do again."""
+        return self._ask(lambda loop, now: slots_of(applied(loop, job), asked, now))
 
     def stop_run(self, run_id: str, actor: str, reason: str, *, whole_slot: bool = False) -> str:
         """`whole_slot`: every cell of its slot that is active."""

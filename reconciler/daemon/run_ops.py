@@ -15,7 +15,9 @@ from ..model.run import RunRecord
 from ..model.service import ServiceConfig
 from ..runs.environment import parameter_environment, reconciler_environment
 from ..runs.verdict import KILLED, capability_hint
-from ..schedule.cron import nominal
+from ..schedule.after import LOOK_BACK
+from ..schedule.cron import latest_fires, nominal
+from ..schedule.reckoning import TICK
 from ..spec.admission import effective_policy
 from ..workspace import outputs
 from .log_pump import Pumps
@@ -56,8 +58,13 @@ class RunOps:
 
     def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
         """Everything the engine must know to make this run ready (rule R9 included)."""
-        previous, success = (at and nominal(spec.schedule, at) for at in self._history.run_env(run.job, run.slot))
-        stands_for = replace(run, slot=nominal(spec.schedule, run.slot))  # a span of time knows no jitter (rule T9)
+        slot = run.replays or run.slot  # a backfill's run stands for a slot of the past
+        earlier = self._history.run_env(run.job, slot)
+        if run.replays is not None:
+            before = latest_fires(spec.schedule, slot - LOOK_BACK, slot - TICK, slot).last
+            earlier = (before or earlier[0], earlier[1])
+        previous, success = (at and nominal(spec.schedule, at) for at in earlier)
+        stands_for = replace(run, slot=nominal(spec.schedule, slot))  # a span of time knows no jitter (rule T9)
         ours = reconciler_environment(stands_for, spec, previous, success)
         ours += (("RECONCILER_OUTPUTS", spec.outputs),) if spec.outputs else ()
         return RunOrder(

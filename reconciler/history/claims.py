@@ -41,7 +41,9 @@ def update(connection: sqlite3.Connection, run: RunRecord, slot: SlotRecord | No
 # A slot of cells has succeeded once all of them have: `run` speaks for it then.
 SUCCEEDED = """run.phase = 'succeeded' AND (run.cell < 0 OR NOT EXISTS (SELECT 1 FROM runs AS other
     WHERE other.job = run.job AND other.slot = run.slot AND other.phase <> 'succeeded' AND other.superseded_by = ''))"""
-LAST_SUCCESS = f"SELECT slot FROM runs AS run WHERE job = ?1 AND slot < ?2 AND {SUCCEEDED} ORDER BY slot DESC LIMIT 1"  # noqa: S608
+# A backfill's run says nothing of the instant at which it was asked for.
+LAST_SUCCESS = f"""SELECT slot FROM runs AS run WHERE job = ?1 AND slot < ?2 AND replays IS NULL AND {SUCCEEDED}
+    ORDER BY slot DESC LIMIT 1"""  # noqa: S608
 CELLS = """SELECT cell, phase, started_at IS NOT NULL FROM runs
     WHERE job = ? AND slot = ? AND cell >= 0 ORDER BY cell, attempt"""
 

@@ -211,7 +211,9 @@ class SqliteHistory:
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """Manual runs count as well: their data are as good."""
-        earlier = "SELECT max(slot) FROM runs WHERE job = ?1 AND slot < ?2 AND started_at IS NOT NULL"
+        earlier = (
+            "SELECT max(slot) FROM runs WHERE job = ?1 AND slot < ?2 AND replays IS NULL AND started_at IS NOT NULL"
+        )
         found = self._database.rows(f"SELECT ({earlier}), ({claims.LAST_SUCCESS})", (job, rows.slot_text(slot)))
         return rows.optional_instant(found[0][0]), rows.optional_instant(found[0][1])
 

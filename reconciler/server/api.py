@@ -56,6 +56,28 @@ class RunJob(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill(Shape):
+    """POST /v1/jobs/backfill. Every slot of the schedule in [begin, end]. With `dry_run` nothing is claimed, and the
+    answer has the slots alone."""
+
+    job: str
+    begin: datetime
+    end: datetime
+    max_parallel: int = 1
+    excluded: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slots(Shape):
+    """The answer to a dry run: ISO 8601 in UTC, oldest first."""
+
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunAccepted(Shape):
     """The answer to it. The run is claimed: it is on disk and will be started or accounted for. `repeated`: it was
     claimed before, with the same key."""
