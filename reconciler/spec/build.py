@@ -1,8 +1,7 @@
 """In: the merged fields of one job. Out: its JobSpec, and what is wrong beyond its shape."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from enum import StrEnum
 from typing import Any
 
 from ..model.job import (
@@ -58,50 +57,16 @@ def build_spec(
     _check_identity(build, name, owner)
     schedule = read_schedule(name, merged, calendars, shared, build.report)
     image = _image(build)
-    limits = shared.config.limits
-    spec = JobSpec(
-        name=name,
-        owner=owner,
-        schedule=schedule or _BY_HAND,
-        image=image or "",
-        description=values.get("description", ""),
-        labels=_pairs(values.get("labels")),
-        suspend=values.get("suspend", False),
-        command=values.get("command"),
-        entrypoint=values.get("entrypoint"),
-        script=values.get("script"),
-        working_dir=values.get("working_dir"),
-        user=values.get("user"),
-        environment=_pairs(values.get("environment")),
-        resources=_resources(build),
-        mounts=values.get("volumes", ()),
-        networks=values.get("networks", ("default",)),
-        timeout=values.get("timeout", limits.default_timeout),
-        stop_grace_period=values.get("stop_grace_period", 30.0),
-        concurrency_policy=values.get("concurrency_policy", Concurrency.FORBID),
-        retries=_retries(build),
-        start_deadline=values.get("start_deadline"),
-        catch_up=_enum(values, "catch_up", CatchUp, CatchUp.LATEST),
-        on_retire=_enum(values, "on_retire", OnRetire, OnRetire.DRAIN),
-        protect=values.get("protect", False),
-        history=HistoryLimits(**values["history"]) if "history" in values else HistoryLimits(),
-        pull_policy=_enum(values, "pull_policy", PullPolicy, PullPolicy.MISSING),
-        read_only=values.get("read_only", False),
-        cap_add=values.get("cap_add", ()),
-        files=_files(build, texts),
-        parameters=(parameters := _parameters(build, schedule)),
-        strategy=read_strategy(values.get("strategy", {}), parameters, build.report),
-        moved_from=values.get("moved_from"),
-        queue=Queue(**values["queue"]) if "queue" in values else Queue(),
-        concurrency_group=values.get("concurrency_group", ""),
-        priority=values.get("priority", 0),
-        catch_up_limit=values.get("catch_up_limit", 20),
-        pause_after_failures=values.get("pause_after_failures", 0),
-        outputs=values.get("outputs", ""),
-        hold_on_failure=values.get("hold_on_failure", 0.0),
-        after=values.get("after", ()),
-        wait_for=values.get("wait_for", ()),
-    )
+    given = {_AS_GIVEN[field]: value for field, value in values.items() if field in _AS_GIVEN}
+    given.update((field, read(build)) for field, read in _BUILT.items() if field in values)
+    given.setdefault("timeout", shared.config.limits.default_timeout)
+    if "files" in values:
+        given["files"] = _files(build, texts)
+    if "parameters" in values or "strategy" in values:  # an axis is a parameter, too
+        given["parameters"] = _parameters(build, schedule)
+    if "strategy" in values:
+        given["strategy"] = read_strategy(values["strategy"], given.get("parameters", ()), build.report)
+    spec = JobSpec(name=name, owner=owner, schedule=schedule or _BY_HAND, image=image or "", **given)
     _check_queue(build, spec)
     _check_targets(build, spec)
     for violation in admit(spec, shared.config):
@@ -113,12 +78,28 @@ def build_spec(
     return (None if failed else spec), build.problems
 
 
-def _pairs(values: dict[str, str] | None) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(values.items())) if values else ()
+def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(values.items()))
 
 
-def _enum(values: dict[str, Any], name: str, kind: type[StrEnum], default: Any) -> Any:
-    return member(kind, values[name]) if name in values else default
+# What a file leaves out costs nothing: the spec then has its default, the very object that the digest passes over.
+_AS_GIVEN = {field: field for field in (
+    "description", "suspend", "command", "entrypoint", "script", "working_dir", "user", "networks", "timeout",
+    "stop_grace_period", "concurrency_policy", "start_deadline", "protect", "read_only", "cap_add", "moved_from",
+    "concurrency_group", "priority", "catch_up_limit", "pause_after_failures", "outputs", "hold_on_failure", "after",
+    "wait_for",
+)} | {"volumes": "mounts"}  # fmt: skip
+_BUILT: dict[str, Callable[[_Build], Any]] = {
+    "labels": lambda build: _pairs(build.values["labels"]),
+    "environment": lambda build: _pairs(build.values["environment"]),
+    "resources": lambda build: _resources(build),
+    "retries": lambda build: _retries(build),
+    "catch_up": lambda build: member(CatchUp, build.values["catch_up"]),
+    "on_retire": lambda build: member(OnRetire, build.values["on_retire"]),
+    "pull_policy": lambda build: member(PullPolicy, build.values["pull_policy"]),
+    "history": lambda build: HistoryLimits(**build.values["history"]),
+    "queue": lambda build: Queue(**build.values["queue"]),
+}
 
 
 def _check_identity(build: _Build, name: str, owner: str) -> None:
