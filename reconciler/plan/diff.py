@@ -69,9 +69,9 @@ class _Planner:
         digest = fingerprint(self.desired.commit.id, proposal.steps())
         actions, reasons = self._answered(proposal, digest)
         begun = frozenset(name for name, row in self.standing.items() if row.retiring)
-        live = (self.standing.keys() | self.live.jobs.keys()) - begun
+        live = len(self.standing) - len(begun) + sum(1 for name in self.live.jobs if name not in self.standing)
         verdict = judge(
-            self.desired, self.config, actions, live=len(live), begun=begun, digest=digest,
+            self.desired, self.config, actions, live=live, begun=begun, digest=digest,
             approvals=self.ctx.approvals, standing=self.standing,
         )  # fmt: skip
         found = (p for action in actions for p in action.problems if p.code in OWN_CODES)
@@ -102,7 +102,8 @@ class _Planner:
     def _propose(self) -> _Proposal:
         differing, unchanged = self._differing()
         created = [n for n in differing if n not in self.standing or self.standing[n].retiring]
-        gone = frozenset(self.standing.keys() - self.desired.jobs.keys() - self.desired.held.keys())
+        jobs, held = self.desired.jobs, self.desired.held
+        gone = frozenset([name for name in self.standing if name not in jobs and name not in held])
         moves = find_moves(self.desired, created, gone, self.standing)
         leaving = sorted(gone - set(moves.old_of.values()))
         hints = self._hints([n for n in created if n not in moves.old_of], leaving)
@@ -189,8 +190,10 @@ class _Planner:
     def _orphans(self) -> Iterable[Action | tuple[Action, Action]]:
         if not self.live.complete:
             return
-        known = self.standing.keys() | self.desired.jobs.keys() | self.desired.held.keys()
-        for name in sorted(self.live.jobs.keys() - known):
+        strange = [name for name in self.live.jobs if name not in self.standing]
+        for name in sorted(strange):
+            if name in self.desired.jobs or name in self.desired.held:
+                continue
             retire = self.step.orphan(name)
             if retire.owner in self.broken_owners:
                 yield replace(retire, kind=ActionKind.HOLD), retire
