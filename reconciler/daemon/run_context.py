@@ -8,8 +8,8 @@ from ..model.job import Concurrency, JobSpec
 from ..model.live import StandingJob
 from ..model.run import Phase, RunRecord
 from ..model.service import Limits
+from ..runs.context import Context
 from ..runs.devices import Devices
-from ..runs.machine import Context
 from ..runs.parameters import carried
 from ..runs.places import Places
 from ..schedule.after import awaited

@@ -7,9 +7,10 @@ import pytest
 from reconciler.model.job import Concurrency, Parameter, Strategy
 from reconciler.model.run import CellState, Disposition, FailureClass, Outcome, Phase, RunRequest, Trigger
 from reconciler.model.service import Limits
+from reconciler.runs.before_start import CELL_WAIT
 from reconciler.runs.cells import Group, again, expand, with_values
 from reconciler.runs.environment import reconciler_environment
-from reconciler.runs.machine import CELL_WAIT, Context, GiveUp, Prepare, Wait, next_step
+from reconciler.runs.machine import Context, GiveUp, Prepare, Wait, next_step
 from reconciler.runs.parameters import carried
 from reconciler.runs.places import Places
 from reconciler.runs.retry import next_attempt
