@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "RECONCILER_PROCESS_REF"  # in the environment of every process of a run; survives setsid and double forks
+STILL_ITS_NUMBER = 0.5  # seconds after the last process of a session was seen in which nobody else has its number
 _PROC = Path("/proc")
 
 
@@ -103,11 +104,13 @@ def terminate_group(pgid: int, others: Iterable[int]) -> None:
 
 class Session:
     """Who was in a supervisor's session while it lived. A session's number is nobody else's as long as one of them is
-    still in it: so those that came later and cleared their environment are known, too, after the supervisor's end."""
+    still in it: so those that came later and cleared their environment are known, too, after the supervisor's end.
+    And for a moment longer, for who was forked while the last of them was killed: numbers are handed out in turn."""
 
     def __init__(self, supervisor: int) -> None:
         self._supervisor = supervisor
         self._known: set[tuple[int, int]] = set()
+        self._seen_at = 0.0
         self._take()
 
     def leader(self) -> int | None:
@@ -116,9 +119,10 @@ class Session:
                and stat.state not in "ZX" for pid, start in self._known):  # fmt: skip
             self._take()
             return self._supervisor
-        return None
+        return self._supervisor if time.monotonic() - self._seen_at < STILL_ITS_NUMBER else None
 
     def _take(self) -> None:
+        self._seen_at = time.monotonic()
         for entry in os.scandir(_PROC):
             stat = _stat(entry.name) if entry.name.isdecimal() else None
             if stat is not None and stat.session == self._supervisor:
