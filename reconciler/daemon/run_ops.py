@@ -1,6 +1,6 @@
 """What workers do for the run loop: one engine call each, in, one Result out. They never touch records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from ..history.base import History
 from ..history.logs import read_log
 from ..model.errors import ReconcilerError, StateError
 from ..model.job import JobSpec
-from ..model.live import LiveRun
+from ..model.live import LivePhase, LiveRun
 from ..model.outputs import Kept
 from ..model.run import RunRecord
 from ..model.service import ServiceConfig
@@ -20,6 +20,7 @@ from ..schedule.cron import latest_fires, nominal
 from ..schedule.reckoning import TICK
 from ..spec.admission import effective_policy
 from ..workspace import outputs
+from ..workspace.base import Part, Parts
 from .log_pump import Pumps
 
 TAIL, TAIL_BYTES = 20, 8192  # lines, bytes of a failed run's log that are looked at for a hint
@@ -51,13 +52,15 @@ class RunOps:
     """The engine calls a run needs, each bounded by the engine's own deadlines."""
 
     def __init__(
-        self, engine: Callable[[], Engine], history: History, stage: Stager, pumps: Pumps, state_dir: Path
-    ) -> None:
+        self, engine: Callable[[], Engine], history: History, stage: Stager, pumps: Pumps, state_dir: Path,
+        workspace: Part = Parts(),  # noqa: B008 - it has no state
+    ) -> None:  # fmt: skip
         self._engine, self._history, self._stage, self._pumps = engine, history, stage, pumps
-        self._state_dir = state_dir
+        self._state_dir, self._workspace = state_dir, workspace
 
     def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
-        """Everything the engine must know to make this run ready (rule R9 included)."""
+        """Everything the engine must know to make this run ready (rule R9 included); its workspace is made."""
+        made = self._workspace.make(run, spec, config)
         slot = run.replays or run.slot  # a backfill's run stands for a slot of the past
         earlier = self._history.run_env(run.job, slot)
         if run.replays is not None:
@@ -70,7 +73,8 @@ class RunOps:
         return RunOrder(
             run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
             policy=effective_policy(config, spec.owner), image_id=run.image_id,
-            environment=(*spec.environment, *parameter_environment(run), *ours), staged=self._stage(spec, run.digest),
+            environment=(*spec.environment, *parameter_environment(run), *made.environment, *ours),
+            staged=self._stage(spec, run.digest), workspace=made.binds,
             devices=run.devices,
         )  # fmt: skip
 
@@ -121,6 +125,8 @@ class RunOps:
         usage = engine.usage(run.run_id, run.ref)
         self._pumps.drain(run.run_id, run.ref, self.log_path(run))
         live = engine.inspect(run.run_id, run.ref)
+        if live is None or live.phase is LivePhase.EXITED:
+            self._workspace.drop(run.run_id)
         gap = live is None and run.started_at is not None
         kept = self._pumps.close(run.run_id, gap=gap)
         left = self._outputs(run, spec, config) if spec.outputs and live is not None else None
@@ -145,7 +151,15 @@ class RunOps:
         return capability_hint(live.exit_code, tail[-TAIL_BYTES:])
 
     def discard(self, run: RunRecord) -> Result:
-        return self.guarded("discard", run.run_id, lambda: self._engine().discard(run.run_id, run.ref))
+        return self.guarded("discard", run.run_id, lambda: self._discarded(run))
+
+    def _discarded(self, run: RunRecord) -> None:
+        self._engine().discard(run.run_id, run.ref)
+        self._workspace.drop(run.run_id)
+
+    def tidy(self, keep: Collection[str]) -> None:
+        """Remove what a crash has left of the workspaces of all runs but those named."""
+        self._workspace.tidy(keep)
 
     def follow(self, run: RunRecord) -> None:
         """Start streaming its output, if that is not under way."""

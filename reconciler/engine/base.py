@@ -16,6 +16,7 @@ from ..model.live import LiveRun, LiveState
 from ..model.outputs import OutputPart
 from ..model.problem import FieldProblem
 from ..model.service import Policy, Registry
+from ..model.workspace import Bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class RunOrder:
     environment: tuple[tuple[str, str], ...] = ()
     staged: tuple[tuple[str, str], ...] = ()
     devices: tuple[str, ...] = ()  # ids of the GPUs leased to it, and no others
+    workspace: tuple[Bind, ...] = ()  # made for this run alone; an engine without mounts shows it below `files/`
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..model.job import JobSpec, Mount
+from ..model.workspace import Bind
 from ..spec.argv import container_command
 from . import labels
 
@@ -37,9 +38,10 @@ def create_body(
     environment: tuple[tuple[str, str], ...],
     staged: tuple[tuple[str, str], ...],
     devices: tuple[str, ...] | None = None,
+    workspace: tuple[Bind, ...] = (),
 ) -> Body:
     """The request that creates a standing job's or a run's container. `marks` are our own labels, `devices` the GPUs
-    leased to a run; None = a standing job, which is never started."""
+    leased to a run; None = a standing job, which is never started and has no workspace."""
     entrypoint, command = container_command(spec)
     variables = {**dict(environment), GROUP_SIGNALS[0]: GROUP_SIGNALS[1]}
     if devices is not None:
@@ -52,7 +54,7 @@ def create_body(
         "StopSignal": "SIGTERM",
         "StopTimeout": math.ceil(spec.stop_grace_period),
         "Healthcheck": {"Test": ["NONE"]},  # a job ends; probing it would only cost
-        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices),
+        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices, workspace),
     }
     if entrypoint is not None:
         body["Entrypoint"] = list(entrypoint)
@@ -67,10 +69,13 @@ def create_body(
 
 def _host_config(
     spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...],
-    devices: tuple[str, ...] | None,
+    devices: tuple[str, ...] | None, workspace: tuple[Bind, ...],
 ) -> Body:  # fmt: skip
     mounts = [_mount(mount, instance, spec.owner) for mount in spec.mounts]
     mounts += [{"Type": "bind", "Source": path, "Target": target, "ReadOnly": True} for path, target in staged]
+    mounts += [
+        {"Type": "bind", "Source": bind.source, "Target": bind.target, "ReadOnly": bind.read_only} for bind in workspace
+    ]
     if spec.outputs and devices is not None:  # a volume of its own, without what the image has there
         mounts.append({"Type": "volume", "Target": spec.outputs, "VolumeOptions": {"NoCopy": True}})
     config: Body = {

@@ -13,6 +13,7 @@ from ..model.ids import parse_run_id
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun
 from ..model.service import Policy
+from ..model.workspace import Bind
 from . import labels
 from .base import EngineContext, utc_from_rfc3339
 from .docker_client import Clients, translated
@@ -184,14 +185,14 @@ class Core:
         staged: tuple[tuple[str, str], ...],
         networks: tuple[tuple[str, str], ...],
         devices: tuple[str, ...] = (),
+        workspace: tuple[Bind, ...] = (),
     ) -> None:
         """The second check of rule S2, on the final body. Raises EngineRejected."""
         protected = tuple(path for path in (self.context.state_dir, self.clients.socket_path) if path)
-        assert_allowed(
-            body,
-            policy,
-            GuardContext(self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices),
+        context = GuardContext(
+            self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices, workspace
         )
+        assert_allowed(body, policy, context)
 
     def create_or_find(self, name: str, body: Mapping[str, object], verb: str, thing: str) -> tuple[str, Found | None]:
         """(the id of a new container, None), or ("", ours that holds the name); NotOurs if somebody else's does.

@@ -49,8 +49,8 @@ class Runs:
         got = self._acquirer.acquire(spec, order.policy, image_id=order.image_id)
         mark = Mark(Kind.RUN, spec.owner, spec.name, order.run_id, order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
-        body = create_body(spec, marks, got, order.environment, order.staged, order.devices)
-        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices)
+        body = create_body(spec, marks, got, order.environment, order.staged, order.devices, order.workspace)
+        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices, order.workspace)
         image_id = got.image_id
         try:
             ref, found = self._core.create_or_find(name, body, "prepare", order.run_id)

@@ -49,6 +49,8 @@ def _bind(mount: Mapping[str, object], where: str, check: Check) -> None:
     source, target = mount.get("Source"), mount.get("Target")
     if (source, target) in check.context.staged and mount.get("ReadOnly") is True:
         return
+    if (source, target, mount.get("ReadOnly")) in [(b.source, b.target, b.read_only) for b in check.context.workspace]:
+        return
     if not isinstance(source, str) or not clean(source):
         refuse(where, "has a source that is not a clean absolute path")
         return

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from ..model.errors import EngineRejected
 from ..model.service import Policy
+from ..model.workspace import Bind
 
 HINT = "The request was not sent. Ask for it in the service file's policy, or report a fault of the reconciler."
 
@@ -38,6 +39,7 @@ class GuardContext:
     staged: tuple[tuple[str, str], ...] = ()  # (host path, target)
     protected: tuple[str, ...] = ()  # host paths that no job may see: state directory, Engine socket
     devices: tuple[str, ...] = ()  # ids of the GPUs that are leased to this run
+    workspace: tuple[Bind, ...] = ()  # what we have made for this run alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ def fill_folder(draft: Folder, place: Path, order: RunOrder, user: JobUser) -> N
     """Fill a run's folder, which will be moved to `place`, and hand over what the job may read or write."""
     for source, target in order.staged:
         _stage(draft, source, target, user)
+    for bind in order.workspace:
+        _place_of(draft, bind.target).symlink_to(bind.source)
     environment = draft.path / "environment"
     environment.write_text(environment_script(order, place), "utf-8", "surrogateescape")
     environment.chmod(0o400)
@@ -35,7 +37,7 @@ def fill_folder(draft: Folder, place: Path, order: RunOrder, user: JobUser) -> N
 def environment_script(order: RunOrder, place: Path) -> str:
     """A clean environment as shell text: of the service's own only LANG; the job's words win."""
     variables = {"PATH": PATH, "HOME": str(place / "work"), "LANG": os.environ.get("LANG", "C.UTF-8")}
-    if order.staged:
+    if order.staged or order.workspace:
         variables["RECONCILER_FILES"] = str(place / "files")
     variables.update(order.environment)
     if order.spec.outputs:
@@ -50,16 +52,22 @@ def environment_script(order: RunOrder, place: Path) -> str:
 
 def _stage(draft: Folder, source: str, target: str, user: JobUser) -> None:
     """Copy a staged file below `files/`: a run keeps what it started with, whatever a later commit stages."""
-    parts = [part for part in PurePosixPath(target).parts if part != "/"]
-    if not parts or ".." in parts:
-        raise EngineRejected(f"cannot stage {target!r}: not a plain path", code="bad-target")
-    place = draft.path.joinpath("files", *parts)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place = _place_of(draft, target)
     shutil.copyfile(source, place)
     mode = Path(source).stat().st_mode & 0o555
     place.chmod(mode)
     if not mode & 0o004:
         user.own(place)
+
+
+def _place_of(draft: Folder, target: str) -> Path:
+    """Where the job finds what a container would have at `target`."""
+    parts = [part for part in PurePosixPath(target).parts if part != "/"]
+    if not parts or ".." in parts:
+        raise EngineRejected(f"cannot stage {target!r}: not a plain path", code="bad-target")
+    place = draft.path.joinpath("files", *parts)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def place_outside(user: JobUser, state_dir: Path, instance_id: str) -> Path | None:

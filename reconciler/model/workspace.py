@@ -1,0 +1,26 @@
+"""What is made for one run before it starts, and goes when it has ended: its secrets, its checkouts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A file or directory of the host (`source`, made by us for this run alone) at `target` in the container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What a run finds when it starts, beside what its definition says."""
+
+    binds: tuple[Bind, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def __add__(self, other: "Workspace") -> "Workspace":
+        return Workspace(self.binds + other.binds, self.environment + other.environment)
+
+
+NOTHING = Workspace()
