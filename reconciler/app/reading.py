@@ -54,7 +54,7 @@ def read_file(config: ServiceConfig, path: Path) -> Reading:
     path = path.absolute()
     root = jobs_directory(config, path)
     flat = replace(config, source=replace(config.source, paths=("",)))
-    reading = _read(Directory(str(root), ("",), keep=_beside(root, path)), flat)
+    reading = _read(Directory(str(root), ("",), keep=beside(root, path)), flat)
     name = path.relative_to(root).as_posix()
     chain = {f"{folder}/_defaults{end}".removeprefix("./") for folder in PurePosixPath(name).parents
              for end in (".yaml", ".yml")}  # fmt: skip
@@ -70,7 +70,7 @@ def jobs_directory(config: ServiceConfig, path: Path) -> Path:
     return path.parent
 
 
-def _beside(root: Path, path: Path) -> "_Beside":
+def beside(root: Path, path: Path) -> "_Beside":
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

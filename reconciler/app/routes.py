@@ -17,6 +17,7 @@ from ..plan.timeline import timeline
 from ..runs.environment import iso
 from ..server import api
 from ..server.exchange import Handlers, Request, Response
+from .trying import read_trial
 
 
 def routes(
@@ -30,6 +31,19 @@ def routes(
         cells = CellsAsked(rows, asked.resume, asked.max_parallel)
         run, repeated, made = operators.run_job(asked.job, request.peer.actor, asked.parameters, asked.key, cells)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
+
+    def try_file(request: Request) -> Response:
+        asked = api.TryFile.from_data(request.body)
+        job = read_trial(view().config, asked.path, asked.files)
+        run = operators.try_job(job.spec, job.revision, request.peer.actor, asked.parameters)
+        return Response(api.RunAccepted(run.run_id, run.job, run.slot, False, 0).to_data())
+
+    def forget(request: Request) -> Response:
+        return _done(operators.forget_trial(api.OneRun.from_data(request.body).run_id))
+
+    def replay(request: Request) -> Response:
+        run = operators.replay(api.OneRun.from_data(request.body).run_id, request.peer.actor)
+        return Response(api.RunAccepted(run.run_id, run.job, run.slot, False, 0).to_data())
 
     def backfill(request: Request) -> Response:
         asked = api.Backfill.from_data(request.body)
@@ -82,6 +96,9 @@ def routes(
         ("GET", "/v1/status"): lambda _request: Response(status().to_data()),
         ("GET", "/v1/plan"): show_plan,
         ("POST", "/v1/jobs/run"): run_job,
+        ("POST", "/v1/try"): try_file,
+        ("POST", "/v1/try/forget"): forget,
+        ("POST", "/v1/runs/replay"): replay,
         ("POST", "/v1/jobs/backfill"): backfill,
         ("POST", "/v1/runs/stop"): stop_run,
         ("POST", "/v1/runs/discard"): discard_run,

@@ -128,7 +128,7 @@ class Whole:
         )  # fmt: skip
         self.operators = Operators(
             runs=self.runs, sync=self.sync, history=state.history, fleet=self.fleet, emit=self.emit,
-            kick_runs=self.kick_runs, kick_sync=self.kick_sync,
+            kick_runs=self.kick_runs, kick_sync=self.kick_sync, drop_files=lambda runs: self._drop(tuple(runs)),
         )  # fmt: skip
 
     def _run_loop(self, config: ServiceConfig) -> RunLoop:

@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "logs": "print a run's output",
     "outputs": "list or copy the files that a run has left",
     "run": "start a job by hand",
+    "try": "run a job file once that is not committed, and keep nothing",
+    "replay": "run an earlier run exactly again",
     "backfill": "do slots of the past again",
     "stop": "end a run",
     "discard": "remove the container of a failed run that is kept for debugging",
@@ -40,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "version": "print the version",
 }
 
+_MODULES = {"try": "trial"}  # Python's word
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPT = 1, 2, 130
 _USAGE = {"check": 3, "plan": EXIT_ERROR, "validate": EXIT_ERROR}  # to their readers 2 means CRITICAL, or "changes"
 
@@ -105,7 +108,7 @@ def common_options() -> argparse.ArgumentParser:
 
 def command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
     """The command's module and its parser."""
-    module = importlib.import_module(f"{__package__}.{name}")
+    module = importlib.import_module(f"{__package__}.{_MODULES.get(name, name)}")
     parser = Parser(
         prog=f"reconciler {name}", description=module.__doc__, parents=[common_options()],
         formatter_class=Help,

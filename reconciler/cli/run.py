@@ -43,8 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .context import ask, settings
-    from .output import print_json
-    from .records import record_data
 
     config = settings(args)
     if args.max_parallel and not (args.rows or args.resume):
@@ -57,9 +55,17 @@ def run(args: argparse.Namespace) -> int:
 
         body["rows"] = [{"values": row.values, "where": row.where} for row in read_rows(args.rows)]
     answer = ask(config, "POST", "/v1/jobs/run", body)
+    return see_through(config, answer, wait=args.wait, follow=args.follow, as_json=args.output == "json")
+
+
+def see_through(config: ServiceConfig, answer: dict[str, Any], *, wait: bool, follow: bool, as_json: bool) -> int:
+    """Tell what was started and, if asked for, wait for its end; the exit code."""
+    from .output import print_json
+    from .records import record_data
+
     run_id = answer["run_id"]
-    if not (args.wait or args.follow):
-        if args.output == "json":
+    if not (wait or follow):
+        if as_json:
             print_json(answer)
         else:
             before = "   was started before with this key" if answer["repeated"] else ""
@@ -67,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
             print(f"{run_id}{many}{before}\n  reconciler logs {run_id} -f")
         return 0
     if answer["cells"]:
-        return wait_for_cells(config, answer, follow=args.follow, as_json=args.output == "json")
+        return wait_for_cells(config, answer, follow=follow, as_json=as_json)
     try:
-        final = _last_attempt(config, run_id, follow=args.follow)
+        final = _last_attempt(config, run_id, follow=follow)
     except KeyboardInterrupt:
         print(f"\n{run_id} goes on: reconciler logs {run_id} -f", file=sys.stderr)
         raise
-    if args.output == "json":
+    if as_json:
         print_json(record_data(final))
     return exit_code(final)
 

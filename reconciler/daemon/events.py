@@ -6,6 +6,7 @@ from datetime import datetime
 from ..history.base import History
 from ..model.errors import StateError
 from ..model.event import Event, EventName
+from ..runs.trial import is_trial
 from .lean import structlog
 
 log = structlog.get_logger()
@@ -37,9 +38,10 @@ class EventStream:
     def __call__(self, event: Event) -> None:
         said = {"job": event.job, "run": event.run, **event.fields}
         bound = log.bind(**{key: value for key, value in said.items() if value not in ("", None)})
-        getattr(bound, level_of(event.name, event.fields.get("verdict"), event.fields.get("disposition")))(
-            event.name.value
-        )
+        level = level_of(event.name, event.fields.get("verdict"), event.fields.get("disposition"))
+        if is_trial(event.job):
+            level = "info"  # whoever tries something sees how it ends: nobody is to be woken by it
+        getattr(bound, level)(event.name.value)
         try:
             self._history.add_events([event])
         except StateError as error:

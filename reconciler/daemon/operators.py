@@ -1,6 +1,6 @@
 """What people may ask of the running service, each by name and recorded. Called from the server's threads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,8 +10,10 @@ from ..apply.outcome import Result
 from ..history.base import History
 from ..model.errors import Permanent, Refusal, Transient
 from ..model.event import EventName
+from ..model.job import JobSpec
 from ..model.run import Pause, RunRecord
 from ..plan.words import plural
+from ..runs.trial import is_trial
 from .backfill import BackfillAsked, backfill, slots_of
 from .events import EventStream
 from .fleet import Fleet
@@ -19,6 +21,7 @@ from .manual import NO_CELLS, CellsAsked, applied, check_key, same_request, star
 from .requests import Request
 from .run_loop import RunLoop
 from .sync_loop import SyncLoop
+from .trials import leave_nothing, replay, start_trial
 
 T = TypeVar("T")
 PLAN_TIMEOUT = 15.0  # seconds for a pass that only has to read the repository
@@ -41,9 +44,10 @@ class Operators:
     def __init__(
         self, *, runs: RunLoop, sync: SyncLoop, history: History, fleet: Fleet, emit: EventStream,
         kick_runs: Callable[[], None], kick_sync: Callable[[], None],
+        drop_files: Callable[[Iterable[RunRecord]], None],
     ) -> None:  # fmt: skip
         self._runs, self._sync, self._history, self._fleet, self._emit = runs, sync, history, fleet, emit
-        self._kick_runs, self._kick_sync = kick_runs, kick_sync
+        self._kick_runs, self._kick_sync, self._drop_files = kick_runs, kick_sync, drop_files
 
     def _ask(self, call: Callable[[RunLoop, datetime], T]) -> T:
         """Let the run loop do it, in its own thread."""
@@ -109,6 +113,25 @@ class Operators:
         if whole_slot and stopped > 1:
             return f"{plural(stopped, 'cell')} of {run_id}'s slot are being stopped: TERM, their grace period, KILL."
         return f"{run_id} is being stopped: TERM, its grace period, KILL."
+
+    def try_job(self, spec: JobSpec, revision: str, actor: str, given: Mapping[str, str]) -> RunRecord:
+        """Run once what a file says that is not applied. `spec` is what policy has admitted."""
+        return self._ask(lambda loop, now: start_trial(loop, spec, revision, actor, given, now))
+
+    def forget_trial(self, run_id: str) -> str:
+        """Whoever tried it has seen all of it."""
+        found = self._history.run(run_id)
+        if found is None or not is_trial(found.job):
+            raise Permanent(f"cannot forget {run_id}: there is no such trial", code="run-unknown")
+        if found.active or not found.discarded:
+            raise Transient(f"cannot forget {run_id}: its container is not gone yet", code="service-busy",
+                            hint="try again in a moment; an hour after its end it is forgotten anyway")  # fmt: skip
+        leave_nothing(self._history, self._emit, self._drop_files, found)
+        return f"{run_id} is forgotten."
+
+    def replay(self, run_id: str, actor: str) -> RunRecord:
+        """An earlier run exactly again: its definition, image and parameters."""
+        return self._ask(lambda loop, now: replay(loop, self._history, run_id, actor, now))
 
     def discard_run(self, run_id: str) -> str:
         """Remove the container of a failed run that is kept for debugging."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from ..history.base import History
 from ..model.job import Concurrency, JobSpec
 from ..model.live import StandingJob
-from ..model.run import Phase, RunRecord
+from ..model.run import Phase, RunRecord, Trigger
 from ..model.service import Limits
 from ..runs.context import Context
 from ..runs.devices import Devices
@@ -40,7 +40,10 @@ def context_of(
 
 
 def _newer(run: RunRecord, spec: JobSpec, job: StandingJob | None) -> str:
-    """The digest of the job's definition, "" if that is not for this run: gone, or it takes other parameters."""
+    """The digest of the job's definition, "" if that is not for this run: gone, or it takes other
+    parameters, or the run is exactly an earlier one."""
+    if run.trigger is Trigger.REPLAY:
+        return ""
     if job is None or (job.digest != run.digest and carried(run, spec, job.spec) is None):
         return ""
     return job.digest

@@ -32,6 +32,7 @@ from .run_book import Book, Open
 from .run_context import context_of
 from .run_ops import RunOps
 from .run_work import RunWork
+from .trials import forget_old
 
 log = structlog.get_logger()
 
@@ -274,6 +275,13 @@ class RunLoop:
         """As `Decider.start_manual`."""
         return self._decider.start_manual(job, actor, now, parameters, key, cells)
 
+    def claim_alone(self, record: RunRecord, spec: JobSpec) -> bool:
+        """Take up a run of a definition that does not stand. False = its slot is taken."""
+        won = self._history.claim_alone(record, spec)
+        if won:
+            self._book.add(record)
+        return won
+
     def ask_stop(self, run_id: str, reason: str, now: datetime, *, whole_slot: bool = False) -> int:
         """As `RunWork.ask_stop`."""
         return self._work.ask_stop(run_id, reason, now, whole_slot=whole_slot)
@@ -311,6 +319,10 @@ class RunLoop:
         return ended
 
     @property
+    def config(self) -> ServiceConfig:
+        return self._fleet.view.config
+
+    @property
     def drained(self) -> str:
         """Why nothing may start, "" = it may."""
         return self._drainer.current.words if self._drainer.current is not None else ""
@@ -331,6 +343,7 @@ class RunLoop:
         try:
             if dropped := self._history.prune(now):
                 self._drop_logs(dropped)
+            forget_old(self._history, self._emit, self._drop_logs, now)
         except StateError as error:
             self._storage(error)
 

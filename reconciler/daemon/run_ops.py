@@ -11,7 +11,7 @@ from ..model.errors import ReconcilerError, StateError
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun
 from ..model.outputs import Kept
-from ..model.run import RunRecord
+from ..model.run import RunRecord, Trigger
 from ..model.service import ServiceConfig
 from ..runs.environment import parameter_environment, reconciler_environment
 from ..runs.verdict import KILLED, capability_hint
@@ -75,7 +75,7 @@ class RunOps:
             policy=effective_policy(config, spec.owner), image_id=run.image_id,
             environment=(*spec.environment, *parameter_environment(run), *made.environment, *ours),
             staged=self._stage(spec, run.digest), workspace=made.binds,
-            devices=run.devices,
+            devices=run.devices, exact=run.trigger is Trigger.REPLAY,
         )  # fmt: skip
 
     def guarded(self, op: str, run_id: str, call: Callable[[], object]) -> Result:

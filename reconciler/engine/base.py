@@ -55,6 +55,7 @@ class RunOrder:
     environment: tuple[tuple[str, str], ...] = ()
     staged: tuple[tuple[str, str], ...] = ()
     devices: tuple[str, ...] = ()  # ids of the GPUs leased to it, and no others
+    exact: bool = False  # `image_id` or nothing: an earlier run exactly again
     workspace: tuple[Bind, ...] = ()  # made for this run alone; an engine without mounts shows it below `files/`
 
 

@@ -36,16 +36,18 @@ class Acquirer:
         self._making = KeyedLock()
 
     def acquire(
-        self, spec: JobSpec, policy: Policy, *, image_id: str = "", refresh: bool = False, make: bool = True
-    ) -> Acquired:
-        """`image_id` pins the image; with `make` False nothing is created but an image that policy pulls.
+        self, spec: JobSpec, policy: Policy, *, image_id: str = "", refresh: bool = False, make: bool = True,
+        exact: bool = False,
+    ) -> Acquired:  # fmt: skip
+        """`image_id` pins the image, with `exact` no other will do; with `make` False
+        nothing is created but an image that policy pulls.
 
         Raises EngineRejected, NotOurs, EngineUnavailable.
         """
         for mount in spec.mounts:
             self._mount(mount, spec, policy, make)
         networks = self.networks(spec, policy, make=make)
-        image = self._images.acquire(spec.image, spec.pull_policy, pinned=image_id, refresh=refresh)
+        image = self._images.acquire(spec.image, spec.pull_policy, pinned=image_id, refresh=refresh, exact=exact)
         return Acquired(image.image_id, image.digest, networks)
 
     def networks(self, spec: JobSpec, policy: Policy, *, make: bool) -> tuple[tuple[str, str], ...]:

@@ -38,8 +38,11 @@ class Images:
         self._context, self._clients, self._recent = context, clients, recent
         self._pulling = KeyedLock()
 
-    def acquire(self, image: str, policy: PullPolicy, *, pinned: str = "", refresh: bool = False) -> Image:
-        """The image for `image`. `pinned` is used while the Engine has it; `refresh` pulls in any case but `never`.
+    def acquire(
+        self, image: str, policy: PullPolicy, *, pinned: str = "", refresh: bool = False, exact: bool = False
+    ) -> Image:
+        """The image for `image`. `pinned` is used while the Engine has it, with `exact` nothing else; `refresh` pulls
+        in any case but `never`.
 
         Raises EngineRejected (image-missing, image-labels, registry-auth, registry-unavailable, disk-full).
         """
@@ -47,6 +50,11 @@ class Images:
             found = self._look(parse(pinned), image)
             if found is not None:
                 return found
+        if exact:
+            raise EngineRejected(
+                f"cannot use {image} as it was: the Engine no longer has {pinned[:19]}", code="image-missing",
+                hint="pull it by its digest, which `reconciler show` tells of the run, if a registry still has it",
+            )  # fmt: skip
         reference = parse(image)
         pull_anyway = (refresh or policy is PullPolicy.ALWAYS) and policy is not PullPolicy.NEVER
         found = None if pull_anyway else self._look(reference, image)

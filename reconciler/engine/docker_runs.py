@@ -46,7 +46,7 @@ class Runs:
 
     def _prepare(self, order: RunOrder) -> Prepared:
         spec, name = order.spec, container_name(self._core.context.instance, order.run_id)
-        got = self._acquirer.acquire(spec, order.policy, image_id=order.image_id)
+        got = self._acquirer.acquire(spec, order.policy, image_id=order.image_id, exact=order.exact)
         mark = Mark(Kind.RUN, spec.owner, spec.name, order.run_id, order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
         body = create_body(spec, marks, got, order.environment, order.staged, order.devices, order.workspace)

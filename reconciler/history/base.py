@@ -64,6 +64,15 @@ class History(Protocol):
         `current`: only if the job still stands with the run's digest and is not being retired. If it does not, the
         answer is False and nothing at all is recorded: the caller decided by a definition that has gone."""
 
+    def claim_alone(self, run: RunRecord, spec: JobSpec) -> bool:
+        """As `claim`, of a run whose definition stands for no job: it is stored with it."""
+
+    def trials(self) -> Sequence[RunRecord]:
+        """Runs of files that were tried, whoever's; active ones too."""
+
+    def forget(self, run: RunRecord) -> None:
+        """Drop the row of an ended run and of its slot, as if it had never been."""
+
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
         """Write the whole row; `slot` closes the slot's row in the same transaction."""
 

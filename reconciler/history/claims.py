@@ -38,6 +38,12 @@ def update(connection: sqlite3.Connection, run: RunRecord, slot: SlotRecord | No
         slots.close_slot(connection, found[0] if found else run.job, run, slot)
 
 
+def forget(connection: sqlite3.Connection, run: RunRecord) -> None:
+    """Delete its row if it has ended, and that of its slot."""
+    if connection.execute("DELETE FROM runs WHERE run_id = ? AND NOT open", (run.run_id,)).rowcount:
+        connection.execute("DELETE FROM slots WHERE job = ? AND first = ?", (run.job, rows.slot_text(run.slot)))
+
+
 # A slot of cells has succeeded once all of them have: `run` speaks for it then.
 SUCCEEDED = """run.phase = 'succeeded' AND (run.cell < 0 OR NOT EXISTS (SELECT 1 FROM runs AS other
     WHERE other.job = run.job AND other.slot = run.slot AND other.phase <> 'succeeded' AND other.superseded_by = ''))"""

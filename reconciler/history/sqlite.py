@@ -15,6 +15,7 @@ from ..model.job import JobSpec
 from ..model.live import StandingJob
 from ..model.origin import Origin
 from ..model.run import CellState, Pause, RunRecord, SlotRecord
+from ..runs import trial
 from . import claims, retention, rows, slots, standing
 from .database import Database
 from .faults import decoding
@@ -172,6 +173,18 @@ class SqliteHistory:
             _record(connection, run.job, cursor, slots)
             moved_to = cursor
         return claimed
+
+    def claim_alone(self, run: RunRecord, spec: JobSpec) -> bool:
+        with self._database.write() as connection:
+            standing.keep_spec(connection, run.digest, spec)
+            return claims.claim(connection, run)
+
+    def trials(self) -> Sequence[RunRecord]:
+        return self._runs("WHERE job > ? AND job < ?", (trial.PREFIX, trial.PREFIX[:-1] + "0"))
+
+    def forget(self, run: RunRecord) -> None:
+        with self._database.write() as connection:
+            claims.forget(connection, run)
 
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
         with self._database.write() as connection:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ..model.errors import StateError
+from ..model.job import JobSpec
 from ..model.live import StandingJob
 from . import rows, slots
 
@@ -50,10 +51,14 @@ class StandingCache:
                 change(self._jobs)
 
 
+def keep_spec(connection: sqlite3.Connection, digest: str, spec: JobSpec) -> None:
+    row = rows.spec_row(digest, spec)
+    connection.execute("INSERT OR IGNORE INTO specs (digest, body, crc) VALUES (?, ?, ?)", row)
+
+
 def put(connection: sqlite3.Connection, job: StandingJob) -> StandingJob:
     """Insert or update, never moving the cursor back; returns what is stored."""
-    spec = rows.spec_row(job.digest, job.spec)
-    connection.execute("INSERT OR IGNORE INTO specs (digest, body, crc) VALUES (?, ?, ?)", spec)
+    keep_spec(connection, job.digest, job.spec)
     found = connection.execute("SELECT cursor FROM standing WHERE name = ?", (job.name,)).fetchone()
     if found and found[0] > rows.instant_text(job.cursor):
         job = replace(job, cursor=rows.instant(found[0]))

@@ -88,6 +88,10 @@ class EventName(StrEnum):
         "run.finished",
         "An attempt ended: verdict, exit_code, reason, took, trigger, attempt; disposition, if its slot did not run.",
     )
+    TRIAL_FORGOTTEN = (
+        "trial.forgotten",
+        "A run of `reconciler try` is over, and nothing but this is kept of it: who tried what, and its verdict.",
+    )
     RUN_RETRIED = "run.retried", "A further attempt will be made, at the instant `at`."
     SLOT_MISSED = (
         "slot.missed",

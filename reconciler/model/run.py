@@ -41,6 +41,8 @@ class Trigger(StrEnum):
     RETRY = "retry"
     AFTER = "after"  # another job's outcome
     BACKFILL = "backfill"
+    TRY = "try"  # of a job file that is not applied
+    REPLAY = "replay"  # of an earlier run, exactly
 
 
 class FailureClass(StrEnum):

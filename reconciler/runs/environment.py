@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from ..model.job import JobSpec
 from ..model.run import RunRecord
 from .parameters import variable
+from .trial import tried
 
 
 def reconciler_environment(
@@ -14,7 +15,7 @@ def reconciler_environment(
     its number and how many there are, too."""
     cell = () if run.cell is None else (("RECONCILER_CELL", str(run.cell)), ("RECONCILER_CELLS", str(run.cells)))
     return (
-        ("RECONCILER_JOB", spec.name),
+        ("RECONCILER_JOB", tried(spec.name)),
         ("RECONCILER_RUN_ID", run.run_id),
         ("RECONCILER_SLOT", iso(run.slot)),
         ("RECONCILER_PREVIOUS_SLOT", iso(previous_slot)),

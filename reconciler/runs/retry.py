@@ -75,6 +75,8 @@ def backoff(tries: int) -> float:
 
 
 def _retryable(run: RunRecord, outcome: Outcome, retries: Retries) -> bool:
+    if run.trigger is Trigger.REPLAY:
+        return False  # one run exactly again is one run
     if outcome.phase not in RETRIED or (run.started_at is None and outcome.started_at is None):
         return False
     if run.stop_requested_at is not None and not run.stop_reason.startswith(TIMEOUT):

@@ -1,6 +1,7 @@
 """What the service is asked and what it answers, as values; the same on the socket and on any later listener.
 
-Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/runs/stop, /v1/runs/discard,
+Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/try, /v1/try/forget,
+/v1/runs/replay, /v1/runs/stop, /v1/runs/discard,
 /v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure`, with a status from 400 on.
 """
 
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .shapes import ApiError, Shape
+from .shapes import ApiError, LongText, Shape
 
 __all__ = [
     "ApiError",
@@ -20,6 +21,7 @@ __all__ = [
     "Done",
     "Drain",
     "Failure",
+    "OneRun",
     "PauseJob",
     "RefusalLine",
     "ResultLine",
@@ -29,6 +31,7 @@ __all__ = [
     "Shape",
     "Status",
     "StopRun",
+    "TryFile",
 ]  # fmt: skip
 
 
@@ -53,6 +56,23 @@ class RunJob(Shape):
     rows: tuple[CellRow, ...] = ()
     resume: str = ""
     max_parallel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TryFile(Shape):
+    """POST /v1/try. `path` of a job file relative to its jobs directory; `files` has it, the `_defaults.yaml` above it
+    and what it takes in, by path, each in base64."""
+
+    path: str
+    files: Mapping[str, LongText]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OneRun(Shape):
+    """POST /v1/try/forget, /v1/runs/replay."""
+
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NewType, Self, Union, get_args, get_origin, get_type_hints
 
 from ..model.errors import Permanent
 
 TEXT_LIMIT = 4096  # characters of one string
 PAIRS_LIMIT = 1000  # of one map
+
+
+LongText = NewType("LongText", str)  # as long as a request may be
 
 
 class ApiError(Permanent):
@@ -87,6 +90,8 @@ def _read(hint: Any, value: object, name: str) -> Any:
 def _scalar(hint: Any, value: object, name: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
+    if hint is LongText and isinstance(value, str):
+        return value
     if type(value) is not hint:  # a bool is no int here
         raise _wrong(name, {str: "text", bool: "a truth value", int: "an integer"}.get(hint, "a number"), value)
     if isinstance(value, str) and len(value) > TEXT_LIMIT:

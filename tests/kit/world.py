@@ -98,6 +98,7 @@ class World:
         self.operators = Operators(
             runs=self.loop, sync=None, history=self.history, fleet=self.fleet, emit=self.emit,
             kick_runs=lambda: self.rounds(1), kick_sync=lambda: None,
+            drop_files=lambda _runs: None,
         )  # type: ignore[arg-type]  # fmt: skip
         self.fleet.publish_standing(self.history.standing())
 

@@ -101,6 +101,7 @@ class Service:
         self.operators = Operators(
             runs=self.runs, sync=self.sync, history=ledger, fleet=self.fleet, emit=self.emit,
             kick_runs=self._serve_now, kick_sync=self.sync_at.kick,
+            drop_files=lambda _runs: None,
         )  # fmt: skip
         self.sync_at.at, self.sync_at.waits = NEVER, True  # its thread starts after the run loop's first round
 

@@ -1,0 +1,95 @@
+"""Runs of definitions that do not stand: a file that somebody tries, an earlier run that somebody wants exactly again.
+
+They go down the path of every other run (rule R8). In the loop's thread, `leave_nothing` apart.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ..history.base import History
+from ..history.logfiles import log_path
+from ..model.errors import Permanent, Transient
+from ..model.event import EventName
+from ..model.job import Concurrency, JobSpec
+from ..model.live import StandingJob
+from ..model.run import RunRecord, RunRequest, Trigger
+from ..runs.parameters import resolve
+from ..runs.transitions import claimed
+from ..runs.trial import trial_of
+from ..schedule.after import own_instant
+from ..spec.admission import admit
+from ..spec.canonical import digest_of
+from .deciding import MANUAL_DEADLINE
+from .events import EventStream
+
+if TYPE_CHECKING:
+    from .run_loop import RunLoop
+
+FORGOTTEN = timedelta(hours=1)  # after its end; whoever tried something has long read its log
+
+
+def start_trial(
+    loop: "RunLoop", spec: JobSpec, revision: str, actor: str, given: Mapping[str, str], now: datetime
+) -> RunRecord:
+    """Claim one run of `spec`, as its file says it, which policy has admitted. Raises Permanent, Transient."""
+    made = trial_of(spec)
+    job = StandingJob(made.name, made, digest_of(made), revision, "", now, now, now)
+    request = RunRequest(made.name, own_instant(now), 1, Trigger.TRY, actor, parameters=resolve(made, given),
+                         cell=0 if spec.strategy.cells else None, cells=1 if spec.strategy.cells else 0)  # fmt: skip
+    return _claim(loop, request, job, now)
+
+
+def replay(loop: "RunLoop", history: History, run_id: str, actor: str, now: datetime) -> RunRecord:
+    """Claim a run with the definition, image and parameters of an earlier one. Raises Permanent, Transient."""
+    old = history.run(run_id)
+    if old is None:
+        raise Permanent(f"cannot replay {run_id}: there is no such run", code="run-unknown",
+                        hint="'reconciler runs' lists the latest")  # fmt: skip
+    spec = history.spec(old.digest)
+    if spec is None or (old.prepared_at is None and old.started_at is None):
+        what = "its definition is no longer kept" if spec is None else "it was never made ready, so no image is known"
+        raise Permanent(f"cannot replay {run_id}: {what}", code="replay-gone", hint=f"reconciler run {old.job}")
+    if loop.drained:
+        raise Permanent(f"cannot replay {run_id}: {loop.drained}", code="draining", hint="reconciler drain --end")
+    refused = next(iter(admit(spec, loop.config)), None)
+    if refused is not None:
+        raise Permanent(f"cannot replay {run_id}: {refused.message}", code=refused.code, hint=refused.hint)
+    active = loop.active(old.job)
+    if active and spec.concurrency_policy is not Concurrency.ALLOW:
+        raise Permanent(
+            f"cannot replay {run_id}: {active[0].run_id} is {active[0].phase.value} "
+            f"(concurrency_policy: {spec.concurrency_policy.value})",
+            code="job-active", hint=f"wait for it, or end it: reconciler stop {old.job}",
+        )  # fmt: skip
+    job = StandingJob(old.job, spec, old.digest, old.revision, "", now, now, now, image_id=old.image_id,
+                      image_digest=old.image_digest)  # fmt: skip
+    request = RunRequest(old.job, own_instant(now), 1, Trigger.REPLAY, actor, parameters=old.parameters, cause=run_id,
+                         cell=old.cell, cells=old.cells, replays=old.replays or old.slot)  # fmt: skip
+    return _claim(loop, request, job, now)
+
+
+def _claim(loop: "RunLoop", request: RunRequest, job: StandingJob, now: datetime) -> RunRecord:
+    record = claimed(request, job, now + MANUAL_DEADLINE, now, log_path(request.job, request.run_id))
+    if not loop.claim_alone(record, job.spec):
+        raise Transient("cannot start it: another one was started in this very millisecond", code="service-busy",
+                        hint="try again")  # fmt: skip
+    return record
+
+
+def leave_nothing(
+    history: History, emit: EventStream, drop_files: Callable[[Iterable[RunRecord]], None], run: RunRecord
+) -> None:
+    """Delete what is known of a trial that is over: log, outputs and record. Who tried what stays in the journal."""
+    drop_files((run,))
+    history.forget(run)
+    emit.emit(EventName.TRIAL_FORGOTTEN, job=run.job, run=run.run_id, actor=run.actor, verdict=run.phase.value)
+
+
+def forget_old(
+    history: History, emit: EventStream, drop_files: Callable[[Iterable[RunRecord]], None], now: datetime
+) -> None:
+    """Those that nobody has called for."""
+    for run in history.trials():
+        if run.discarded and not run.active and run.finished_at is not None and run.finished_at + FORGOTTEN < now:
+            leave_nothing(history, emit, drop_files, run)

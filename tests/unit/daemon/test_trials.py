@@ -1,0 +1,151 @@
+"""Promise: a trial goes the way of every run and leaves nothing; a replay is an earlier run exactly, or is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from reconciler.daemon.trials import FORGOTTEN
+from reconciler.model.errors import Permanent, Transient
+from reconciler.model.job import Concurrency, Parameter, Retries, Strategy
+from reconciler.model.run import RunRecord, Trigger
+from reconciler.model.service import Policy, ServiceConfig
+from tests.kit.world import KeptOps, World, cron, every
+
+FILE = cron("0 2 * * *", "ml/train", retries=Retries(3), parameters=(Parameter("epochs", default="2"),))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def attempt(world: World, spec: object = FILE, **given: str) -> RunRecord:
+    return world.operators.try_job(spec, "dir:1", "anna", given)  # type: ignore[arg-type]
+
+
+def test_R8_a_trial_runs_once_with_its_values_beside_the_job_of_its_name(world: World) -> None:
+    world.apply(replace(FILE, script="the one that is live"))
+    world.behave("Try/ml/train", duration=2.0, exit_code=7)
+    run = attempt(world, epochs="5")
+    world.tick(5)
+    (done,) = world.runs("Try/ml/train")
+    assert (done.phase.value, done.exit_code, done.trigger, done.actor) == ("failed", 7, Trigger.TRY, "anna")
+    found = world.environment(run.run_id)
+    assert (found["EPOCHS"], found["RECONCILER_JOB"], found["RECONCILER_TRIGGER"]) == ("5", "ml/train", "try")
+    assert world.runs("ml/train") == [] and "Try/ml/train" not in world.loop.jobs
+
+
+def test_a_cell_of_a_matrix_finds_its_number(world: World) -> None:
+    run = attempt(world, replace(FILE, strategy=Strategy(matrix=(("lr", ("0.1", "0.3")),))), lr="0.2")
+    world.tick(3)
+    found = world.environment(run.run_id)
+    assert (found["LR"], found["RECONCILER_CELL"], found["RECONCILER_CELLS"]) == ("0.2", "0", "1")
+    assert world.history.run(run.run_id).phase.value == "succeeded"  # type: ignore[union-attr]
+
+
+def test_what_was_tried_is_forgotten_but_not_that_it_was(world: World) -> None:
+    world.behave("Try/ml/train", duration=3.0)
+    run = attempt(world)
+    world.tick(1)
+    with pytest.raises(Transient, match="not gone yet"):
+        world.operators.forget_trial(run.run_id)
+    world.tick(5)
+    world.operators.forget_trial(run.run_id)
+    assert world.history.run(run.run_id) is None and not world.history.slots("Try/ml/train")
+    assert world.machine.runs == {}
+    last = world.history.events(run=run.run_id)[0]
+    assert (last.name.value, last.fields["actor"], last.fields["verdict"]) == ("trial.forgotten", "anna", "succeeded")
+    with pytest.raises(Permanent, match="no such trial"):
+        world.operators.forget_trial(run.run_id)
+
+
+def test_a_trial_that_nobody_calls_for_is_forgotten_by_itself_after_a_restart_too(world: World) -> None:
+    world.behave("Try/ml/train", duration=30.0)
+    run = attempt(world)
+    world.tick(2)
+    world.restart(down=10)
+    world.tick(60)
+    assert world.history.run(run.run_id).phase.value == "succeeded"  # type: ignore[union-attr]
+    world.tick(FORGOTTEN.total_seconds() + 120, step=60)
+    assert world.history.run(run.run_id) is None and world.history.trials() == []
+
+
+def test_a_trial_with_a_value_that_the_file_does_not_know_is_refused(world: World) -> None:
+    with pytest.raises(Permanent, match="no parameter"):
+        attempt(world, nonsense="1")
+    assert world.history.trials() == []
+
+
+# -- replay ----------------------------------------------------------------------------------------------------
+
+
+def replayed(world: World, run: RunRecord) -> RunRecord:
+    made = world.operators.replay(run.run_id, "anna")
+    world.tick(3)
+    found = world.history.run(made.run_id)
+    assert found is not None
+    return found
+
+
+def test_a_replay_has_the_old_definition_image_and_values_whatever_is_applied_today(world: World) -> None:
+    old = cron("0 2 * * *", "etl", environment=(("LEVEL", "old"),), parameters=(Parameter("since", default="x"),))
+    world.apply(old)
+    first = world.ask("etl", since="2026-11-20")
+    world.tick(3)
+    world.apply(replace(old, environment=(("LEVEL", "new"),), parameters=()))
+    again = replayed(world, first)
+    assert (again.phase.value, again.trigger, again.cause) == ("succeeded", Trigger.REPLAY, first.run_id)
+    kept = world.history.run(first.run_id)
+    assert kept is not None and again.digest == kept.digest and again.image_id == kept.image_id
+    found, order = world.environment(again.run_id), KeptOps.orders[again.run_id]
+    assert (found["LEVEL"], found["SINCE"], order.exact) == ("old", "2026-11-20", True)
+    assert found["RECONCILER_SLOT"] == world.environment(first.run_id)["RECONCILER_SLOT"]
+
+
+def test_R4_a_replay_that_fails_is_not_retried_and_says_nothing_of_the_schedule(world: World) -> None:
+    world.apply(every(3600, "beat", retries=Retries(5)))
+    first = world.ask("beat")
+    world.tick(3)
+    world.behave("beat", exit_code=1)
+    again = replayed(world, first)
+    world.tick(300, step=10)
+    assert again.phase.value == "failed"
+    assert [run.trigger for run in world.runs("beat")] == [Trigger.MANUAL, Trigger.REPLAY]
+
+
+def test_what_can_no_longer_be_had_or_is_no_longer_allowed_is_said(world: World, tmp_path: Path) -> None:
+    world.apply(cron("0 2 * * *", "etl"))
+    first = world.ask("etl")
+    world.tick(3)
+    with pytest.raises(Permanent, match="no such run"):
+        world.operators.replay("etl.20200101T000000Z.1", "anna")
+    world.fleet.reconfigure(ServiceConfig(state_dir=str(tmp_path), policy=Policy(images=("registry.example.org/**",))))
+    with pytest.raises(Permanent, match="not allowed") as caught:
+        world.operators.replay(first.run_id, "anna")
+    assert caught.value.code == "image-not-allowed"
+
+
+def test_R6_a_replay_waits_for_nobody_it_is_refused_while_the_job_runs(world: World) -> None:
+    world.apply(cron("0 2 * * *", "etl", concurrency_policy=Concurrency.FORBID))
+    first = world.ask("etl")
+    world.tick(3)
+    world.behave("etl", duration=100.0)
+    world.ask("etl")
+    world.tick(2)
+    with pytest.raises(Permanent) as caught:
+        world.operators.replay(first.run_id, "anna")
+    assert caught.value.code == "job-active"
+
+
+def test_a_failed_trial_wakes_nobody(world: World) -> None:
+    world.apply(every(3600, "beat"))
+    for job in ("Try/ml/train", "beat"):
+        world.behave(job, exit_code=1)
+    with capture_logs() as said:
+        attempt(world)
+        world.ask("beat")
+        world.tick(3)
+    levels = {line["job"]: line["log_level"] for line in said if line["event"] == "run.finished"}
+    assert levels == {"Try/ml/train": "info", "beat": "error"}
