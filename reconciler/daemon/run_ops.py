@@ -11,14 +11,15 @@ from ..model.errors import ReconcilerError, StateError
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun
 from ..model.outputs import Kept
-from ..model.run import RunRecord, Trigger
+from ..model.run import FailureClass, RunRecord, Trigger
 from ..model.service import ServiceConfig
 from ..runs.environment import parameter_environment, reconciler_environment
-from ..runs.verdict import KILLED, capability_hint
+from ..runs.verdict import BEFORE_THE_COMMAND, KILLED, capability_hint
 from ..schedule.after import LOOK_BACK
 from ..schedule.cron import latest_fires, nominal
 from ..schedule.reckoning import TICK
 from ..spec.admission import effective_policy
+from ..spec.argv import failed_phase, phases
 from ..workspace import outputs
 from ..workspace.base import Part, Parts
 from .log_pump import Pumps
@@ -35,6 +36,7 @@ class Collected:
     log_bytes: int
     usage: Usage
     hint: str = ""
+    failure: FailureClass = FailureClass.NONE  # before its command, by its log
     outputs: Kept | None = None
 
 
@@ -130,7 +132,10 @@ class RunOps:
         gap = live is None and run.started_at is not None
         kept = self._pumps.close(run.run_id, gap=gap)
         left = self._outputs(run, spec, config) if spec.outputs and live is not None else None
-        return Collected(live, kept, usage, self._hint(run, live), left)
+        tail = self._tail(run) if live is not None and live.exit_code else b""
+        phase = failed_phase(tail) if phases(spec) else ""
+        failure = FailureClass(phase) if phase in BEFORE_THE_COMMAND else FailureClass.NONE
+        return Collected(live, kept, usage, capability_hint(live.exit_code if live else None, tail), failure, left)
 
     def _outputs(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Kept | None:
         parts = self._engine().outputs(run.run_id, run.ref, spec.outputs)
@@ -140,15 +145,12 @@ class RunOps:
         return outputs.collect(parts, outputs.place_of(run, self._state_dir), limits.outputs_bytes,
                                limits.outputs_entries)  # fmt: skip
 
-    def _hint(self, run: RunRecord, live: LiveRun | None) -> str:
-        """What a failure smells of, by the end of its log; the log itself may be unreadable, and that is no matter."""
-        if live is None or not live.exit_code:
-            return ""
+    def _tail(self, run: RunRecord) -> bytes:
+        """The end of its log, which tells what a failure smells of; that it may be unreadable is no matter."""
         try:
-            tail = b"".join(read_log(self.log_path(run), tail=TAIL))
+            return b"".join(read_log(self.log_path(run), tail=TAIL))[-TAIL_BYTES:]
         except StateError:
-            return ""
-        return capability_hint(live.exit_code, tail[-TAIL_BYTES:])
+            return b""
 
     def discard(self, run: RunRecord) -> Result:
         return self.guarded("discard", run.run_id, lambda: self._discarded(run))

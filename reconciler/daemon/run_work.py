@@ -317,7 +317,8 @@ class RunWork:
         entry.hint = got.hint
         if got.live is not None:
             entry.live = got.live
-        self.save(entry, to.collected(entry.record, got.log_bytes, got.usage.peak_memory, got.usage.cpu_seconds))
+        self.save(entry, to.collected(entry.record, got.log_bytes, got.usage.peak_memory, got.usage.cpu_seconds,
+                                      got.failure))  # fmt: skip
         if got.outputs is not None and got.outputs.left_out and entry.record.collected:
             run, left = entry.record, got.outputs
             self._emit.emit(EventName.OUTPUTS_TRIMMED, job=run.job, run=run.run_id, left_out=left.left_out,

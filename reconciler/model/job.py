@@ -235,6 +235,7 @@ class JobSpec:
     wait_for: tuple[WaitFor, ...] = ()
     pause_after_failures: int = 0  # failed slots in a row; 0 = never
     outputs: str = ""  # a directory in the container whose contents are kept after the run; "" = none
+    start_script: str | None = None  # runs before the command, in the same container
     hold_on_failure: float = 0.0  # seconds that the container of a failed run is kept; 0 = not
 
     @property

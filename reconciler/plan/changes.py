@@ -10,6 +10,7 @@ from ..model.plan import FieldChange
 from ..schedule.expression import spreads
 from . import words
 
+SCRIPTS = ("start_script", "script")
 DIFF_LINES = 100  # longer scripts are only counted: difflib is quadratic
 SHOWN_LINES = 12
 
@@ -107,8 +108,9 @@ def _all_changes(old: JobSpec, new: DesiredJob) -> Iterator[FieldChange]:
             yield FieldChange(field.name, field.say(before), field.say(after) + " (default)" * default, where)
         if field.name == "schedule" and old.schedule.exclude != new.spec.schedule.exclude:
             yield _excluded(old.schedule.exclude, new)
-    if old.script != new.spec.script:
-        yield _script(old.script, new)
+    for name in SCRIPTS:
+        if getattr(old, name) != getattr(new.spec, name):
+            yield _script(name, getattr(old, name), new)
     environment = _hidden(dict(old.environment), dict(new.spec.environment))
     labels = _shown(dict(old.labels), dict(new.spec.labels), str)
     volumes = _shown({m.target: m for m in old.mounts}, {m.target: m for m in new.spec.mounts}, words.volume)
@@ -150,8 +152,8 @@ def _shown(old: Mapping[str, Any], new: Mapping[str, Any], say: Callable[[Any], 
             yield key, said[0], said[1] if said[0] != said[1] else f"{said[1]}, other content"
 
 
-def _script(old: str | None, new: DesiredJob) -> FieldChange:
-    before, after = (old or "").splitlines(), (new.spec.script or "").splitlines()
+def _script(name: str, old: str | None, new: DesiredJob) -> FieldChange:
+    before, after = (old or "").splitlines(), (getattr(new.spec, name) or "").splitlines()
     notes: tuple[str, ...] = ()
     if max(len(before), len(after)) <= DIFF_LINES and before and after:
         diff = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
@@ -159,4 +161,4 @@ def _script(old: str | None, new: DesiredJob) -> FieldChange:
         more = [f"({len(lines) - SHOWN_LINES} more lines)"] if len(lines) > SHOWN_LINES else []
         notes = tuple(lines[:SHOWN_LINES] + more)
     said = [words.plural(len(lines), "line") if lines else "none" for lines in (before, after)]
-    return FieldChange("script", said[0], said[1], place(new, "script"), notes)
+    return FieldChange(name, said[0], said[1], place(new, name), notes)

@@ -8,7 +8,7 @@ from ..model.live import StandingJob
 from ..model.plan import FieldChange
 from ..model.problem import FieldProblem, SpecProblem
 from ..schedule.cron import latest_fires, next_fire, smallest_interval
-from ..spec.argv import final_argv
+from ..spec.argv import command_argv
 from ..spec.nodes import pointer
 from . import words
 from .changes import place
@@ -121,7 +121,7 @@ class Effects:
     def installs(self, job: DesiredJob, *, argv: bool) -> tuple[str, ...]:
         """Notes of an action that installs: the final argv, the engine's warnings."""
         notes: list[str] = []
-        final = final_argv(job.spec) if argv else None
+        final = command_argv(job.spec) if argv else None
         if final:
             shown = words.shorten(words.printable(" ".join(_quoted(word) for word in final)), ARGV_WIDTH)
             notes.append(f"runs  {shown}")

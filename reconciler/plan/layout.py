@@ -8,6 +8,7 @@ from enum import StrEnum
 from ..model.plan import Action, ActionKind, FieldChange, Plan
 from ..model.problem import SpecProblem
 from . import words
+from .changes import SCRIPTS
 from .timeline import Timeline
 
 VALUE_WIDTH = 60
@@ -109,7 +110,7 @@ def _changes(action: Action) -> Iterator[Line]:
     said = [_old_new(change) for change in action.changes]
     arrow = min(ARROW_WIDTH, max((len(text) for text in said), default=0))
     for change, text in zip(action.changes, said, strict=True):
-        script = change.field == "script"
+        script = change.field in SCRIPTS
         notes = [] if script else list(change.notes)
         notes += _where(change, action)
         style = Style.WARN if any(note.startswith("! ") for note in notes) else Style.PLAIN

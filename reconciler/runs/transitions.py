@@ -211,9 +211,14 @@ def superseded(run: RunRecord, why: str, now: datetime) -> tuple[RunRecord, Slot
     return given_up(run, outcome, now), slot_record(run, Disposition.SUPERSEDED, why)
 
 
-def collected(run: RunRecord, log_bytes: int, peak_memory: int | None, cpu_seconds: float | None) -> RunRecord:
+def collected(
+    run: RunRecord, log_bytes: int, peak_memory: int | None, cpu_seconds: float | None,
+    failure: FailureClass = FailureClass.NONE,
+) -> RunRecord:  # fmt: skip
+    """`failure`: by its log it failed before its command."""
     return replace(
         run,
+        failure=failure,
         collected=True,
         log_bytes=log_bytes,
         peak_memory=run.peak_memory if peak_memory is None else peak_memory,

@@ -5,6 +5,7 @@ from ..model.live import WENT_DOWN, LiveRun
 from ..model.run import FailureClass, Outcome, Phase, RunRecord
 
 TIMEOUT = "timeout"  # the first word of the stop_reason of a run that we ended for its timeout
+BEFORE_THE_COMMAND = frozenset({FailureClass.START_SCRIPT})  # in the container, and by their log it was one of these
 KILLED, ENGINE_DIED = 137, 255
 _NEAR_LIMIT = 0.9  # of the memory limit: what "at its limit" means where the peak is known
 _SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE",
@@ -27,6 +28,8 @@ def judge(run: RunRecord, live: LiveRun, spec: JobSpec) -> Outcome:
         return _outcome(live, Phase.OOM, FailureClass.OOM, f"out of memory{_limit(spec)}")
     if live.exit_code == KILLED and _at_limit(run, spec):
         return _outcome(live, Phase.OOM, FailureClass.OOM, f"probably out of memory{_limit(spec)}: killed, not by us")
+    if run.failure in BEFORE_THE_COMMAND:
+        return _outcome(live, Phase.FAILED, run.failure, f"{run.failure.value}: {exit_words(live.exit_code)}")
     return _outcome(live, Phase.FAILED, FailureClass.EXIT, exit_words(live.exit_code))
 
 

@@ -21,6 +21,7 @@ from ..model.job import (
 )
 from ..model.problem import SpecProblem
 from .admission import admit
+from .argv import command_argv
 from .durations import format_duration
 from .fields import member
 from .images import parse_image
@@ -69,6 +70,9 @@ def build_spec(
     spec = JobSpec(name=name, owner=owner, schedule=schedule or _BY_HAND, image=image or "", **given)
     _check_queue(build, spec)
     _check_targets(build, spec)
+    if spec.start_script is not None and command_argv(spec) is None:
+        message = "the image's own command is not known here, and it comes after the start script"
+        build.report(("start_script",), "command-missing", message, "Give the job a `command` or a `script`.")
     for violation in admit(spec, shared.config):
         tokens = tuple(violation.pointer.split("/")[1:])
         if tokens[:1] == ("image",) and image is None:
@@ -84,7 +88,8 @@ def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 # What a file leaves out costs nothing: the spec then has its default, the very object that the digest passes over.
 _AS_GIVEN = {field: field for field in (
-    "description", "suspend", "command", "entrypoint", "script", "working_dir", "user", "networks", "timeout",
+    "description", "suspend", "command", "entrypoint", "script", "start_script", "working_dir", "user", "networks",
+    "timeout",
     "stop_grace_period", "concurrency_policy", "start_deadline", "protect", "read_only", "cap_add", "moved_from",
     "concurrency_group", "priority", "catch_up_limit", "pause_after_failures", "outputs", "hold_on_failure", "after",
     "wait_for",

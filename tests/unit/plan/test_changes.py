@@ -79,7 +79,7 @@ def test_every_field_of_a_spec_is_told():
     from reconciler.plan.changes import FIELDS
 
     known = {field.name.partition(".")[0] for field in FIELDS} | {"timezone", "dst"}
-    known |= {"name", "labels", "script", "environment", "mounts", "files", "parameters"}
+    known |= {"name", "labels", "script", "start_script", "environment", "mounts", "files", "parameters"}
     assert {field.name for field in fields(JobSpec)} <= known
 
 
