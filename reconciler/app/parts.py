@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..history.lock import InstanceLock
 from ..history.sqlite import open_history
 from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.job import JobSpec
-from ..model.service import Registry, ServiceConfig
+from ..model.service import ServiceConfig
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ DATABASE = "reconciler.db"
 ENGINE = "engine"  # meta: the engine that holds our objects
 DEFAULT_ENGINE = "docker"
 TAKEOVER_FROM = "takeover_from"
-Logins = Callable[[], Mapping[str, Registry]]  # registry logins as they are now, by host
+Current = Callable[[], ServiceConfig]  # the service file as it is in force now
 OWNED_AGAIN = 1.0  # seconds between two readings of the ledger for containers without our mark
 
 
@@ -81,12 +81,13 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
 
 
 def build_engine(
-    name: str, config: ServiceConfig, identity: Identity, history: History, logins: Logins | None = None
+    name: str, config: ServiceConfig, identity: Identity, history: History, current: Current | None = None
 ) -> Engine:
-    """The engine of that name. Asks nothing of it: one that is away shows on use. `logins` None = those of `config`."""
+    """The engine of that name. Asks nothing of it: one that is away shows on use. `current` None = `config`."""
+    now = current or (lambda: config)
     context = EngineContext(
         instance=identity.instance, instance_id=identity.instance_id, key=identity.key, state_dir=config.state_dir,
-        registries=logins or (lambda: config.registries),
+        registries=lambda: now().registries, package_environment=lambda: now().packages.environment,
     )  # fmt: skip
     if name == "docker":
         from ..engine.docker import DockerEngine
@@ -122,7 +123,7 @@ class Owned:
 
 
 def choose_engine(
-    config: ServiceConfig, state: State, say: Callable[[str], None], logins: Logins | None = None
+    config: ServiceConfig, state: State, say: Callable[[str], None], current: Current | None = None
 ) -> Engine:
     """The recorded engine, or on a first start the configured one. `auto` takes Docker if it answers.
 
@@ -132,7 +133,7 @@ def choose_engine(
     recorded = state.history.get_meta(ENGINE)
 
     def build(name: str) -> Engine:
-        return build_engine(name, config, state.identity, state.history, logins)
+        return build_engine(name, config, state.identity, state.history, current)
 
     if recorded is None:
         name = _probe(build, say) if config.engine == "auto" else config.engine or DEFAULT_ENGINE

@@ -61,7 +61,7 @@ def serve(
     config = with_devices(config)
     with open_state(config) as state:
         fleet = Fleet(config)
-        engine = choose_engine(config, state, say, lambda: fleet.view.config.registries)
+        engine = choose_engine(config, state, say, lambda: fleet.view.config)
         try:
             return Whole(fleet, state, engine, reload, show_plan).run()
         finally:

@@ -1,6 +1,7 @@
 """One run in full: what was asked, how far it got, how it ended. RUN is a run id, JOB (its latest run) or JOB@02:30."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.run import CellState, RunRecord
 from ..model.service import ServiceConfig
+from ..spec.packages import REPORT
 from .output import iso, local, plain, print_json, print_table, size, took
 from .records import asker, cell_words, duration, lateness, record_data, result, values
 
@@ -36,13 +38,17 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         said = [{"at": iso(e.at), "event": e.name.value, **e.fields} for e in events]
         cells = [record_data(r) for r in final_cells(slot)]
-        known = {"attempts": [r.run_id for r in attempts], "events": said, "slot_cells": cells}
+        known: dict[str, object] = {"installed": installed(config, record.image_id)}
+        known |= {"attempts": [r.run_id for r in attempts], "events": said, "slot_cells": cells}
         print_json(record_data(record) | known)
         return 0
     for key, value in lines(record, spec, attempts, zone, at):
         print(f"{key:<10} {plain(value)}")
     if (kept := read(place_of(record, Path(config.state_dir)))) is not None:
         print(f"outputs    {plain(summary(kept))}   reconciler outputs {record.run_id}")
+    if there := installed(config, record.image_id):
+        what = ", ".join(f"{len(names)} of {manager}" for manager, names in there.items())
+        print(f"installed  {what}   reconciler show {record.run_id} -o json")
     for event in reversed(events):
         fields = " ".join(f"{k}={plain(v)}" for k, v in event.fields.items() if v not in (None, ""))
         print(f"  {_clock(event.at, zone)}  {event.name.value:<20} {fields}".rstrip())
@@ -55,6 +61,24 @@ def run(args: argparse.Namespace) -> int:
     if record.log:
         print(f"\nLog:  reconciler logs {record.run_id}")
     return 0
+
+
+def installed(config: ServiceConfig, image_id: str) -> dict[str, list[str]]:
+    """What was really installed into the image, by manager; {} of an image that the service did not make."""
+    try:
+        place = Path(config.state_dir) / "environments" / f"{image_id.removeprefix('sha256:')}.json"
+        lines = json.loads(place.read_text(encoding="utf-8"))["installed"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    found: dict[str, list[str]] = {}
+    names: list[str] = []
+    for line in lines:
+        manager = line.removeprefix(REPORT + " ")
+        if manager != line:
+            names = found.setdefault(manager, [])
+        else:
+            names.append(line)
+    return found
 
 
 def _print_cells(cells: Sequence[RunRecord]) -> None:

@@ -24,6 +24,7 @@ from .run_ops import Collected, Result, RunOps
 
 _CLASSES = {
     "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
+    "packages-failed": FailureClass.PACKAGES,
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds

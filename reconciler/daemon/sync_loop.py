@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from queue import SimpleQueue
@@ -286,7 +287,11 @@ class SyncLoop:
             return
         self._tidy_at = now + TIDY_EVERY
         used = {job.digest for job in self._fleet.view.standing.values()}
-        self._tidy(frozenset(used | {run.digest for run in self._history.active_runs()}))
+        active = self._history.active_runs()
+        self._tidy(frozenset(used | {run.digest for run in active}))
+        images = {job.image_id for job in self._fleet.view.standing.values()} | {run.image_id for run in active}
+        with suppress(EngineUnavailable):
+            self._engine().tidy(images, self._fleet.view.config.packages.keep_unused)
 
     def _wake(self, now: datetime) -> datetime | None:
         times = [

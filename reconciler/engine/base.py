@@ -5,7 +5,7 @@ on `prepare` and `launch`, are success; `retire` leaves runs alone; only EngineU
 are raised; every method may be called from several threads at once; every call has a deadline.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Flag
@@ -158,6 +158,10 @@ class Engine(Protocol):
     def preview(self, spec: JobSpec) -> Preview:
         """Final argv and warnings for the plan. Needs no engine to answer."""
 
+    def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
+        """Remove what was made for packages, is `unused` seconds old and none of `images` (ids of images in use); what
+        was removed."""
+
     def close(self) -> None: ...
 
 
@@ -165,7 +169,8 @@ class Engine(Protocol):
 class EngineContext:
     """What every engine needs to know about us. `key` signs our labels (rule P2), 32 bytes.
 
-    `registries()` gives the logins as they are now, by host: a reload of the service file may change them.
+    `registries()` gives the logins as they are now, by host, and `package_environment()` the variables for installing
+    packages: a reload of the service file may change them.
     """
 
     instance: str
@@ -173,6 +178,7 @@ class EngineContext:
     key: bytes
     state_dir: str
     registries: Callable[[], Mapping[str, Registry]] = dict
+    package_environment: Callable[[], Mapping[str, str]] = dict
 
 
 def utc_from_rfc3339(text: str) -> datetime | None:

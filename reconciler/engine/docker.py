@@ -6,7 +6,8 @@ threads. What is here is the Protocol; the parts stand in `docker_*.py`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
 from threading import Event as Flag
 
 from ..model.errors import EngineUnavailable
@@ -48,7 +49,7 @@ class DockerEngine:
     ) -> None:
         self._clients = Clients(docker_host, timeouts)
         self._core = Core(context, owned, self._clients)
-        acquirer = Acquirer(self._core)
+        self._acquirer = acquirer = Acquirer(self._core)
         self._standing = Standing(self._core, acquirer)
         self._runs = Runs(self._core, acquirer)
         self._usage = UsageSampler(self._core)
@@ -131,6 +132,9 @@ class DockerEngine:
     def preview(self, spec: JobSpec) -> Preview:
         found = tuple(unreadable(spec, os.geteuid(), os.getegid())) if spec.files else ()
         return Preview(final_argv(spec), problems=found)
+
+    def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
+        return self._acquirer.environments.tidy(images, timedelta(seconds=unused))
 
     def close(self) -> None:
         self._clients.close()

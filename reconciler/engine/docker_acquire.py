@@ -17,6 +17,7 @@ from . import labels
 from .docker_body import Acquired, engine_volume
 from .docker_client import translated
 from .docker_core import Core, KeyedLock
+from .docker_environments import Environments
 from .docker_errors import Absent, Conflict
 from .docker_images import Images
 from .docker_recent import Recent
@@ -33,6 +34,7 @@ class Acquirer:
         self._core, self._context, self._clients = core, core.context, core.clients
         self.recent = Recent()
         self._images = Images(core.context, core.clients, self.recent)
+        self.environments = Environments(core)
         self._making = KeyedLock()
 
     def acquire(
@@ -47,8 +49,21 @@ class Acquirer:
         for mount in spec.mounts:
             self._mount(mount, spec, policy, make)
         networks = self.networks(spec, policy, make=make)
-        image = self._images.acquire(spec.image, spec.pull_policy, pinned=image_id, refresh=refresh, exact=exact)
-        return Acquired(image.image_id, image.digest, networks)
+        pinned = self._images.pinned(image_id, spec.image) if image_id and not refresh else None
+        if pinned is not None and self.environments.fits(pinned, spec):
+            mark = labels.read(self._context, pinned.labels)
+            return Acquired(pinned.image_id, mark.revision if mark is not None else pinned.digest, networks)
+        if exact:
+            raise EngineRejected(
+                f"cannot use {spec.image} as it was: the Engine no longer has {image_id[:19]}", code="image-missing",
+                hint="pull it by its digest, which `reconciler show` tells of the run, if a registry still has it",
+            )  # fmt: skip
+        image = self._images.acquire(spec.image, spec.pull_policy, refresh=refresh)
+        if not spec.packages.in_image:
+            return Acquired(image.image_id, image.digest, networks)
+        own = self._own_network(spec.owner, make)
+        out = ((own, labels.network_name(self._context.instance, spec.owner)),) if own is not None else ()
+        return Acquired(self.environments.acquire(image, spec, policy, out, make=make), image.digest, networks)
 
     def networks(self, spec: JobSpec, policy: Policy, *, make: bool) -> tuple[tuple[str, str], ...]:
         """(mode for the body, name) of each network; an own one that is not there yet is left out unless `make`."""

@@ -5,7 +5,8 @@ a silent use of what happens to be there.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from docker import auth
@@ -29,6 +30,7 @@ from .docker_stream import json_lines
 class Image:
     image_id: str
     digest: str = ""  # the registry's, "" = unknown
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class Images:
@@ -38,23 +40,15 @@ class Images:
         self._context, self._clients, self._recent = context, clients, recent
         self._pulling = KeyedLock()
 
-    def acquire(
-        self, image: str, policy: PullPolicy, *, pinned: str = "", refresh: bool = False, exact: bool = False
-    ) -> Image:
-        """The image for `image`. `pinned` is used while the Engine has it, with `exact` nothing else; `refresh` pulls
-        in any case but `never`.
+    def pinned(self, image_id: str, image: str) -> Image | None:
+        """This very image while the Engine has it, whatever its labels are."""
+        return self._recent.get(f"pinned {image_id}", lambda: self._read(parse(image_id), image))
+
+    def acquire(self, image: str, policy: PullPolicy, *, refresh: bool = False) -> Image:
+        """The image for `image`; `refresh` pulls in any case but `never`.
 
         Raises EngineRejected (image-missing, image-labels, registry-auth, registry-unavailable, disk-full).
         """
-        if pinned and not refresh:
-            found = self._look(parse(pinned), image)
-            if found is not None:
-                return found
-        if exact:
-            raise EngineRejected(
-                f"cannot use {image} as it was: the Engine no longer has {pinned[:19]}", code="image-missing",
-                hint="pull it by its digest, which `reconciler show` tells of the run, if a registry still has it",
-            )  # fmt: skip
         reference = parse(image)
         pull_anyway = (refresh or policy is PullPolicy.ALWAYS) and policy is not PullPolicy.NEVER
         found = None if pull_anyway else self._look(reference, image)
@@ -78,6 +72,15 @@ class Images:
 
     def _inspect(self, reference: Reference, image: str) -> Image | None:
         """The image if the Engine has it. Raises EngineRejected if it carries labels of ours."""
+        found = self._read(reference, image)
+        if found is not None and any(str(key).startswith(labels.PREFIX) for key in found.labels):
+            message = f"cannot use {image}: the image carries labels that begin with {labels.PREFIX}"
+            raise EngineRejected(
+                message, code="image-labels", hint="Was it committed from a job's container? Build it."
+            )
+        return found
+
+    def _read(self, reference: Reference, image: str) -> Image | None:
         try:
             with translated("inspect image", image):
                 data = self._clients.get().inspect_image(reference.lookup)  # type: ignore[no-untyped-call]
@@ -88,12 +91,7 @@ class Images:
             if error.code in ("image-missing", "engine-absent"):
                 return None
             raise
-        if any(str(key).startswith(labels.PREFIX) for key in carried):
-            message = f"cannot use {image}: the image carries labels that begin with {labels.PREFIX}"
-            raise EngineRejected(
-                message, code="image-labels", hint="Was it committed from a job's container? Build it."
-            )
-        return Image(image_id, digest)
+        return Image(image_id, digest, carried)
 
     def _pull(self, reference: Reference, image: str) -> None:
         deadline = time.monotonic() + self._clients.timeouts.pull

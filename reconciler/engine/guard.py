@@ -25,6 +25,9 @@ def assert_allowed(body: Mapping[str, object], policy: Policy, context: GuardCon
     every_key(body, TOP_LEVEL, "", check)
     require("Image" in body and "Labels" in body and "HostConfig" in body, "body", "lacks Image, Labels or HostConfig")
     _image_reference(check)
+    labels, host = body["Labels"], body["HostConfig"]
+    if isinstance(labels, Mapping) and isinstance(host, Mapping) and labels[LABEL_PREFIX + "kind"] == "environment":
+        require(not host.get("Mounts"), "Mounts", "stands where packages are installed")
 
 
 def assert_network(name: str, policy: Policy, context: GuardContext) -> None:
@@ -98,7 +101,7 @@ def _labels(value: object, where: str, check: Check) -> None:
         require(LABEL_PREFIX + key in labels, where, f"lacks {key}")
     require(labels[LABEL_PREFIX + "instance"] == check.context.instance, where, "names another instance")
     require(labels[LABEL_PREFIX + "owner"] == check.context.owner, where, "names another owner")
-    require(labels[LABEL_PREFIX + "kind"] in ("standing", "run"), where, "names another kind")
+    require(labels[LABEL_PREFIX + "kind"] in ("standing", "run", "environment"), where, "names another kind")
 
 
 def _log_config(value: object, where: str, _check: Check) -> None:

@@ -28,6 +28,7 @@ MAC = PREFIX + "mac"
 DEVICES = PREFIX + "devices"  # of a run: the ids leased to it, so that a ledger that lost its row can count them
 KEYS = (INSTANCE, INSTANCE_ID, KIND, JOB, RUN, DIGEST, REVISION, OWNER, MAC)
 
+ENVIRONMENT = "ENVIRONMENT-"  # upper case in a container's name, as below
 NEW_SUFFIX = ".NEW"  # a replacement on its way in; upper case, so never a job's name nor a run's
 
 
@@ -36,10 +37,13 @@ class Kind(StrEnum):
     RUN = "run"
     NETWORK = "network"
     VOLUME = "volume"
+    ENVIRONMENT = "environment"  # an image with packages, and the container in which they are installed
 
 
 class Mark(NamedTuple):
-    """What one object of ours is. For a network or volume, `digest` holds its name and `job` is empty.
+    """What one object of ours is. For a network or volume, `digest` holds its name and `job` is empty. For an image of
+    packages `digest` is its content's key, `job` that of the packages alone, `run` the name of the container that it
+    was made in, and `revision` the registry's digest of its base.
 
     A tuple, since a listing makes one for every container.
     """
@@ -104,6 +108,8 @@ def names(context: EngineContext, mark: Mark) -> tuple[str, ...]:
         return proper, proper + NEW_SUFFIX
     if mark.kind is Kind.RUN:
         return (container_name(context.instance, mark.run),)
+    if mark.kind is Kind.ENVIRONMENT:
+        return (mark.run,)
     return (mark.digest,)
 
 

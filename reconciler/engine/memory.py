@@ -4,7 +4,7 @@ Ships for tests and simulation. `MemoryWorld` is the machine (it survives a "res
 `MemoryEngine` on the same world); `MemoryEngine` is one service's view of it and fulfils the Engine Protocol.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event as Flag
@@ -194,6 +194,10 @@ class MemoryEngine:
 
     def preview(self, spec: JobSpec) -> Preview:
         return Preview(final_argv(spec), ("nothing is executed: the memory engine only simulates",))
+
+    def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:  # noqa: ARG002
+        """Nothing is ever made for packages."""
+        return ()
 
     def close(self) -> None:
         """Nothing to release: the world is the machine and outlives its clients."""

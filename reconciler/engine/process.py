@@ -6,7 +6,7 @@ to the service, which may restart, be killed or be upgraded at any instant. docs
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from threading import Event as Flag
 
@@ -229,6 +229,10 @@ class ProcessEngine:
 
     def preview(self, spec: JobSpec) -> Preview:
         return Preview(final_argv(spec), tuple(warnings(spec)))
+
+    def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:  # noqa: ARG002
+        """Nothing is ever made for packages."""
+        return ()
 
     def close(self) -> None:
         """Stop watching. What runs goes on."""

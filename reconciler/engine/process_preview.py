@@ -20,6 +20,8 @@ def warnings(spec: JobSpec) -> Iterator[str]:
     yield "image: not used; the command runs on this host with this host's programs"
     if spec.script is None and not spec.command and not spec.entrypoint:
         yield "command: the image's own is unknown here; give `command` or `script`"
+    if spec.packages.in_image:
+        yield f"packages: not installed ({', '.join(spec.packages.managers)}); this host has what it has"
     if spec.mounts:
         yield f"volumes: not mounted ({', '.join(mount.target for mount in spec.mounts)})"
     if spec.networks != ("default",):

@@ -180,6 +180,30 @@ class Strategy:
         return frozenset(name for name, _ in self.matrix)
 
 
+class Install(StrEnum):
+    IMAGE = "image"  # once, into an image of their own
+    AT_START = "at_start"  # in each run, before its command
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """What a run needs beside what its image has, by manager, each as that manager writes it."""
+
+    apt: tuple[str, ...] = ()
+    conda: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    cran: tuple[str, ...] = ()
+    install: Install = Install.IMAGE
+
+    @property
+    def managers(self) -> tuple[str, ...]:
+        return tuple(name for name in ("apt", "conda", "pip", "cran") if getattr(self, name))
+
+    @property
+    def in_image(self) -> bool:
+        return bool(self.managers) and self.install is Install.IMAGE
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryLimits:
     keep_success: int = 20
@@ -235,6 +259,7 @@ class JobSpec:
     wait_for: tuple[WaitFor, ...] = ()
     pause_after_failures: int = 0  # failed slots in a row; 0 = never
     outputs: str = ""  # a directory in the container whose contents are kept after the run; "" = none
+    packages: Packages = Packages()
     start_script: str | None = None  # runs before the command, in the same container
     hold_on_failure: float = 0.0  # seconds that the container of a failed run is kept; 0 = not
 

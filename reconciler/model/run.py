@@ -53,6 +53,7 @@ class FailureClass(StrEnum):
     ENGINE = "engine"  # away, hung, or refused for a passing reason
     REJECTED = "rejected"  # the engine or our guard refused the container
     DISK = "disk"
+    PACKAGES = "packages"  # could not be installed
     START_SCRIPT = "start_script"  # its own exit code, before the command
     EXIT = "exit"  # the command's own exit code
     TIMEOUT = "timeout"

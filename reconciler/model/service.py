@@ -61,6 +61,7 @@ class Policy:
     min_interval: float | None = None  # seconds between two slots
     max_resources: Resources | None = None  # ceiling of each limit; a job without one is then refused
     gpus: bool = False  # whole GPUs of the host
+    packages: tuple[str, ...] | None = None  # managers that jobs may install with
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ class DeviceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageConfig:
+    """How packages are installed: its own variables, and how long an image stays that no job uses."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    keep_unused: float = 7 * 86400.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     instance: str = "local"
     source: SourceConfig = SourceConfig()
@@ -114,4 +123,5 @@ class ServiceConfig:
     owners: tuple[Owner, ...] = ()
     on_invalid: str = "hold"  # or "reject"
     devices: DeviceConfig = DeviceConfig()
+    packages: PackageConfig = PackageConfig()
     allow_rewrite: bool = False  # True for local work repositories: a rewritten history only warns (rule D5)

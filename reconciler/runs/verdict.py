@@ -5,7 +5,9 @@ from ..model.live import WENT_DOWN, LiveRun
 from ..model.run import FailureClass, Outcome, Phase, RunRecord
 
 TIMEOUT = "timeout"  # the first word of the stop_reason of a run that we ended for its timeout
-BEFORE_THE_COMMAND = frozenset({FailureClass.START_SCRIPT})  # in the container, and by their log it was one of these
+BEFORE_THE_COMMAND = frozenset(
+    {FailureClass.PACKAGES, FailureClass.START_SCRIPT}
+)  # in the container, and by their log it was one of these
 KILLED, ENGINE_DIED = 137, 255
 _NEAR_LIMIT = 0.9  # of the memory limit: what "at its limit" means where the peak is known
 _SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE",

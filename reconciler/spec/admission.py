@@ -51,6 +51,7 @@ def effective_policy(config: ServiceConfig, owner: str) -> Policy:
         capabilities=_common(top.capabilities, own.capabilities),
         external_volumes=_common(top.external_volumes, own.external_volumes),
         gpus=top.gpus and own.gpus,
+        packages=_narrowed(top.packages, own.packages),
         min_interval=max(filter(None, (top.min_interval, own.min_interval)), default=None),
         max_resources=_lower(top.max_resources, own.max_resources),
     )
@@ -68,6 +69,8 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
         found += _mounts(spec, policy, config)
     if spec.cap_add:
         found += _capabilities(spec, policy)
+    if spec.packages.managers and policy.packages is not None:
+        found += _packages(spec, policy.packages)
     if spec.resources.gpus and not policy.gpus:
         message = f"GPUs are not allowed for {spec.owner}"
         found.append(Violation("/resources/gpus", "gpus-not-allowed", message, "The service file grants `gpus: true`."))
@@ -109,6 +112,14 @@ def _capabilities(spec: JobSpec, policy: Policy) -> Iterator[Violation]:
         elif name not in policy.capabilities:
             message = f"the capability {name} is not allowed for {spec.owner}"
             yield Violation("/cap_add", "capability-not-allowed", message, "The service file grants `capabilities`.")
+
+
+def _packages(spec: JobSpec, granted: tuple[str, ...]) -> Iterator[Violation]:
+    for name in spec.packages.managers:
+        if name not in granted:
+            message = f"packages of {name} are not allowed for {spec.owner}"
+            allowed = f"Allowed: {', '.join(granted)}" if granted else "Use an image that has them."
+            yield Violation(f"/packages/{name}", "packages-not-allowed", message, allowed)
 
 
 def _interval(spec: JobSpec, shortest: float) -> Iterator[Violation]:
@@ -201,6 +212,11 @@ def _resources(spec: JobSpec, ceilings: Resources) -> Iterator[Violation]:
 def _common(top: Iterable[str], own: Iterable[str]) -> tuple[str, ...]:
     allowed = set(top)
     return tuple(name for name in own if name in allowed)
+
+
+def _narrowed(top: tuple[str, ...] | None, own: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """None = not restricted."""
+    return own if top is None else top if own is None else _common(top, own)
 
 
 def _common_roots(top: Iterable[str], own: Iterable[str]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 import re
 
-from ..model.job import JobSpec
+from ..model.job import Install, JobSpec
+from . import packages
 
 # On the script's own first line, so that the line numbers in the shell's messages are those of the job file's script.
 # A shell without pipefail (dash before 0.5.13) refuses it in the subshell, and goes on without.
@@ -37,7 +38,9 @@ def final_argv(spec: JobSpec) -> tuple[str, ...] | None:
 
 def phases(spec: JobSpec) -> tuple[tuple[str, str], ...]:
     """(name, script) of what runs before the command, in order, each in a shell of its own."""
-    return ((START_SCRIPT, spec.start_script),) if spec.start_script is not None else ()
+    at_start = bool(spec.packages.managers) and spec.packages.install is Install.AT_START
+    found = ((packages.PHASE, packages.install_script(spec.packages)),) if at_start else ()
+    return found + (((START_SCRIPT, spec.start_script),) if spec.start_script is not None else ())
 
 
 def failed_phase(tail: bytes) -> str:

@@ -9,8 +9,10 @@ from ..model.job import (
     Concurrency,
     FileMount,
     HistoryLimits,
+    Install,
     JobSpec,
     OnRetire,
+    Packages,
     Parameter,
     PullPolicy,
     Queue,
@@ -21,7 +23,7 @@ from ..model.job import (
 )
 from ..model.problem import SpecProblem
 from .admission import admit
-from .argv import command_argv
+from .argv import command_argv, phases
 from .durations import format_duration
 from .fields import member
 from .images import parse_image
@@ -70,9 +72,10 @@ def build_spec(
     spec = JobSpec(name=name, owner=owner, schedule=schedule or _BY_HAND, image=image or "", **given)
     _check_queue(build, spec)
     _check_targets(build, spec)
-    if spec.start_script is not None and command_argv(spec) is None:
-        message = "the image's own command is not known here, and it comes after the start script"
-        build.report(("start_script",), "command-missing", message, "Give the job a `command` or a `script`.")
+    if phases(spec) and command_argv(spec) is None:
+        field = "start_script" if spec.start_script is not None else "packages"
+        message = f"the image's own command is not known here, and it comes after `{field}`"
+        build.report((field,), "command-missing", message, "Give the job a `command` or a `script`.")
     for violation in admit(spec, shared.config):
         tokens = tuple(violation.pointer.split("/")[1:])
         if tokens[:1] == ("image",) and image is None:
@@ -103,6 +106,7 @@ _BUILT: dict[str, Callable[[_Build], Any]] = {
     "on_retire": lambda build: member(OnRetire, build.values["on_retire"]),
     "pull_policy": lambda build: member(PullPolicy, build.values["pull_policy"]),
     "history": lambda build: HistoryLimits(**build.values["history"]),
+    "packages": lambda build: _packages(build),
     "queue": lambda build: Queue(**build.values["queue"]),
 }
 
@@ -189,6 +193,15 @@ def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMou
         origin, content = texts.get(target, ("", "")) if "from" in file else ("", file.get("content", ""))
         found.append(FileMount(target, content, file["mode"], origin))
     return tuple(found)
+
+
+def _packages(build: _Build) -> Packages:
+    said = dict(build.values["packages"])
+    install = member(Install, said.pop("install", Install.IMAGE))
+    found = Packages(install=install, **{name: tuple(dict.fromkeys(names)) for name, names in said.items()})
+    if not found.managers:
+        build.report(("packages",), "packages-none", "it names no package")
+    return found
 
 
 def _check_queue(build: _Build, spec: JobSpec) -> None:

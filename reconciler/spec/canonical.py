@@ -90,6 +90,7 @@ _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
     "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
     "files": lambda files: sorted((file.target, file.content, file.mode) for file in files),
     "strategy": _sparse,
+    "packages": _sparse,
     "parameters": lambda parameters: [_sparse(parameter) for parameter in parameters],
 }
 

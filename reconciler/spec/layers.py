@@ -14,7 +14,8 @@ from . import fields
 from .document import Document
 from .places import Places, part_names
 
-MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files", "queue", "parameters"})
+MERGED = frozenset({"labels", "environment", "resources", "retries", "history", "dst", "files", "queue", "parameters",
+                    "packages"})  # fmt: skip
 _OWN = ("name", "moved_from")  # say something of one job, so a `_defaults.yaml` cannot say them
 _ARGV = ("command", "entrypoint")
 

@@ -25,7 +25,19 @@ _KIND = {
 }  # fmt: skip
 # Fields whose values are never shown, by their first key.
 _HIDDEN = frozenset(
-    {"environment", "script", "command", "entrypoint", "files", "source", "git", "registries", "docker_host"}
+    {
+        "environment",
+        "script",
+        "start_script",
+        "command",
+        "entrypoint",
+        "files",
+        "source",
+        "git",
+        "registries",
+        "docker_host",
+        "packages",
+    }
 )
 # What people bring from neighbouring formats, where the nearest spelling would mislead.
 _ELSEWHERE = {

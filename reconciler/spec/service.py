@@ -13,6 +13,7 @@ from ..model.service import (
     GitConfig,
     Limits,
     Owner,
+    PackageConfig,
     Policy,
     Registry,
     ServiceConfig,
@@ -29,7 +30,7 @@ Parsed = tuple[ServiceConfig, tuple[SpecProblem, ...]]
 
 _ANY_PIDS = 1 << 22  # the kernel's own bound: a ceiling that leaves `pids_limit` out does not limit it
 _DURATIONS = frozenset(
-    {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval"}
+    {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval", "keep_unused"}
 )
 _SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes"})
 _MAY_BE_ZERO = frozenset({"min_interval", "queue_timeout"})
@@ -69,6 +70,7 @@ class _Service:
             policy=self._policy(said.get("policy", {}), ("policy",)),
             owners=tuple(self._owners()),
             devices=DeviceConfig(self._gpus()),
+            packages=PackageConfig(**self._section("packages")),
         )
         self._check(config)
         if any(problem.is_error for problem in self.problems):

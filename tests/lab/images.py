@@ -58,23 +58,28 @@ def _describe(path: str) -> bytes:
 
 
 def _root_filesystem() -> bytes:
-    """A tar archive: busybox, a hard link per applet, a user table. The same bytes on every call."""
-    busybox = static_busybox()
-    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    """A tar archive, the same bytes on every call."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in FOLDERS:
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name.endswith("tmp") else 0o755
-            archive.addfile(folder)
-        _add_file(archive, "bin/busybox", busybox.read_bytes(), 0o755)
-        for applet in sorted(set(applets) - {"busybox"}):
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname, link.mode = tarfile.LNKTYPE, "bin/busybox", 0o755
-            archive.addfile(link)
-        _add_file(archive, "etc/passwd", PASSWD.encode(), 0o644)
-        _add_file(archive, "etc/group", b"root:x:0:\nnogroup:x:65534:\n", 0o644)
+        root_files(archive)
     return buffer.getvalue()
+
+
+def root_files(archive: tarfile.TarFile) -> None:
+    """Busybox, a hard link per applet, a user table."""
+    busybox = static_busybox()
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True, timeout=30).stdout.split()
+    for name in FOLDERS:
+        folder = tarfile.TarInfo(name)
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name.endswith("tmp") else 0o755
+        archive.addfile(folder)
+    _add_file(archive, "bin/busybox", busybox.read_bytes(), 0o755)
+    for applet in sorted(set(applets) - {"busybox"}):
+        link = tarfile.TarInfo(f"bin/{applet}")
+        link.type, link.linkname, link.mode = tarfile.LNKTYPE, "bin/busybox", 0o755
+        archive.addfile(link)
+    _add_file(archive, "etc/passwd", PASSWD.encode(), 0o644)
+    _add_file(archive, "etc/group", b"root:x:0:\nnogroup:x:65534:\n", 0o644)
 
 
 def _add_file(archive: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:

@@ -1,6 +1,6 @@
 """The machine: the memory engine, seen through a wire that loses answers and delivers requests late."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,6 +193,9 @@ class Wire:
 
     def preview(self, spec: JobSpec) -> Preview:
         return self._engine.preview(spec)
+
+    def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
+        return self._engine.tidy(images, unused)
 
     def close(self) -> None: ...
 

@@ -10,6 +10,7 @@ from reconciler.model.job import (
     FileMount,
     JobSpec,
     Mount,
+    Packages,
     Parameter,
     Queue,
     Resources,
@@ -77,7 +78,8 @@ def test_P1_a_file_taken_in_means_what_it_says_wherever_it_lies() -> None:
 CHANGES: dict[str, object] = {
     "name": "other", "owner": "other", "schedule": Schedule(ScheduleKind.MANUAL), "image": "b", "description": "x",
     "labels": (), "suspend": True, "command": ("a b",), "entrypoint": (), "script": "x",
-    "start_script": "x", "working_dir": "/", "user": "2", "environment": (("A", "2"),),
+    "start_script": "x", "packages": Packages(pip=("a",)),
+    "working_dir": "/", "user": "2", "environment": (("A", "2"),),
     "resources": Resources(1.0, 65 << 20),
     "mounts": (Mount("volume", "v", "/v"),), "networks": ("none",), "timeout": 1.0, "stop_grace_period": 1.0,
     "concurrency_policy": "Allow",

@@ -1,0 +1,204 @@
+"""In: a base image and the packages of a job. Out: the image that has them, made once per content and found by it.
+
+They are installed in a container of ours, created from typed fields and checked like every other (rule S2): the owner's
+own network, no mounts, the job's limits. What it has become is committed as an image that bears our mark, with the base
+image's own command, user and variables. The variables of the installation reach it through `exec`, so that none of
+them is in the image.
+"""
+
+import json
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..model.errors import EngineRejected, ReconcilerError
+from ..model.job import JobSpec
+from ..model.service import Policy
+from ..spec.packages import content_key, install_script, packages_key, report_script
+from . import docker_stop, labels
+from .docker_body import Acquired, create_body
+from .docker_client import raise_for_status, translated
+from .docker_core import Core, KeyedLock
+from .docker_errors import Absent, Conflict
+from .docker_images import Image
+from .docker_stream import frames
+from .labels import Kind, Mark
+
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")  # what dpkg and pip need as root
+REPOSITORY = "reconciler-environment"
+LOG_BYTES = 1 << 20  # kept of what an installation prints: its end
+REPORT_BYTES = 1 << 18
+ENVIRONMENTS = "environments"  # folder below the state directory: KEY.json, KEY.log
+NO_COMMAND = ["the-base-image-has-no-command"]
+SAID = 300  # characters of the line that tells why
+
+
+class Environments:
+    """Images with packages on one Engine. One installation per content at a time; others wait for it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._making = KeyedLock()
+
+    def acquire(
+        self, base: Image, spec: JobSpec, policy: Policy, networks: tuple[tuple[str, str], ...], *, make: bool
+    ) -> str:
+        """The image's id; with `make` False only if it is there, else the base image's. Raises EngineRejected
+        (packages-failed), EngineUnavailable."""
+        key = content_key(base.image_id, spec.owner, spec.packages)
+        found = self._find(key, spec.owner)
+        if found or not make:
+            return found or base.image_id
+        with self._making(key):
+            return self._find(key, spec.owner) or self._make(key, base, spec, policy, networks)
+
+    def fits(self, image: Image, spec: JobSpec) -> bool:
+        """May a run of `spec` use this very image? One of packages only with these packages of this owner."""
+        mark = self._mark(image.labels)
+        if mark is None or not spec.packages.in_image:
+            return mark is None and not spec.packages.in_image
+        return (mark.owner, mark.job) == (spec.owner, packages_key(spec.packages))
+
+    def tidy(self, keep: Collection[str], unused: timedelta) -> tuple[str, ...]:
+        """Remove images of ours that are older than `unused` and none of `keep` (ids); those removed. What a container
+        still uses stays."""
+        client = self._core.clients.get()
+        wanted = {"label": [f"{labels.INSTANCE_ID}={self._core.context.instance_id}", f"{labels.KIND}=environment"]}
+        with translated("list", "images of packages"):
+            rows = client.images(filters=wanted)
+            found = [(str(row["Id"]), int(row["Created"])) for row in rows if self._mark(row.get("Labels"))]
+        before = (datetime.now(UTC) - unused).timestamp()
+        removed = []
+        for image_id, created in found:
+            if image_id not in keep and created < before:
+                with suppress(Absent, Conflict), translated("remove", f"image {image_id[:19]}"):
+                    client.remove_image(image_id)
+                    removed.append(image_id)
+        return tuple(removed)
+
+    # -- finding ----------------------------------------------------------------------------------------------
+    def _tag(self, key: str) -> str:
+        return f"{REPOSITORY}:{self._core.context.instance}-{key[:32]}"
+
+    def _find(self, key: str, owner: str) -> str:
+        try:
+            with translated("inspect", "the image of its packages"):
+                data = self._core.clients.get().inspect_image(self._tag(key))  # type: ignore[no-untyped-call]
+                mark = self._mark((data.get("Config") or {}).get("Labels"))
+                image_id = str(data["Id"])
+        except EngineRejected as error:
+            if error.code in ("image-missing", "engine-absent"):
+                return ""
+            raise
+        return image_id if mark is not None and (mark.digest, mark.owner) == (key, owner) else ""
+
+    def _mark(self, marked: Mapping[str, str] | None) -> Mark | None:
+        """The mark of an image of packages that this instance has made, else None."""
+        mark = labels.read(self._core.context, marked)
+        return mark if mark is not None and mark.kind is Kind.ENVIRONMENT else None
+
+    # -- making -----------------------------------------------------------------------------------------------
+    def _make(self, key: str, base: Image, spec: JobSpec, policy: Policy, networks: tuple[tuple[str, str], ...]) -> str:
+        deadline = time.monotonic() + self._core.clients.timeouts.pull
+        name = f"{self._core.context.instance}.{labels.ENVIRONMENT}{key[:32]}"
+        builder = replace(
+            JobSpec(spec.name, spec.owner, spec.schedule, spec.image), user="0:0", entrypoint=(),
+            command=("sh", "-c", "exec sleep 100000"), resources=replace(spec.resources, gpus=None, shm_size=None),
+            cap_add=CAPABILITIES,
+        )  # fmt: skip
+        mark = Mark(Kind.ENVIRONMENT, spec.owner, packages_key(spec.packages), name, key, base.digest)
+        marks = labels.write(self._core.context, mark)
+        body = create_body(builder, marks, Acquired(base.image_id, networks=networks[:1]), (), ())
+        granted = replace(policy, capabilities=CAPABILITIES, max_resources=None)
+        self._core.check(body, builder, granted, (), networks[:1])
+        ref, left = self._core.create_or_find(name, body, "install packages of", spec.name)
+        if left is not None:  # an earlier process was at it
+            self._end(left.ref, spec.name)
+            ref, left = self._core.create_or_find(name, body, "install packages of", spec.name)
+        try:
+            with translated("start the installation for", spec.name):
+                self._core.clients.command("POST", f"/containers/{ref}/start")
+            self._install(ref, key, spec, deadline)
+            report = self._run(ref, report_script(spec.packages), {}, REPORT_BYTES, deadline)[1]
+            image_id = self._commit(ref, key, base.image_id)
+            self._keep(key, image_id, base.image_id, report)
+        finally:
+            with suppress(ReconcilerError):
+                self._end(ref, spec.name)
+        return image_id
+
+    def _install(self, ref: str, key: str, spec: JobSpec, deadline: float) -> None:
+        variables = dict(self._core.context.package_environment())
+        code, said = self._run(ref, install_script(spec.packages), variables, LOG_BYTES, deadline)
+        for value in variables.values():
+            said = said.replace(value.encode(), b"***") if len(value) > 5 else said  # addresses may hold a token
+        log = self._place(f"{key[:32]}.log")
+        log.write_bytes(said)
+        if code == 0:
+            return
+        lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().lstrip().startswith(("error", "e:"))]
+        why = (errors or lines or ["it printed nothing"])[-1].strip()[:SAID]
+        raise EngineRejected(
+            f"cannot install packages of {spec.name}: {'the time is up' if code is None else f'exit {code}'}: {why}",
+            code="packages-failed", hint=f"all that it printed: {log}",
+        )  # fmt: skip
+
+    def _run(
+        self, ref: str, script: str, variables: Mapping[str, str], most: int, deadline: float
+    ) -> tuple[int | None, bytes]:
+        """(exit code, the end of what it printed). None = it was not done at `deadline`."""
+        client = self._core.clients.get()
+        said = b""
+        with translated("install packages in", ref[:12]):
+            made = client.exec_create(
+                ref, ["sh", "-eu", "-c", script], environment=dict(variables), user="0:0", workdir="/",
+            )  # fmt: skip
+            response = client.post(
+                f"{client.base_url}/v{client.api_version}/exec/{made['Id']}/start", stream=True,
+                json={"Detach": False, "Tty": False}, timeout=(self._core.clients.timeouts.connect, 600),
+            )  # fmt: skip
+            try:
+                raise_for_status(response)
+                for piece in frames(response):
+                    said = (said + piece)[-most:]
+                    if time.monotonic() > deadline:
+                        return None, said
+            finally:
+                response.close()
+            code = client.exec_inspect(made["Id"])["ExitCode"]
+        return (None if code is None else int(code)), said
+
+    def _commit(self, ref: str, key: str, base_id: str) -> str:
+        """The container as an image that starts what its base starts."""
+        client = self._core.clients.get(timeout=self._core.clients.timeouts.pull)
+        with translated("keep", "the image of its packages"):
+            base: Mapping[str, Any] = client.inspect_image(base_id)["Config"] or {}  # type: ignore[no-untyped-call]
+            entrypoint, command = base.get("Entrypoint") or [], base.get("Cmd") or []
+            if not entrypoint and not command:
+                command = NO_COMMAND  # an empty CMD would mean the container's own, which only waits
+            changes = [f"ENTRYPOINT {json.dumps(entrypoint)}", f"CMD {json.dumps(command)}",
+                       f"USER {base.get('User') or '0:0'}"]  # fmt: skip
+            repository, _, tag = self._tag(key).partition(":")
+            made = client.commit(ref, repository=repository, tag=tag, changes=changes)
+            return str(made["Id"])
+
+    def _keep(self, key: str, image_id: str, base_id: str, report: bytes) -> None:
+        """What was really installed, for whoever asks by the image's id."""
+        said = {"image_id": image_id, "base_id": base_id, "installed": report.decode("utf-8", "replace").splitlines()}
+        half = self._place(f"{key[:32]}.half")
+        half.write_text(json.dumps(said), encoding="utf-8")
+        half.replace(self._place(f"{image_id.removeprefix('sha256:')}.json"))
+
+    def _place(self, name: str) -> Path:
+        folder = Path(self._core.context.state_dir, ENVIRONMENTS)
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        return folder / name
+
+    def _end(self, ref: str, thing: str) -> None:
+        docker_stop.kill(self._core, self._core.find(ref, thing), thing)
+        self._core.remove(ref, thing)

@@ -1,0 +1,190 @@
+"""Promise: packages are installed once into an image of their own, and nothing of the installation leaks into it."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from reconciler.cli.show import installed as installed_in
+from reconciler.engine.base import EngineContext
+from reconciler.engine.docker import DockerEngine
+from reconciler.model.errors import EngineRejected
+from reconciler.model.job import Install, JobSpec, Packages
+from reconciler.model.live import LivePhase, LiveRun
+from reconciler.model.service import Policy, ServiceConfig
+from reconciler.spec.admission import admit
+from tests.kit.docker_engine import clean_up, eventually, make_context, make_docker_engine, output_of
+from tests.kit.orders import make_spec, run_order, standing_order
+from tests.lab.python_image import PYTHON, ensure_python
+
+WHEEL = "croniter"  # a real one, which this project itself needs
+SHOW = (
+    "import importlib.metadata as m, os; e = os.environ.get; "
+    "print(m.metadata('croniter')['Name'], os.getuid(), e('KEPT'), e('TOKEN'))"
+)
+TOKEN = "s3cr3t-of-the-index"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the configured index has."""
+    folder = tmp_path_factory.mktemp("wheels")
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL], check=True,
+                   timeout=120)  # fmt: skip
+    return folder
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def index(wheels: Path, docker_host: str) -> Iterator[str]:
+    """Its address for containers of any bridge of the Engine; it serves the one folder."""
+    client = docker.APIClient(base_url=docker_host, version="1.41", timeout=30)
+    host = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
+    client.close()
+    server = ThreadingHTTPServer((host, 0), partial(Quiet, directory=str(wheels)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://{host}:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+@pytest.fixture
+def context(tmp_path: Path, index: str, docker_host: str) -> EngineContext:
+    ensure_python(docker_host)
+    host = index.split("/")[2].partition(":")[0]
+    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": index, "PIP_TRUSTED_HOST": host, "TOKEN": TOKEN,
+                 "PIP_NO_DEPS": "1"}  # fmt: skip
+    return replace(make_context(tmp_path / "state"), package_environment=lambda: variables)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, docker_host: str, context: EngineContext) -> Iterator[DockerEngine]:
+    engine = make_docker_engine(tmp_path, docker_host, context=context)
+    yield engine
+    engine.tidy((), 0.0)
+    engine.close()
+    clean_up(docker_host, context.instance)
+
+
+@pytest.fixture
+def client(docker_host: str) -> Iterator[docker.APIClient]:
+    client = docker.APIClient(base_url=docker_host, version="1.41", timeout=30)
+    yield client
+    client.close()
+
+
+def job(*pip: str, **fields: object) -> JobSpec:
+    made = make_spec(script=None, command=("python3", "-c", SHOW), image=PYTHON, networks=("none",), **fields)
+    return replace(made, packages=Packages(pip=pip or (WHEEL,)))
+
+
+def ran(engine: DockerEngine, spec: JobSpec, image_id: str = "", attempt: int = 1) -> tuple[int | None, str, str]:
+    """(exit code, output, image id)"""
+    order = run_order(spec, image_id=image_id, attempt=attempt)
+    made = engine.prepare(order)
+    engine.launch(order.run_id, made.ref)
+
+    def look() -> LiveRun | None:
+        live = engine.inspect(order.run_id, made.ref)
+        return live if live is not None and live.phase is LivePhase.EXITED else None
+
+    ended = eventually(look)
+    said = output_of(engine, order.run_id, made.ref).decode()
+    engine.discard(order.run_id, made.ref)
+    return ended.exit_code, said, made.image_id
+
+
+def test_S2_a_real_package_is_installed_once_and_every_run_of_the_job_has_it(
+    engine: DockerEngine, client: docker.APIClient, context: EngineContext
+) -> None:
+    spec = job()
+    installed = engine.install(standing_order(spec))
+    base = str(client.inspect_image(PYTHON)["Id"])
+    assert installed.image_id != base
+    code, said, used = ran(engine, spec, installed.image_id)
+    assert (code, said, used) == (0, "croniter 65534 yes None\n", installed.image_id), "as the base image's own user"
+    assert engine.install(standing_order(spec)).image_id == installed.image_id
+    assert engine.resolve(standing_order(spec)).image_id == installed.image_id
+    assert ran(engine, spec, "", attempt=2)[2] == installed.image_id, "found again by its content"
+
+    data = client.inspect_image(installed.image_id)
+    config = data["Config"]
+    assert (config["Cmd"], config["Entrypoint"] or [], config["User"]) == (["python3"], [], "65534:65534")
+    assert config["WorkingDir"] == "/tmp" and "KEPT=yes" in config["Env"]
+    assert TOKEN not in json.dumps(data) and "PIP_NO_INDEX" not in json.dumps(data)
+    kept = json.loads((Path(context.state_dir) / f"environments/{installed.image_id[7:]}.json").read_text())
+    told = installed_in(ServiceConfig(state_dir=context.state_dir), installed.image_id)
+    assert [name.partition("==")[0] for name in told["pip"]] == ["croniter"], "what `reconciler show` says"
+    assert kept["base_id"] == base and any(line.startswith("croniter==") for line in kept["installed"]), kept
+    assert not [c for c in client.containers(all=True) if "ENVIRONMENT" in c["Names"][0]]
+
+
+def test_another_list_another_owner_or_none_is_another_image(engine: DockerEngine, client: docker.APIClient) -> None:
+    first = engine.install(standing_order(job())).image_id
+    base = str(client.inspect_image(PYTHON)["Id"])
+    other = engine.install(standing_order(job(WHEEL, f"{WHEEL}>1"), image_id=first)).image_id
+    foreign = engine.install(standing_order(replace(job(), owner="somebody"), image_id=first)).image_id
+    plain = engine.install(standing_order(replace(job(), packages=Packages()), image_id=first)).image_id
+    assert len({first, other, foreign, base}) == 4 and plain == base
+
+
+def test_what_does_not_resolve_says_so_and_the_job_stays_as_it_was(
+    engine: DockerEngine, client: docker.APIClient, context: EngineContext
+) -> None:
+    engine.install(standing_order(job()))
+    before = engine.observe().jobs["demo/hello"]
+    with pytest.raises(EngineRejected) as caught:
+        engine.install(standing_order(job("no-such-package-of-ours==1.0")))
+    assert caught.value.code == "packages-failed" and "no-such-package-of-ours" in str(caught.value)
+    log = Path(caught.value.hint.partition(": ")[2])
+    assert "no-such-package-of-ours" in log.read_text() and TOKEN not in log.read_text()
+    assert engine.observe().jobs["demo/hello"] == before
+    assert not [c for c in client.containers(all=True) if "ENVIRONMENT" in c["Names"][0]]
+
+
+def test_S1_an_image_of_packages_is_nobodys_base(engine: DockerEngine, client: docker.APIClient) -> None:
+    made = engine.install(standing_order(job())).image_id
+    tag = client.inspect_image(made)["RepoTags"][0]
+    for reference in (tag, made):
+        with pytest.raises(EngineRejected) as caught:
+            engine.install(standing_order(make_spec("demo/thief", image=reference)))
+        assert caught.value.code == "image-labels"
+
+
+def test_an_unused_one_is_removed_and_one_in_use_stays(engine: DockerEngine, client: docker.APIClient) -> None:
+    used = engine.install(standing_order(job())).image_id
+    spare = engine.install(standing_order(replace(job(), owner="somebody", name="demo/other"))).image_id
+    engine.retire("demo/other")
+    assert engine.tidy((used,), 3600.0) == ()
+    assert engine.tidy((used,), 0.0) == (spare,)
+    engine.retire("demo/hello")
+    assert engine.tidy((used,), 0.0) == () and client.inspect_image(used)
+
+
+def test_at_start_it_is_a_phase_of_each_run(engine: DockerEngine) -> None:
+    spec = job("no-such-package-of-ours", user="0:0", environment=(("PIP_NO_INDEX", "1"),))
+    spec = replace(spec, packages=replace(spec.packages, install=Install.AT_START))
+    code, said, _ = ran(engine, spec)
+    assert code not in (0, None) and said.startswith("[reconciler] packages\n")
+    assert said.rstrip().endswith(f"[reconciler] packages failed with exit code {code}")
+    assert engine.tidy((), 0.0) == ()
+
+
+def test_S1_policy_may_forbid_a_manager(engine: DockerEngine) -> None:
+    found = admit(job(), ServiceConfig(policy=Policy(packages=("conda",))))
+    assert [(one.pointer, one.code) for one in found] == [("/packages/pip", "packages-not-allowed")]
+    assert admit(job(), ServiceConfig(policy=Policy(packages=("pip",)))) == ()
