@@ -170,8 +170,11 @@ class Environments:
                         return None, said
             finally:
                 response.close()
-            code = client.exec_inspect(made["Id"])["ExitCode"]
-        return (None if code is None else int(code)), said
+            while (code := client.exec_inspect(made["Id"])["ExitCode"]) is None:  # its output ends a moment earlier
+                if time.monotonic() > deadline:
+                    return None, said
+                time.sleep(0.05)
+        return int(code), said
 
     def _commit(self, ref: str, key: str, base_id: str) -> str:
         """The container as an image that starts what its base starts."""

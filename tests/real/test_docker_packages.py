@@ -17,6 +17,7 @@ import pytest
 from reconciler.cli.show import installed as installed_in
 from reconciler.engine.base import EngineContext
 from reconciler.engine.docker import DockerEngine
+from reconciler.engine.docker_client import Timeouts
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import Install, JobSpec, Packages
 from reconciler.model.live import LivePhase, LiveRun
@@ -31,7 +32,9 @@ SHOW = (
     "import importlib.metadata as m, os; e = os.environ.get; "
     "print(m.metadata('croniter')['Name'], os.getuid(), e('KEPT'), e('TOKEN'))"
 )
+PATIENT = Timeouts(call=60.0, start=60.0, pull=400.0, idle=60.0)  # pip takes its time on a busy machine
 TOKEN = "s3cr3t-of-the-index"
+pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def context(tmp_path: Path, index: str, docker_host: str) -> EngineContext:
 
 @pytest.fixture
 def engine(tmp_path: Path, docker_host: str, context: EngineContext) -> Iterator[DockerEngine]:
-    engine = make_docker_engine(tmp_path, docker_host, context=context)
+    engine = make_docker_engine(tmp_path, docker_host, context=context, timeouts=PATIENT)
     yield engine
     engine.tidy((), 0.0)
     engine.close()
@@ -102,7 +105,7 @@ def ran(engine: DockerEngine, spec: JobSpec, image_id: str = "", attempt: int = 
         live = engine.inspect(order.run_id, made.ref)
         return live if live is not None and live.phase is LivePhase.EXITED else None
 
-    ended = eventually(look)
+    ended = eventually(look, within=120.0)
     said = output_of(engine, order.run_id, made.ref).decode()
     engine.discard(order.run_id, made.ref)
     return ended.exit_code, said, made.image_id
