@@ -12,6 +12,7 @@ from .. import __version__
 
 COMMANDS: dict[str, str] = {
     "init": "scaffold a job repository",
+    "import": "write job files from what another scheduler runs",
     "validate": "check job files: every problem of every file at once",
     "plan": "show what would change, and when jobs would fire",
     "apply": "carry the plan out, or exactly the plan DIGEST",
@@ -42,7 +43,7 @@ COMMANDS: dict[str, str] = {
     "version": "print the version",
 }
 
-_MODULES = {"try": "trial"}  # Python's word
+_MODULES = {"import": "import_files", "try": "trial"}  # Python's words
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPT = 1, 2, 130
 _USAGE = {"check": 3, "plan": EXIT_ERROR, "validate": EXIT_ERROR}  # to their readers 2 means CRITICAL, or "changes"
 

@@ -1,10 +1,11 @@
-"""Command parsers and event names -> docs/reference/cli.md and events.md, by `python -m reconciler.cli.reference`."""
+"""Commands, events, importers -> pages of docs/, by `python -m reconciler.cli.reference`."""
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..daemon.events import level_of
+from ..importers.reference import import_page
 from ..model.event import EventName
 from .main import COMMANDS, command, common_options
 
@@ -123,7 +124,7 @@ def events_page() -> str:
     return "\n".join([*parts, *(f"| `{name}` | {said} |" for name, said in LOG_LINES.items())]) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "events.md": events_page}
+PAGES = {"cli.md": cli_page, "events.md": events_page, "../import.md": import_page}
 
 
 def main() -> None:

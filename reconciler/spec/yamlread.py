@@ -62,7 +62,7 @@ def forbidden(data: bytes | str) -> str | None:
     return None if found is None else found[0]
 
 
-class _Stop(Exception):
+class Stop(Exception):
     """What was read so far is not worth going on from; the problem is recorded."""
 
 
@@ -81,15 +81,15 @@ class Reading:
         """Record a problem at a place that counts from 0."""
         self.problems.append(SpecProblem(self.path, line + 1, column + 1, code, message, hint))
         if len(self.problems) >= MAX_PROBLEMS:
-            raise _Stop
+            raise Stop
 
-    def stop(self, event: Any, code: str, message: str, hint: str = "") -> _Stop:
+    def stop(self, event: Any, code: str, message: str, hint: str = "") -> Stop:
         """Record a problem after which nothing can be read; None = the file as a whole."""
         if event is None:
             self.put(0, 0, code, message, hint)
         else:
             self.add(event, code, message, hint)
-        return _Stop()
+        return Stop()
 
 
 def read_yaml(data: bytes, path: str) -> tuple[Mapping | None, list[SpecProblem]]:
@@ -100,16 +100,16 @@ def read_yaml(data: bytes, path: str) -> tuple[Mapping | None, list[SpecProblem]
     """
     reading = Reading(path)
     try:
-        text = _checked(data, reading)
+        text = checked(data, reading)
         return _build(CParser(text), reading, escapes=b"\\" in text), reading.problems
-    except _Stop:
+    except Stop:
         return None, reading.problems
     except yaml.YAMLError as error:
-        reading.problems.append(_syntax_problem(error, path))
+        reading.problems.append(syntax_problem(error, path))
         return None, reading.problems
 
 
-def _checked(data: bytes, reading: Reading) -> bytes:
+def checked(data: bytes, reading: Reading) -> bytes:
     """`data` without a byte order mark, if it is text that shows what it says."""
     if len(data) > MAX_BYTES:
         raise reading.stop(None, "file-too-large", f"the file has more than {MAX_BYTES >> 10} KiB")
@@ -121,14 +121,14 @@ def _checked(data: bytes, reading: Reading) -> bytes:
     except UnicodeDecodeError as error:
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1)
         reading.put(data.count(b"\n", 0, error.start), column, "not-utf8", "the file is not UTF-8", "Save it as UTF-8.")
-        raise _Stop from error
+        raise Stop from error
     found = _FORBIDDEN.search(text)
     if found is not None:
         at = found.start()
         message = f"the character U+{ord(found[0]):04X} is not allowed: it is invisible or changes how the line reads"
         line, column = text.count("\n", 0, at), at - (text.rfind("\n", 0, at) + 1)
         reading.put(line, column, "control-character", message, "Remove it.")
-        raise _Stop
+        raise Stop
     return data
 
 
@@ -250,7 +250,7 @@ def _other(event: Any, kind: type, documents: int, reading: Reading) -> int:
     return 1
 
 
-def _syntax_problem(error: yaml.YAMLError, path: str) -> SpecProblem:
+def syntax_problem(error: yaml.YAMLError, path: str) -> SpecProblem:
     """libyaml's messages are fixed texts, never parts of the file."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
