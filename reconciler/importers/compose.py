@@ -10,7 +10,7 @@ from .fields import Field, Table, guard
 from .ini import text_node
 from .model import NoteCode
 from .schedules import keep_go, keep_zone
-from .values import count_of, flag_of, is_nothing, text_of
+from .values import count_of, flag_of, text_of
 
 # A label that says when its service runs, and the one beside it that says in which zone.
 SCHEDULE_LABELS = {
@@ -55,8 +55,9 @@ def _service(batch: Batch, name: str, node: Mapping, root: Mapping, at: Mark) ->
         into = jobs if key.startswith(("ofelia.", "chadburn.")) else own
         into.items[key], into.keys[key] = value, labels.keys[key]
     for key in ("x-schedule", "x-cron", "x-timezone"):
-        if key in node.items:
-            own.items[key], own.keys[key] = node.items[key], node.keys[key]
+        said = node.items.get(key)
+        if isinstance(said, Scalar):
+            own.items[key], own.keys[key] = text_node(interpolated(said.value)[0], at), node.keys[key]  # type: ignore[arg-type]
     for kind, job, place, values in ofelia.labelled(batch, jobs):
         ofelia.entry(batch, kind, job, place, values, lambda draft: _host(draft, name, node, root, at))
     found = next((key for key in SCHEDULE_LABELS if key in own.items), None)
@@ -154,5 +155,5 @@ def _label(draft: Draft, key: str, node: Node, at: Mark) -> None:
             draft.keep("strategy", {"parallelism": count_of(node)}, at)
     elif key.startswith(_SCHEDULERS):
         draft.note(at, NoteCode.NO_COUNTERPART, key[:120])
-    elif not is_nothing(node):
+    else:
         draft.put("labels", key, text_of(node), at)

@@ -10,7 +10,7 @@ from .model import NoteCode
 from .schedules import keep_cron, keep_zone
 from .shell import keep_shell
 
-_VARIABLE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(.*?)\s*\Z""")
+_VARIABLE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(.*)\Z""")
 _ENTRY = re.compile(r"-?(@\S+|\S+(?:\s+\S+){4})\s+(\S.*)\Z")
 _TIMES = re.compile(r"-?(?:@[A-Za-z_]|[0-9*~,/?-])")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}\$?\Z")
@@ -23,6 +23,7 @@ _WRAPPERS = frozenset(
 _ASIDE = frozenset({"cd", "test", "[", "sleep", "."})  # what comes before the command that is meant
 _SYSTEM_FILES = ("/etc/crontab",)
 _LONGEST = 1000  # characters of a description
+_LONGEST_LINE = 32_000
 _HOURS = "START_HOURS_RANGE"
 
 
@@ -78,6 +79,9 @@ def _decoded(batch: Batch, number: int, raw: bytes) -> str:
     except UnicodeDecodeError:
         if raw.lstrip()[:1] != b"#":
             batch.note(Place(number), NoteCode.UNREADABLE, "the line is not UTF-8", "Save the file as UTF-8.")
+        return ""
+    if len(text) > _LONGEST_LINE:
+        batch.note(Place(number), NoteCode.UNREADABLE, f"the line has more than {_LONGEST_LINE:,} characters")
         return ""
     if forbidden(text) is not None:
         if text.lstrip()[:1] != "#":
@@ -135,7 +139,8 @@ def _entry(crontab: Crontab, times: str, rest: str, at: Place) -> None:
                                "For the crontab of one user import with `--no-system`.")  # fmt: skip
             return
     command, given = _percent(rest.strip())
-    draft = crontab.batch.begin(_name(command), at, f"{times} {user} {_shown(command)}".replace("  ", " "))
+    of = f" of {user}" if user else ""
+    draft = crontab.batch.begin(_name(command[:1000]), at, f'the line "{times}"{of}')
     if draft is None:
         return
     draft.keep("description", " ".join(_description(crontab.comment))[:_LONGEST], at)
@@ -168,10 +173,12 @@ def _percent(text: str) -> tuple[str, str | None]:
 
 
 def _with_input(command: str, given: str) -> str:
+    if not given:
+        return f"{{ {command}\n}} </dev/null"
     end = "INPUT"
     while end in given.split("\n"):
         end += "_"
-    return f"{{ {command}\n}} <<'{end}'\n{given}\n{end}\n"
+    return f"{{ {command}\n}} <<'{end}'\n{given}\n{end}"
 
 
 def _delay(crontab: Crontab, draft: Draft) -> None:
@@ -193,12 +200,6 @@ def _zone(crontab: Crontab, draft: Draft, at: Place) -> None:
 def _description(comment: list[str]) -> list[str]:
     """The comment right above, unless it is an entry that was switched off, or the head of the columns."""
     return [text for text in comment if text and not _ENTRY.match(text) and not text.startswith(("m h", "-*-", "."))]
-
-
-def _shown(command: str) -> str:
-    """For the head of the file: commands may hold what should not be there twice, so only the first words."""
-    words = command.split()
-    return " ".join(words[:2])[:80] + (" ..." if len(words) > 2 else "")
 
 
 def _name(command: str) -> str:

@@ -12,6 +12,7 @@ from .model import MAX_JOBS, MAX_NOTES, Kind, Note, NoteCode, Options
 from .names import Names, job_name
 
 ASSUMED_IMAGE = "debian:stable-slim"
+LONGEST = 600  # characters of a message
 _SECRETIVE = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIAL|ACCESS_?KEY", re.IGNORECASE)
 
 
@@ -59,9 +60,11 @@ class Batch:
         return draft
 
     def note(self, at: Mark, code: NoteCode, message: str, hint: str = "", job: str = "") -> Note:
-        found = Note(self.path, at.line + 1, at.column + 1, code, message, hint, job)
+        found = Note(self.path, at.line + 1, at.column + 1, code, _cut(message), hint, job)
         if len(self._notes) < MAX_NOTES:
             self._notes[found] = None
+        else:
+            self._notes[Note(self.path, 1, 1, NoteCode.TOO_MANY, f"only {MAX_NOTES:,} notes are shown")] = None
         return found
 
     def problem(self, problem: SpecProblem, code: NoteCode) -> None:
@@ -79,10 +82,14 @@ class Draft:
     """One job. `values` are the fields of its file; `places` where each came from."""
 
     def __init__(self, batch: Batch, name: str, at: Mark, what: str) -> None:
-        self.batch, self.name, self.at, self.what = batch, name, at, what
+        self.batch, self.name, self.at, self.what = batch, name, at, _cut(what)
         self.values: dict[str, Any] = {}
         self.places: dict[str, Mark] = {}
-        self.notes: list[Note] = []
+        self._notes: dict[Note, None] = {}
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        return tuple(self._notes)
 
     @property
     def full_name(self) -> str:
@@ -92,12 +99,11 @@ class Draft:
     @property
     def needs(self) -> bool:
         """Does something have to be done before the job may fire?"""
-        return any(note.kind is Kind.NEEDED for note in self.notes)
+        return any(note.kind is Kind.NEEDED for note in self._notes)
 
     def note(self, at: Mark, code: NoteCode, message: str, hint: str = "") -> None:
         found = self.batch.note(at, code, message, hint, self.full_name)
-        if found not in self.notes:
-            self.notes.append(found)
+        self._notes[found] = None
 
     def keep(self, field: str, value: Any, at: Mark) -> None:
         """Set a field; nothing at all is not kept, and what no job file can hold is noted."""
@@ -144,6 +150,10 @@ class Draft:
         if not given:
             hint = "Write the image that holds its programs, or import again with `--image IMAGE`."
             self.note(at, NoteCode.IMAGE_ASSUMED, f"{why}; {ASSUMED_IMAGE} is assumed", hint)
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= LONGEST else message[: LONGEST - 3] + "..."
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -9,9 +9,8 @@ from ..spec.yamlread import forbidden
 from .draft import Batch, Place
 from .model import NoteCode
 
-_SECTION = re.compile(r"\[\s*([A-Za-z][A-Za-z0-9_.-]*)\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\]\"]*?))\s*\]\s*(?:[;#].*)?\Z")
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _ENTRY = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)\s*(?:[=:]\s*(.*))?\Z")
-_COMMENT = re.compile(r"(?<=\s)[;#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,27 @@ def read_ini(batch: Batch, data: bytes) -> Iterator[Section]:
         line = _decoded(batch, raw, place)
         if not line or line[0] in ";#":
             continue
-        head = _SECTION.match(line)
-        entry = _ENTRY.match(line)
+        head, entry = _head(line), _ENTRY.match(line)
         if head is not None:
             yield section
-            name = (head[2] or "").replace('\\"', '"').replace("\\\\", "\\") or (head[3] or "").strip()
-            section = Section(head[1].lower(), name, place, Mapping(place))
+            section = Section(*head, place, Mapping(place))
         elif entry is not None:
             _add(section.values, entry[1], _value(entry[2]), place)
         else:
             batch.note(place, NoteCode.UNREADABLE, "this is neither a section nor a value")
     yield section
+
+
+def _head(line: str) -> tuple[str, str] | None:
+    """Kind and name of `[kind "name"]`; what follows the bracket is a comment."""
+    inner = line[1 : line.rfind("]")].strip() if line[0] == "[" and "]" in line else ""
+    kind = _KIND.match(inner)
+    if kind is None:
+        return None
+    name = inner[kind.end() :].strip()
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return kind[0].lower(), name
 
 
 def _decoded(batch: Batch, raw: bytes, place: Place) -> str:
@@ -66,10 +75,14 @@ def _value(text: str | None) -> str:
     """A key alone is true. A `;` or `#` after a blank begins a comment, unless within quotes."""
     if text is None:
         return "true"
-    for match in _COMMENT.finditer(text):
-        before = text[: match.start()]
-        if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
-            text = before
+    quote = ""
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in ";#" and text[at - 1 : at].isspace():
+            text = text[:at]
             break
     text = text.strip()
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" else text

@@ -91,7 +91,7 @@ def _labels(manifest: Manifest, node: Node, at: Mark) -> None:  # noqa: ARG001
 def _annotations(manifest: Manifest, node: Node, at: Mark) -> None:  # noqa: ARG001
     for key, value in map_of(node).items.items():
         if key.rpartition("/")[2] == "description":
-            manifest.draft.keep("description", text_of(value).strip()[:1000], map_of(node).keys[key])
+            manifest.draft.keep("description", " ".join(text_of(value).split())[:1000], map_of(node).keys[key])
         elif not key.startswith("kubectl.kubernetes.io/"):
             message = f"metadata.annotations: {key[:120]}"
             manifest.draft.note(map_of(node).keys[key], NoteCode.NO_COUNTERPART, message)

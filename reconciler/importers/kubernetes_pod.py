@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..spec.images import parse_image
 from .draft import Mapping, Mark, Node, mark_of
 from .fields import Field, Table
 from .kubernetes_env import REFERENCE, Manifest, plain, read_environment
@@ -14,8 +15,11 @@ _NVIDIA = "nvidia.com/gpu"
 
 
 def read_pod(manifest: Manifest, pod: Mapping) -> None:
-    manifest.pod = pod
-    POD.walk(manifest, manifest.draft, pod)
+    """The container comes last: what it says counts more than what the pod says for all."""
+    manifest.pod = Mapping(mark_of(pod))
+    for key in sorted(pod.items, key=lambda key: key == "containers"):
+        manifest.pod.items[key], manifest.pod.keys[key] = pod.items[key], pod.keys[key]
+    POD.walk(manifest, manifest.draft, manifest.pod)
 
 
 def _containers(manifest: Manifest, node: Node, at: Mark) -> None:
@@ -29,8 +33,16 @@ def _containers(manifest: Manifest, node: Node, at: Mark) -> None:
                             "A job has one container.")  # fmt: skip
     read_environment(manifest)  # before what refers to it
     CONTAINER.walk(manifest, manifest.draft, manifest.container)
-    if "imagePullPolicy" not in manifest.container.items and manifest.draft.values.get("image", "").endswith(":latest"):
+    if "imagePullPolicy" not in manifest.container.items and _moves(manifest.draft.values.get("image", "")):
         manifest.draft.keep("pull_policy", "always", at)
+
+
+def _moves(image: str) -> bool:
+    """Is its tag `latest`, said or not?"""
+    try:
+        return parse_image(image).tag == "latest"
+    except ValueError:
+        return False
 
 
 def _working_dir(manifest: Manifest, node: Node, at: Mark) -> None:

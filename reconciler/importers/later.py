@@ -12,6 +12,8 @@ from .model import NoteCode
 from .names import job_name
 from .render import flow
 
+_LONGEST = 4000  # characters of what a comment says; the imported file has it whole
+
 
 def _later(draft: Draft, field: str, value: Any, at: Mark, message: str, code: NoteCode = NoteCode.NOT_YET) -> bool:
     """True if the field is there."""
@@ -22,7 +24,7 @@ def _later(draft: Draft, field: str, value: Any, at: Mark, message: str, code: N
         else:
             draft.keep(field, value, at)
         return True
-    draft.note(at, code, message, f"{field}: {flow(value)}")
+    draft.note(at, code, message, f"{field}: {flow(value)}"[:_LONGEST])
     return False
 
 

@@ -43,7 +43,7 @@ class NoteCode(StrEnum):
     UNREADABLE = "unreadable", Kind.LEFT_OUT, "The file, or a part of it, cannot be read in this format."
     NOT_A_JOB = "not-a-job", Kind.LEFT_OUT, "This describes something else than a scheduled job."
     REFUSED_JOB = "refused-job", Kind.LEFT_OUT, "The job would not be valid here, whatever is left out of it."
-    TOO_MANY = "too-many", Kind.LEFT_OUT, "More jobs than one import takes. Divide the file."
+    TOO_MANY = "too-many", Kind.LEFT_OUT, "More jobs, or more notes, than one import takes. Divide the file."
     MISSING_PART = "missing-part", Kind.NEEDED, "Nothing here stands for it, and the job cannot be right without it."
     NOT_YET = "not-yet", Kind.NEEDED, "This version has no field for it. The comment in the file says what it was."
     SECRET = "secret", Kind.NEEDED, "A secret: only its name is in the file. Its value has to be provided on the host."

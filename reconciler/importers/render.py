@@ -10,6 +10,7 @@ from ..spec.schemas import schema
 from .model import Kind, Note
 
 WIDTH = 110
+MOST_NOTES = 200  # in the comment of one file, the gravest first
 _PLAIN = re.compile(
     r"(?:[A-Za-z0-9_/.]|--?[A-Za-z0-9])[A-Za-z0-9_/.@%+=~$^:-]*(?: [A-Za-z0-9_/.(+=$-][A-Za-z0-9_/.@%+=~$^()-]*)*\Z"
 )
@@ -25,10 +26,12 @@ def render(values: dict[str, Any], head: Iterable[str], notes: Iterable[Note]) -
     found = sorted(notes, key=lambda note: (list(Kind).index(note.kind), note))
     if values.get("suspend") is True and any(note.kind is Kind.NEEDED for note in found):
         lines.append("# Suspended: deal with what is needed, then remove the line `suspend: true`.")
-    for note in found:
+    for note in found[:MOST_NOTES]:
         hint = f" ({note.hint})" if note.hint and note.kind is Kind.NEEDED else ""
         first, *more = _wrapped(f"{note.kind.value}: line {note.line}: {note.message}{hint}")
         lines += [f"# {first}", *(f"#   {line}" for line in more)]
+    if len(found) > MOST_NOTES:
+        lines.append(f"# and {len(found) - MOST_NOTES:,} more notes of this kind and those below it")
     for field in sorted(values, key=_place):
         lines += _entry(field, values[field])
     return "\n".join(lines) + "\n"

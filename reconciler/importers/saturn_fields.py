@@ -66,6 +66,10 @@ def _variables(recipe: Recipe, node: Node, at: Mark) -> None:  # noqa: ARG001
               lambda k=key, v=value, p=place: recipe.draft.variable(k, text_of(v), p))  # type: ignore[misc]  # fmt: skip
 
 
+def _line(node: Node) -> str:
+    return " ".join(text_of(node).split())[:1000]
+
+
 def _tags(recipe: Recipe, node: Node, at: Mark) -> None:  # noqa: ARG001
     for key, value in map_of(node).items.items():
         recipe.draft.put("labels", key, text_of(value), map_of(node).keys[key])
@@ -114,7 +118,7 @@ def _repositories(recipe: Recipe, node: Node, at: Mark) -> None:
     for item in items_of(node):
         parts = {key: text_of(value) for key, value in map_of(item).items.items()}
         url = parts.get("url", "")
-        name = _REPOSITORY.search(url)
+        name = _REPOSITORY.search(url[-200:])
         target = parts.get("path") or parts.get("location") or f"{WORKSPACE}/{name[1] if name else 'code'}"
         entry = {"url": url, "ref": parts.get("reference", ""), "target": _absolute(target)}
         found.append({key: value for key, value in entry.items() if value})
@@ -205,7 +209,7 @@ _TRUST = "the path of the file decides whose a job is"
 COMMON: tuple[Field[Recipe], ...] = (
     Field("name", "the file's name", "made to the rule for job names", silent=True),
     Field("owner", remark=_TRUST),
-    Field("description", "`description`", read=into("description", lambda node: text_of(node).strip()[:1000], _draft)),
+    Field("description", "`description`", read=into("description", _line, _draft)),
     Field("image", "`image`", "a name of Saturn's catalogue is **needed** from a registry", _image),
     Field("environment_variables", "`environment`", "", _variables),
     Field("working_directory", "`working_dir`", "", into("working_dir", text_of, _draft)),

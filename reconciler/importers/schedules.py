@@ -80,7 +80,7 @@ def _either(draft: Draft, line: str, at: Mark) -> str:
             parts[place] = f"{span}/{step[1]}"
     found = " ".join(parts)
     if found != line:
-        draft.note(at, NoteCode.SCHEDULE, f'"{line}" fires on either day there; it is "{found}" here')
+        draft.note(at, NoteCode.SCHEDULE, f'"{line[:120]}" fires on either day there; it is "{found[:120]}" here')
     return found
 
 

@@ -19,7 +19,7 @@ from .render import flow, render
 ROUNDS = 8  # nearly always one or two
 _ROOT = "jobs.d"  # of the imagined repository
 # Fields without which a job may still do what it is for.
-_DETAILS = frozenset({"description", "labels", "resources", "history", "timezone", "priority", "start_deadline"})
+_DETAILS = frozenset({"description", "labels", "resources", "history", "priority", "start_deadline"})
 _SHOWN = frozenset({"volumes", "networks", "cap_add"})  # their items are names and paths, never secrets
 
 
@@ -112,7 +112,7 @@ def _leave_out(draft: Draft, tokens: tuple[str, ...], problem: SpecProblem) -> N
     code = NoteCode.REFUSED_DETAIL if field in _DETAILS else NoteCode.REFUSED_PART
     shown = ".".join(tokens[:2]) if isinstance(value, dict) else field
     if field in _SHOWN and isinstance(value, list) and len(tokens) > 1 and tokens[1].isdecimal():
-        shown += f": {flow(value[int(tokens[1])])}"
+        shown += f": {flow(value[int(tokens[1])])[:300]}"
     if field == "schedule":
         code, shown = NoteCode.BY_HAND, "its schedule"
     draft.note(at, code, f"{shown} is left out: {problem.message} [{problem.code}]", problem.hint)
