@@ -118,6 +118,8 @@ class _Builder:
         self._anchor(done.anchor, done.node, self._nodes - done.before, done.height)
         if self._stack:
             self._stack[-1].height = max(self._stack[-1].height, done.height + 1)
+        else:
+            self._documents.append(done.node)
 
     def _merge(self, node: Mapping, other: Node) -> None:
         """Keys of its own count more than those merged, the first merged more than the next."""
@@ -137,8 +139,9 @@ class _Builder:
 
     def _place(self, node: Node, event: Any) -> None:
         if not self._stack:
-            self._documents.append(node)
-            return
+            if isinstance(node, Scalar):
+                self._documents.append(node)
+            return  # a map or list is a document when it is whole
         top = self._stack[-1]
         if isinstance(top.node, Sequence):
             top.node.items.append(node)
