@@ -75,7 +75,7 @@ class _Builder:
         while (event := self._parser.get_event()) is not None:
             kind = type(event)
             if kind is ScalarEvent:
-                self._count(event, 1)
+                self._count(event, 0 if self._at_key() else 1)
                 self._anchor(event.anchor, event, 1, 0)
                 self._place(event, event)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
@@ -86,6 +86,9 @@ class _Builder:
                 self._alias(event)
             elif not self._stack:
                 self._anchors.clear()  # a document begins or ends, and names hold in one alone
+
+    def _at_key(self) -> bool:
+        return bool(self._stack) and self._stack[-1].key is None and isinstance(self._stack[-1].node, Mapping)
 
     def _count(self, event: Any, more: int) -> None:
         self._nodes += more

@@ -54,8 +54,10 @@ spec:
               resources: {limits: {cpu: 500m, memory: 1Gi}}
               volumeMounts: [{name: v, mountPath: /v}, {name: c, mountPath: /c, subPath: p}]
 """,
-    "crontab": "SHELL=/bin/bash\nCRON_TZ=UTC\nMAILTO=a\n# d\n17 * 1-7 * mon root cd / && run-parts x%in%put\n@daily root a\n0~9 * * * * b c\n",
-    "ofelia": '[global]\nx=1\n[job-run "a b"]\nschedule = @every 1h\nimage = a:1\nvolume = /a:/b\nenvironment = ["A=1"]\n'
+    "crontab": "SHELL=/bin/bash\nCRON_TZ=UTC\nMAILTO=a\n# d\n"
+               "17 * 1-7 * mon root cd / && run-parts x%in%put\n@daily root a\n0~9 * * * * b c\n",
+    "ofelia": '[global]\nx=1\n[job-run "a b"]\n'
+              'schedule = @every 1h\nimage = a:1\nvolume = /a:/b\nenvironment = ["A=1"]\n'
               '[job-exec "c"]\nschedule = 0 0 2 * * *\ncontainer = d\ncommand = "e f" ; g\n',
     "compose": """\
 x-a: &a {environment: &e {A: "1"}}
@@ -74,9 +76,12 @@ networks: {n: {external: true}}
 volumes: {v: {name: w}}
 """,
 }  # fmt: skip
-PIECES = ["", "\n", " ", "\t", ":", ": ", "- ", "[", "]", "{", "}", "&a", "*a", "<<: ", "!x ", "'", '"', "\\", "#", "%", "$", "${", "~",
-          "null", "true", "-1", "0", "1e999", "9" * 40, "@every 1h", "@reboot", "* * * * *", "\r\n", "\x00", "\ud83d".encode("utf-8", "surrogatepass").decode("latin-1"),
-          "é", "\u202e", "/", "..", "/proc", "RECONCILER_X", "a" * 300, "=", "[job-run x]", "---\n", "schedule", "image", "name"]  # fmt: skip
+PIECES = ["", "\n", " ", "\t", ":", ": ", "- ", "[", "]", "{", "}", "&a", "*a", "<<: ", "!x ", "'", '"', "\\", "#",
+          "%", "$", "${", "~",
+          "null", "true", "-1", "0", "1e999", "9" * 40, "@every 1h", "@reboot", "* * * * *", "\r\n", "\x00",
+          "\ud83d".encode("utf-8", "surrogatepass").decode("latin-1"),
+          "é", "\u202e", "/", "..", "/proc", "RECONCILER_X", "a" * 300, "=", "[job-run x]", "---\n", "schedule",
+          "image", "name"]  # fmt: skip
 
 
 def whole(format: str, data: bytes) -> None:
@@ -114,7 +119,9 @@ def test_any_value_of_any_field(format: str, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(lines) - 1))
     mark = next((mark for mark in (": ", " = ", "=") if mark in lines[number]), ": ")
     key = lines[number].partition(mark)[0]
-    value = data.draw(st.sampled_from([*PIECES, "[1, [2]]", "{a: {b: c}}", "[]", "{}", "[{}]", "[null]", "''", "{name: [x]}"]))
+    value = data.draw(
+        st.sampled_from([*PIECES, "[1, [2]]", "{a: {b: c}}", "[]", "{}", "[{}]", "[null]", "''", "{name: [x]}"])
+    )
     lines[number] = f"{key}{mark}{value}"
     whole(format, "\n".join(lines).encode("utf-8", "replace"))
 
@@ -133,16 +140,19 @@ def large() -> dict[str, tuple[str, str]]:
     return {
         "blanks in a section": ("ofelia", "[job" + " " * size),
         "blanks in a variable": ("crontab", "A = x" + " " * size + "y"),
-        "quotes and comments": ("ofelia", '[job-run "a"]\ncommand = "' + " ; x" * (size // 4)),
-        "percents": ("crontab", "* * * * * a" + "%x" * (size // 2)),
+        "quotes and comments": ("ofelia", '[job-run "a"]\nschedule = @daily\ncommand = "' + " ; x" * (size // 5)),
+        "percents": ("crontab", ("* * * * * a" + "%x" * 15_000 + "\n") * 8),
+        "quotes": ("crontab", ("* * * * * " + "'" * 31_000 + "\n") * 8),
         "one word": ("crontab", "x" * size),
         "many lines": ("crontab", "* * * * * a\n" * (size // 12)),
-        "dollars": ("compose", "services: {a: {image: x, labels: {schedule: '@daily'}, command: '" + "${a-" * (size // 4) + "'}}"),
+        "dollars": ("compose",
+                    "services: {a: {image: x, labels: {schedule: '@daily'}, command: '" + "${a-" * (size // 5) + "'}}"),
         "slashes": ("saturn", "job: {command: x}\ngit_repositories: [{url: '" + "a" * size + ":'}]"),
         "blanks in a schedule": ("kubernetes", f"kind: CronJob\nspec: {{schedule: '*{' ' * size}*'}}"),
         "many variables": ("compose", "services: {a: {image: x, labels: {schedule: '@daily'}, environment: {"
                            + ", ".join(f"A{names.randrange(10**9)}: b" for _ in range(9_000)) + "}}}"),
-        "many services": ("compose", "services:\n" + "".join(f"  s{n}: {{image: x, labels: {{schedule: '@daily'}}}}\n" for n in range(2500))),
+        "many services": ("compose",
+                          "services:\n" + "".join(f"  s{n}: {{image: x, labels: {{cron: '@daily'}}}}\n" for n in range(2500))),
         "unknown fields": ("saturn", "job: {command: x}\n" + "".join(f"k{n}: x\n" for n in range(9_900))),
         "a long command": ("saturn", "job: {command: \"" + "a; " * (size // 3) + "\"}"),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Promise: a Compose service with a schedule in its labels becomes a job; `$` means what it meant, and the rest is told."""
+"""Promise: a Compose service with a schedule in its labels becomes a job, `$` means what it meant, the rest is told."""
 
 from typing import Any
 
@@ -9,14 +9,16 @@ from reconciler.model.service import Policy, ServiceConfig
 from tests.unit.importers.kit import by_name, note, only, run
 
 GRANTS = ServiceConfig(
-    policy=Policy(binds=("/srv",), networks=("shop_back", "edge"), external_volumes=("backups",), capabilities=("CHOWN",), gpus=True)
+    policy=Policy(binds=("/srv",), networks=("shop_back", "edge"), external_volumes=("backups",),
+                  capabilities=("CHOWN",), gpus=True)
 )  # fmt: skip
 
 
 def service(lines: str, more: str = "") -> str:
     """Fields at their own indent, below a service that has a schedule."""
     body = "".join(f"    {line}\n" for line in lines.splitlines())
-    return f"name: shop\nservices:\n  job:\n    image: busybox:1.36\n    labels: {{schedule: '@daily', timezone: UTC}}\n{body}{more}"
+    labels = "    labels: {schedule: '@daily', timezone: UTC}\n"
+    return f"name: shop\nservices:\n  job:\n    image: busybox:1.36\n{labels}{body}{more}"
 
 
 def test_a_plain_service() -> None:
@@ -53,8 +55,10 @@ KEPT: list[tuple[str, dict[str, Any]]] = [
     ("deploy: {resources: {limits: {cpus: '2', memory: 1G, pids: 9}}}",
      {"resources": {"cpus": 2, "memory": "1g", "pids_limit": 9}}),
     ("deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 2}]}}}", {"resources": {"gpus": 2}}),
-    ("volumes: ['/srv/x:/x:ro']", {"volumes": [{"type": "bind", "source": "/srv/x", "target": "/x", "read_only": True}]}),
-    ("volumes: [{type: bind, source: /srv/x, target: /x}]", {"volumes": [{"type": "bind", "source": "/srv/x", "target": "/x"}]}),
+    ("volumes: ['/srv/x:/x:ro']",
+     {"volumes": [{"type": "bind", "source": "/srv/x", "target": "/x", "read_only": True}]}),
+    ("volumes: [{type: bind, source: /srv/x, target: /x}]",
+     {"volumes": [{"type": "bind", "source": "/srv/x", "target": "/x"}]}),
     ("volumes: ['out:/out']", {"volumes": [{"source": "backups", "target": "/out", "external": True}]}),
     ("volumes: [{type: tmpfs, target: /t, tmpfs: {size: 64m}}]",
      {"volumes": [{"type": "tmpfs", "target": "/t", "tmpfs": {"size": "64m"}}]}),
@@ -89,11 +93,13 @@ NEEDED = [
     ("command: run $X", "unresolved", "X"), ("build: .", "missing-part", "pushed"),
     ("depends_on: [db]", "missing-part", "depends_on"), ("privileged: true", "missing-part", "privileged"),
     ("network_mode: host", "missing-part", "host"), ("networks: [other]", "refused-part", "shop_other"),
-    ("volumes: ['./x:/x']", "missing-part", "beside the Compose file"), ("volumes: ['/x']", "missing-part", "anonymous"),
+    ("volumes: ['./x:/x']", "missing-part", "beside the Compose file"),
+    ("volumes: ['/x']", "missing-part", "anonymous"),
     ("volumes: ['data:/d']", "empty-volume", '"data"'), ("volumes: ['/etc:/e']", "refused-part", "bind-not-allowed"),
     ("configs: [file]", "unresolved", '"file"'), ("mem_limit: lots", "wrong-value", "512m"),
     ("cap_add: [SYS_ADMIN]", "refused-part", "SYS_ADMIN"), ("secrets: [pw]", "secret", '"pw"'),
-    ("gpus: all", "missing-part", "gpus"), ("deploy: {resources: {reservations: {devices: [{count: all}]}}}", "missing-part", "GPUs"),
+    ("gpus: all", "missing-part", "gpus"),
+    ("deploy: {resources: {reservations: {devices: [{count: all}]}}}", "missing-part", "GPUs"),
 ]  # fmt: skip
 
 
@@ -104,7 +110,8 @@ def test_what_the_job_leaned_on_is_needed(lines: str, code: str, words: str) -> 
     assert only(found)["suspend"] is True
 
 
-@pytest.mark.parametrize("line", ["ports: ['80:80']", "restart: always", "healthcheck: {test: x}", "logging: {driver: x}",
+@pytest.mark.parametrize("line",
+                         ["ports: ['80:80']", "restart: always", "healthcheck: {test: x}", "logging: {driver: x}",
                                   "dns_search: x", "ulimits: {nofile: 1}", "frobnicate: 1"])  # fmt: skip
 def test_what_it_can_do_without_is_noted_and_the_job_fires(line: str) -> None:
     found = run("compose", service(line))
@@ -114,8 +121,8 @@ def test_what_it_can_do_without_is_noted_and_the_job_fires(line: str) -> None:
 
 
 def test_swarm_cronjob() -> None:
-    labels = ("{swarm.cronjob.enable: 'false', swarm.cronjob.schedule: '0 * * * * *', swarm.cronjob.skip-running: 'true', "
-              "swarm.cronjob.replicas: '3', swarm.cronjob.registry-auth: 'true', team: ops, empty: ''}")  # fmt: skip
+    labels = ("{swarm.cronjob.enable: 'false', swarm.cronjob.schedule: '0 * * * * *', "
+              "swarm.cronjob.skip-running: 'true', swarm.cronjob.replicas: '3', swarm.cronjob.registry-auth: 'true', team: ops, empty: ''}")  # fmt: skip
     found = run("compose", f"services:\n  j:\n    image: a:1\n    deploy: {{labels: {labels}}}\n")
     assert only(found) == {
         "labels": {"team": "ops", "empty": ""}, "schedule": "0 * * * * *", "suspend": True, "image": "a:1",

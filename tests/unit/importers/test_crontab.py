@@ -1,4 +1,4 @@
-r"""Promise: a crontab's lines fire when they did and run what they ran; `%`, variables, users and odd lines are told."""
+r"""Promise: a crontab's lines fire when they did and run what they ran; `%`, variables and users are told."""
 
 from typing import Any
 
@@ -114,7 +114,8 @@ def test_a_users_crontab_has_no_such_column() -> None:
 
 
 NAMES = [
-    ("/usr/local/bin/Backup_DB.sh -v", "backup_db"), ("cd /srv && ./run.py", "run"), ("FOO=1 nice -n 10 report", "report"),
+    ("/usr/local/bin/Backup_DB.sh -v", "backup_db"), ("cd /srv && ./run.py", "run"),
+    ("FOO=1 nice -n 10 report", "report"),
     ("python3 -u /srv/jobs/etl.py --x", "etl"), ("/usr/bin/php /var/www/occ cron", "occ"), ("[ -x /a ] && /a/b", "b"),
     ("test -e /x || sync-all", "sync-all"), ("'/opt/my tool.sh'", "my-tool"), ("flock -n /tmp/l /opt/x.sh", "l"),
     ("; ; ;", "job"), ("$X", "x"), ("été.sh", "ete"),
@@ -127,7 +128,9 @@ def test_a_job_is_named_by_its_program(command: str, name: str) -> None:
 
 
 def test_the_comment_right_above_describes() -> None:
-    found = by_name(run("crontab", "# m h dom mon dow command\n# Nightly dump,\n# of all shops\n* * * * * a\n\n# far\n\n* * * * * b\n"
+    found = by_name(run("crontab",
+                        "# m h dom mon dow command\n# Nightly dump,\n# of all shops\n"
+                        "* * * * * a\n\n# far\n\n* * * * * b\n"
                         "# 5 5 * * * off\n* * * * * c\n"))  # fmt: skip
     assert found["a"]["description"] == "Nightly dump, of all shops"
     assert "description" not in found["b"]

@@ -1,4 +1,4 @@
-"""Promise: a CronJob becomes a job that fires as it did; every field is kept or noted, and what is needed suspends it."""
+"""Promise: a CronJob becomes a job that fires as it did; a field is kept or noted, and what is needed suspends it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -54,8 +54,10 @@ KEPT: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"pod": "terminationGracePeriodSeconds: 120"}, {"stop_grace_period": "2m"}),
     ({"pod": "securityContext: {runAsUser: 999, runAsGroup: 998}"}, {"user": "999:998"}),
     ({"pod": "securityContext: {runAsUser: 1}", "container": "securityContext: {runAsUser: 2}"}, {"user": "2"}),
-    ({"container": "command: [/bin/sh, -c], args: [echo hi]"}, {"entrypoint": ["/bin/sh", "-c"], "command": ["echo hi"]}),
-    ({"container": "args: ['$(A)/x', '$$(A)', '$(B)'], env: [{name: A, value: a}]"}, {"command": ["a/x", "$(A)", "$(B)"]}),
+    ({"container": "command: [/bin/sh, -c], args: [echo hi]"},
+     {"entrypoint": ["/bin/sh", "-c"], "command": ["echo hi"]}),
+    ({"container": "args: ['$(A)/x', '$$(A)', '$(B)'], env: [{name: A, value: a}]"},
+     {"command": ["a/x", "$(A)", "$(B)"]}),
     ({"container": "env: [{name: A, value: NO}, {name: B, value: '$(A)!'}, {name: C}]"},
      {"environment": {"A": "NO", "B": "NO!", "C": ""}}),
     ({"container": "workingDir: /work"}, {"working_dir": "/work"}),
@@ -65,7 +67,8 @@ KEPT: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"container": "resources: {limits: {cpu: 500m, memory: 1.5Gi}}"}, {"resources": {"cpus": 0.5, "memory": "1536m"}}),
     ({"container": "resources: {limits: {cpu: 2, memory: 1G}}"}, {"resources": {"cpus": 2, "memory": "1000000000"}}),
     ({"container": "securityContext: {readOnlyRootFilesystem: true}"}, {"read_only": True}),
-    ({"container": "volumeMounts: [{name: v, mountPath: /s}]", "pod": "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]"},
+    ({"container": "volumeMounts: [{name: v, mountPath: /s}]",
+      "pod": "volumes: [{name: v, emptyDir: {sizeLimit: 1Gi}}]"},
      {"volumes": [{"type": "tmpfs", "target": "/s", "tmpfs": {"size": "1g"}}]}),
     ({"container": "volumeMounts: [{name: v, mountPath: /d/, readOnly: true}]",
       "pod": "volumes: [{name: v, persistentVolumeClaim: {claimName: shop-data}}]"},
@@ -84,15 +87,19 @@ NEEDED = [
     ({"pod": "initContainers: [{name: wait, image: b}]"}, "missing-part", '"wait"'),
     ({"pod": "hostNetwork: true"}, "missing-part", "hostNetwork"),
     ({"container": "securityContext: {privileged: true}"}, "missing-part", "privileged"),
-    ({"container": "env: [{name: P, valueFrom: {secretKeyRef: {name: db, key: pw}}}]"}, "secret", '"pw" of the secret "db"'),
+    ({"container": "env: [{name: P, valueFrom: {secretKeyRef: {name: db, key: pw}}}]"}, "secret",
+     '"pw" of the secret "db"'),
     ({"container": "envFrom: [{secretRef: {name: db}}]"}, "secret", '"db"'),
-    ({"container": "env: [{name: N, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"}, "unresolved", "metadata.name"),
+    ({"container": "env: [{name: N, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]"}, "unresolved",
+     "metadata.name"),
     ({"container": "env: [{name: N, valueFrom: {configMapKeyRef: {name: c, key: k}}}]"}, "unresolved", '"k"'),
     ({"container": "envFrom: [{configMapRef: {name: c}}]"}, "unresolved", '"c"'),
-    ({"container": "args: ['$(P)'], env: [{name: P, valueFrom: {secretKeyRef: {name: db, key: pw}}}]"}, "unresolved", "$(P)"),
+    ({"container": "args: ['$(P)'], env: [{name: P, valueFrom: {secretKeyRef: {name: db, key: pw}}}]"}, "unresolved",
+     "$(P)"),
     ({"container": "volumeMounts: [{name: v, mountPath: /s}]", "pod": "volumes: [{name: v, secret: {secretName: s}}]"},
      "secret", '"s"'),
-    ({"container": "volumeMounts: [{name: v, mountPath: /s}]", "pod": "volumes: [{name: v, nfs: {server: x, path: /}}]"},
+    ({"container": "volumeMounts: [{name: v, mountPath: /s}]",
+      "pod": "volumes: [{name: v, nfs: {server: x, path: /}}]"},
      "missing-part", "nfs"),
     ({"container": "volumeMounts: [{name: v, mountPath: /x}]", "pod": "volumes: [{name: v, hostPath: {path: /srv/x}}]"},
      "refused-part", "source: /srv/x"),
@@ -119,8 +126,10 @@ def test_what_the_job_leaned_on_is_needed(given: dict[str, str], code: str, word
 @pytest.mark.parametrize(
     ("given", "words"),
     [({"pod": "nodeSelector: {a: b}"}, "there is one host"), ({"pod": "imagePullSecrets: [{name: x}]"}, "registries"),
-     ({"container": "ports: [{containerPort: 80}]"}, "serves nobody"), ({"container": "livenessProbe: {a: b}"}, "exit code"),
-     ({"container": "resources: {requests: {cpu: 1}}"}, "nothing is reserved"), ({"spec": "frobnicate: 3"}, "frobnicate"),
+     ({"container": "ports: [{containerPort: 80}]"}, "serves nobody"),
+     ({"container": "livenessProbe: {a: b}"}, "exit code"),
+     ({"container": "resources: {requests: {cpu: 1}}"}, "nothing is reserved"),
+     ({"spec": "frobnicate: 3"}, "frobnicate"),
      ({"job": "podFailurePolicy: {rules: []}, backoffLimitPerIndex: 1"}, "`retries` is per cell")],
     ids=lambda value: str(value),
 )  # fmt: skip
@@ -131,7 +140,9 @@ def test_what_it_can_do_without_is_noted_and_the_job_fires(given: dict[str, str]
 
 
 def test_a_bind_that_policy_allows_is_kept() -> None:
-    text = cronjob(container="volumeMounts: [{name: v, mountPath: /x}]", pod="volumes: [{name: v, hostPath: {path: /srv/x}}]")
+    text = cronjob(
+        container="volumeMounts: [{name: v, mountPath: /x}]", pod="volumes: [{name: v, hostPath: {path: /srv/x}}]"
+    )
     found = run("kubernetes", text, config=ServiceConfig(policy=Policy(binds=("/srv",))))
     assert only(found)["volumes"] == [{"type": "bind", "source": "/srv/x", "target": "/x"}]
     assert "policy decides" in note(found, "meaning").message
@@ -169,7 +180,8 @@ data: {LEVEL: debug, app.ini: "a = 1\\n", other: x}
 def test_a_config_map_of_the_same_file_is_taken_in() -> None:
     pod = "volumes: [{name: v, configMap: {name: c, defaultMode: 0555, items: [{key: app.ini, path: sub/app.ini}]}}]"
     container = ("env: [{name: L, valueFrom: {configMapKeyRef: {name: c, key: LEVEL}}}], "
-                 "envFrom: [{prefix: P_, configMapRef: {name: c}}], volumeMounts: [{name: v, mountPath: /etc/app}]")  # fmt: skip
+                 "envFrom: [{prefix: P_, configMapRef: {name: c}}], "
+                 "volumeMounts: [{name: v, mountPath: /etc/app}]")  # fmt: skip
     found = run("kubernetes", CONFIG + cronjob(pod=pod, container=container))
     fields = only(found)
     assert fields["files"] == {"/etc/app/sub/app.ini": {"content": "a = 1\n", "mode": "0555"}}
@@ -190,7 +202,8 @@ def test_several_documents_lists_and_old_versions() -> None:
     text = (
         f"apiVersion: v1\nkind: List\nitems:\n  - {{{item}}}\n---\n"
         + cronjob().replace("batch/v1", "batch/v1beta1")
-        + "---\nkind: Job\napiVersion: batch/v1\nmetadata: {generateName: by-hand-}\nspec: {template: {spec: {containers: "
+        + "---\nkind: Job\napiVersion: batch/v1\nmetadata: {generateName: by-hand-}\n"
+        "spec: {template: {spec: {containers: "
         "[{image: 'a:1'}]}}}\n---\nkind: Service\napiVersion: v1\nmetadata: {name: web}\n---\n"
     )
     found = run("kubernetes", text)

@@ -1,4 +1,4 @@
-"""Promise: parts that the schema does not know are told with the very lines to write, and written once it knows them."""
+"""Promise: parts that the schema does not know are told with the lines to write, and written once it knows them."""
 
 import pytest
 
@@ -8,7 +8,8 @@ from tests.unit.importers.test_saturn import recipe
 
 GIVEN = {
     "repositories": ("git_repositories", "[{url: 'git@git.example.org:ml/churn.git', reference: main}]",
-                     [{"url": "git@git.example.org:ml/churn.git", "ref": "main", "target": "/home/jovyan/workspace/churn"}]),
+                     [{"url": "git@git.example.org:ml/churn.git", "ref": "main",
+                       "target": "/home/jovyan/workspace/churn"}]),
     "packages": ("extra_packages", "{pip: 'a>=1 b', conda: {install: c}, apt: {install: ''}}",
                  {"pip": ["a>=1", "b"], "conda": ["c"]}),
     "start_script": ("start_script", "pip install x", "pip install x"),
@@ -34,7 +35,7 @@ def test_it_is_written_or_told_with_the_line_to_write(field: str) -> None:
 
 
 def test_secret_files_and_old_names() -> None:
-    said = "[{location: keys/k.txt, type: file, name: key}, {location: PW, type: environment_variable, description: yours}]"
+    said = "[{location: keys/k.txt, type: file, name: key}, {location: PW, type: environment_variable, description: d}]"
     hints = " ".join(n.hint for n in run("saturn", recipe(secrets=said)).notes)
     if not known("secrets"):
         assert "secrets: [{name: key, target: /home/jovyan/workspace/keys/k.txt}]" in hints
@@ -44,7 +45,7 @@ def test_secret_files_and_old_names() -> None:
 
 
 def test_requirements_are_packages() -> None:
-    found = run("saturn", recipe(extra_packages="{pip: {requirements_txt: \"# x\\na==1  # y\\n\\nb\\n\"}}"))
+    found = run("saturn", recipe(extra_packages='{pip: {requirements_txt: "# x\\na==1  # y\\n\\nb\\n"}}'))
     hints = " ".join(n.hint for n in found.notes)
     assert known("packages") or "pip: [a==1, b]" in hints
 

@@ -1,4 +1,4 @@
-"""Promise: Ofelia's ini, label files and labels become jobs; what ran in another container is kept, but does not fire."""
+"""Promise: Ofelia's ini, label files and labels become jobs; what ran in another container does not fire."""
 
 from typing import Any
 
@@ -95,7 +95,8 @@ def test_a_job_local_fires_where_the_caller_says_an_image() -> None:
 
 
 def test_settings_of_the_whole_and_other_kinds_are_told() -> None:
-    found = run("ofelia", "[global]\nslack-webhook = https://x\n[job-compose \"c\"]\nschedule = @daily\n[job-service-run s]\n"
+    found = run("ofelia",
+                "[global]\nslack-webhook = https://x\n[job-compose \"c\"]\nschedule = @daily\n[job-service-run s]\n"
                 "schedule = @daily\nimage = a:1\nmail-only-on-error = true\nnonsense = 1\n]]]\n")  # fmt: skip
     assert set(by_name(found)) == {"s"}
     said = {n.line: n.code.value for n in found.notes}
@@ -106,7 +107,9 @@ def test_settings_of_the_whole_and_other_kinds_are_told() -> None:
 
 
 def test_a_file_of_labels() -> None:
-    found = run("ofelia", "# labels\nofelia.enabled=true\nofelia.job-run.ping.image=busybox\nofelia.job-run.ping.schedule=@daily\n"
+    found = run("ofelia",
+                "# labels\nofelia.enabled=true\n"
+                "ofelia.job-run.ping.image=busybox\nofelia.job-run.ping.schedule=@daily\n"
                 'ofelia.job-run.ping.environment=["A=1", "B=2"]\nofelia.slack-webhook=x\nother=1\n')  # fmt: skip
     assert only(found)["environment"] == {"A": "1", "B": "2"}
     assert [n.line for n in found.notes if n.kind.value == "not kept"] == [6, 7]

@@ -15,24 +15,39 @@ from tests.unit.importers.kit import fields
 
 BASE: dict[str, Any] = {"schedule": "manual", "image": "a:1"}
 TEXTS = st.text(max_size=60).filter(lambda text: forbidden(text) is None) | st.sampled_from(
-    ["null", "~", "yes", "NO", "1.10", "0x1F", "1e3", "22:30", "a: b", "a:", "a #b", "- a", "-", "--x", "---", "&a", "*a", "!a",
-     "%a", "@a", "`a", "'a", '"a"', "a'b\"c", "\\", "{a}", "[a]", "a\n", "\na", "a\nb", " a\nb", "a \nb\n", "a\n\nb\n", "a\nb\n\n",
-     "\ta\n\tb", "a\n#b", "x" * 300, "ü ß", "\U0001f600", "a\u00a0b", "<<", "?", "? a", ":", "|", ">", "=", "a,b", "a  b"]
+    ["null", "~", "yes", "NO", "1.10", "0x1F", "1e3", "22:30", "a: b", "a:", "a #b", "- a", "-", "--x", "---", "&a",
+     "*a", "!a",
+     "%a", "@a", "`a", "'a", '"a"', "a'b\"c", "\\", "{a}", "[a]", "a\n", "\na", "a\nb", " a\nb", "a \nb\n", "a\n\nb\n",
+     "a\nb\n\n",
+     "\ta\n\tb", "a\n#b", "x" * 300, "ü ß", "\U0001f600", "a\u00a0b", "<<", "?", "? a", ":", "|", ">", "=", "a,b",
+     "a  b"]
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
-@given(command=st.lists(TEXTS, max_size=4), environment=st.dictionaries(st.from_regex(r"[A-Z]{1,4}", fullmatch=True), TEXTS, max_size=4),
+@settings(max_examples=150, deadline=None)
+@given(command=st.lists(TEXTS, max_size=4),
+       environment=st.dictionaries(st.from_regex(r"[A-Z]{1,4}", fullmatch=True), TEXTS, max_size=4),
        script=TEXTS.filter(lambda text: text.strip() != ""))  # fmt: skip
 def test_any_text_reads_back(command: list[str], environment: dict[str, str], script: str) -> None:
-    values = {**BASE, "command": command, "environment": environment, "files": {"/a b": {"content": script, "mode": "0444"}}}
+    values = {
+        **BASE,
+        "command": command,
+        "environment": environment,
+        "files": {"/a b": {"content": script, "mode": "0444"}},
+    }
     assert fields(render(values, ["From x."], [])) == values
     assert fields(render({**BASE, "script": script}, [], [])) == {**BASE, "script": script}
 
 
 def test_the_order_is_that_of_the_reference() -> None:
     text = render({"retries": 1, "image": "a:1", "schedule": "manual", "description": "x", "suspend": True}, [], [])
-    assert [line.partition(":")[0] for line in text.splitlines()] == ["description", "schedule", "suspend", "image", "retries"]
+    assert [line.partition(":")[0] for line in text.splitlines()] == [
+        "description",
+        "schedule",
+        "suspend",
+        "image",
+        "retries",
+    ]
 
 
 @settings(max_examples=200, deadline=None)
@@ -54,7 +69,8 @@ def test_the_gravest_notes_come_first_and_not_too_many() -> None:
     assert "# and 50 more notes of this kind and those below it" in lines
 
 
-NAMES = [("Nightly Backup!", "nightly-backup"), ("ok_1-a", "ok_1-a"), ("Ünïcode", "unicode"), ("---", "job"), ("", "job"), ("日本", "job"),
+NAMES = [("Nightly Backup!", "nightly-backup"), ("ok_1-a", "ok_1-a"), ("Ünïcode", "unicode"), ("---", "job"),
+         ("", "job"), ("日本", "job"),
          ("_a_", "a"), ("A" * 100, "a" * 63), ("../../etc/passwd", "etc-passwd"), ("a/b", "a-b")]  # fmt: skip
 
 

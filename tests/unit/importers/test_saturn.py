@@ -10,14 +10,19 @@ from reconciler.model.service import ServiceConfig
 from tests.unit.importers.kit import by_name, check, codes, fields, note, only, run
 
 ROOT = Path(__file__).resolve().parents[3]
-# Recipes of other people lie beside some checkouts, not in this repository; the two here stand for them where there are none.
+# Recipes of other people lie beside some checkouts, not in this repository; the two in OWN are always there.
 REAL = sorted(path for path in (ROOT.parent / "shared/data/saturn").rglob("*") if path.suffix in (".json", ".yaml"))
 IMAGE = "registry.example.org/ml/pytorch:2.8"
 
 
 def recipe(**spec: str) -> str:
     """The current schema; each value as it is typed in YAML."""
-    said = {"name": "train", "image": f"{{uri: '{IMAGE}'}}", "instance_type": "large", "command": "python train.py"} | spec
+    said = {
+        "name": "train",
+        "image": f"{{uri: '{IMAGE}'}}",
+        "instance_type": "large",
+        "command": "python train.py",
+    } | spec
     lines = "".join(f"  {key}: {value}\n" for key, value in said.items() if value)
     return f'schema_version: "2025.10.01"\ntype: job\nspec:\n{lines}state: {{id: abc, status: stopped}}\n'
 
@@ -73,7 +78,8 @@ def test_a_size_of_the_service_file_is_kept() -> None:
 
 NEEDED = [
     ({"image": "community/saturncloud/saturn-python:2023.09.01"}, "platform-image", "catalogue"),
-    ({"image": "{owner: saturncloud, name: saturn, version: 2022.05.01}"}, "platform-image", "saturncloud/saturn:2022.05.01"),
+    ({"image": "{owner: saturncloud, name: saturn, version: 2022.05.01}"}, "platform-image",
+     "saturncloud/saturn:2022.05.01"),
     ({"image": "{tag_id: 1}"}, "image-assumed", "names no image"),
     ({"token_scope": "'job:{self}:dask:write'"}, "missing-part", "token"),
     ({"dask_cluster": "{num_workers: 3}"}, "missing-part", "cluster"),
@@ -121,7 +127,9 @@ def test_a_set_of_recipes_gives_its_jobs_and_tells_the_others() -> None:
 
 
 def test_json_with_characters_beyond_the_first_plane() -> None:
-    found = run("saturn", '{"name": "x", "image_uri": "a.io/b:1", "description": "\\ud83d\\ude00 ok", "job": {"command": "c"}}')
+    found = run(
+        "saturn", '{"name": "x", "image_uri": "a.io/b:1", "description": "\\ud83d\\ude00 ok", "job": {"command": "c"}}'
+    )
     assert only(found)["description"] == "\U0001f600 ok"
 
 
@@ -143,7 +151,9 @@ def test_real_recipes_become_valid_jobs(name: str) -> None:
     check(found)
     is_job = b'"job":' in data or b"type: job" in data or b"\njob:" in data
     assert bool(found.files) or not is_job or "schema.json" in name
-    unknown = [n.message for n in found.notes if n.code in ("unreadable", "unknown-field", "wrong-value", "refused-job")]
+    unknown = [
+        n.message for n in found.notes if n.code in ("unreadable", "unknown-field", "wrong-value", "refused-job")
+    ]
     assert unknown == [] or "schema.json" in name
     for file in found.files:
         assert {"schedule", "image"} <= fields(file.text).keys()

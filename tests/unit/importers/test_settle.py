@@ -52,7 +52,10 @@ def test_several_faults_of_one_field_go_one_by_one() -> None:
 
 
 def test_values_of_an_environment_are_in_no_note() -> None:
-    found = run("compose", SERVICE + "    environment: {'1A': canary, RECONCILER_B: canary, C: \"can\\x07ary\"}\n    command: canary$X\n")
+    found = run(
+        "compose",
+        SERVICE + "    environment: {'1A': canary, RECONCILER_B: canary, C: \"can\\x07ary\"}\n    command: canary$X\n",
+    )
     assert "canary" not in repr(found.notes)
 
 
@@ -76,7 +79,9 @@ def test_an_image_of_the_callers_that_cannot_be_lets_nothing_through() -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"\xff\xfe\x00", b"\t\t\n", b"[]", b"{}", b"null", b"- 1\n- [2]\n", b"x", b"\xef\xbb\xbf", b"a: &a [*a]",
+    "data",
+    [b"", b"\n", b"\xff\xfe\x00", b"\t\t\n", b"[]", b"{}", b"null", b"- 1\n- [2]\n", b"x", b"\xef\xbb\xbf",
+     b"a: &a [*a]",
              b"&a [*a, *a]", b"%", b"=", b"[", b"[x", b"* * * * *", b"\x00" * 10], ids=repr)  # fmt: skip
 def test_a_file_of_nothing_gives_a_note_and_no_job(format: str, data: bytes) -> None:
     found = run(format, data)

@@ -65,8 +65,10 @@ MERGES = "a0: &a0 {k0: x}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}
 DEEP = "a0: &a0 " + "[" * 20 + "]" * 20 + "\n" + "a1: [" * 1 + "[" * 19 + "*a0" + "]" * 20 + "\n"
 STOPPED = [
     (BOMB, "too-many-nodes"), (MERGES, "too-many-nodes"), (DEEP, "too-deep"), ("[" * 100_000, "too-deep"),
-    ("a: *nowhere\n", "alias"), ("a: &a [*a]\n", "alias"), ("&a a: 1\n---\nb: *a\n", "alias"), ("{[a]: 1}\n", "key-not-text"),
-    ("a:\tb\n\tc: d\n", "yaml-syntax"), ("a: \x07\n", "control-character"), ("a: " + "x" * (257 << 10), "file-too-large"),
+    ("a: *nowhere\n", "alias"), ("a: &a [*a]\n", "alias"), ("&a a: 1\n---\nb: *a\n", "alias"),
+    ("{[a]: 1}\n", "key-not-text"),
+    ("a:\tb\n\tc: d\n", "yaml-syntax"), ("a: \x07\n", "control-character"),
+    ("a: " + "x" * (257 << 10), "file-too-large"),
     (json.dumps({"a": "\ud800"}), "yaml-syntax"), ("- x\n" * 21_000, "too-many-nodes"),
 ]  # fmt: skip
 
