@@ -151,8 +151,8 @@ def large() -> dict[str, tuple[str, str]]:
         "blanks in a schedule": ("kubernetes", f"kind: CronJob\nspec: {{schedule: '*{' ' * size}*'}}"),
         "many variables": ("compose", "services: {a: {image: x, labels: {schedule: '@daily'}, environment: {"
                            + ", ".join(f"A{names.randrange(10**9)}: b" for _ in range(9_000)) + "}}}"),
-        "many services": ("compose",
-                          "services:\n" + "".join(f"  s{n}: {{image: x, labels: {{cron: '@daily'}}}}\n" for n in range(2500))),
+        "many services": ("compose", "services:\n"
+                          + "".join(f"  s{n}: {{image: x, labels: {{cron: '@daily'}}}}\n" for n in range(2500))),
         "unknown fields": ("saturn", "job: {command: x}\n" + "".join(f"k{n}: x\n" for n in range(9_900))),
         "a long command": ("saturn", "job: {command: \"" + "a; " * (size // 3) + "\"}"),
     }  # fmt: skip

@@ -122,7 +122,8 @@ def test_what_it_can_do_without_is_noted_and_the_job_fires(line: str) -> None:
 
 def test_swarm_cronjob() -> None:
     labels = ("{swarm.cronjob.enable: 'false', swarm.cronjob.schedule: '0 * * * * *', "
-              "swarm.cronjob.skip-running: 'true', swarm.cronjob.replicas: '3', swarm.cronjob.registry-auth: 'true', team: ops, empty: ''}")  # fmt: skip
+              "swarm.cronjob.skip-running: 'true', swarm.cronjob.replicas: '3', "
+              "swarm.cronjob.registry-auth: 'true', team: ops, empty: ''}")  # fmt: skip
     found = run("compose", f"services:\n  j:\n    image: a:1\n    deploy: {{labels: {labels}}}\n")
     assert only(found) == {
         "labels": {"team": "ops", "empty": ""}, "schedule": "0 * * * * *", "suspend": True, "image": "a:1",
