@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from .context import settings
     from .output import print_json
 
+    _check_options(args)
     config = settings(args)
     into = Path(os.path.abspath(args.into))  # noqa: PTH100  # links stay what they are called
     found = _convert(args, config, into)
@@ -70,6 +71,21 @@ def run(args: argparse.Namespace) -> int:
         return _code(found)
     _write(into, [(places[file.name], file.text) for file in files if states[file.name] != "same"])
     return max(_code(found), _check(config, into, files))
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """What would spoil every job is refused at once."""
+    from ..schedule.zones import find_zone
+    from ..spec.images import parse_image
+
+    if args.timezone is not None and find_zone(args.timezone) is None:
+        raise UsageError(f"cannot import with --timezone {args.timezone}: there is no such zone",
+                         hint="an IANA name, such as Europe/Berlin")  # fmt: skip
+    try:
+        parse_image(args.image or "busybox")
+    except ValueError as error:
+        raise UsageError(f"cannot import with --image {args.image}: it {error}",
+                         hint="like registry.example.org/team/name:tag") from None  # fmt: skip
 
 
 def _convert(args: argparse.Namespace, config: "ServiceConfig", into: Path) -> "list[Imported]":

@@ -123,6 +123,8 @@ def _variable(crontab: Crontab, match: re.Match[str], at: Place) -> None:
     name, value = match[1] or match[2] or match[3] or "", match[4]
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]
+    if name in _MAIL and not value:
+        return  # nobody got a mail
     if name in _MAIL:
         message = f"{name}: nobody gets a mail; the output is in `reconciler logs`"
         crontab.batch.note(at, NoteCode.NO_COUNTERPART, message)

@@ -49,7 +49,8 @@ def packages(draft: Draft, at: Mark, value: dict[str, Any], what: str) -> None:
 
 
 def start_script(draft: Draft, at: Mark, text: str, what: str) -> None:
-    _later(draft, "start_script", text, at, what)
+    if _later(draft, "start_script", text, at, what):
+        draft.note(at, NoteCode.MEANING, f"{what}; here it is run by `sh -eu`: a line that fails ends the run")
 
 
 def exec_in(draft: Draft, at: Mark, container: str, what: str) -> bool:

@@ -202,7 +202,7 @@ def entry(
         draft.note(at, NoteCode.MEANING, "it was a service of the swarm; here it is a container of this host")
     elif kind == EXEC and host is None and "container" not in values.items:
         draft.note(at, NoteCode.ELSEWHERE, "it ran in a container that is not named")
-    if "image" not in draft.values:
+    if "image" not in draft.values and "exec_in" not in draft.values:
         draft.assume_image("it has no image of its own", at)
 
 

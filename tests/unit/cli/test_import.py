@@ -173,6 +173,8 @@ BAD = [
     (["import"], 2, "usage"),
     (["import", "quartz", "x", "--into", "jobs.d"], 2, "usage"),
     (["import", "crontab", "../crontab"], 2, "usage"),
+    (["import", "crontab", "../crontab", "--into", "jobs.d", "--timezone", "Mars"], 2, "usage"),
+    (["import", "crontab", "../crontab", "--into", "jobs.d", "--image", "Not One"], 2, "usage"),
     (["import", "crontab", "nosuch", "--into", "jobs.d"], 1, "io-error"),
     (["import", "crontab", ".", "--into", "jobs.d"], 1, "io-error"),
     (["import", "crontab", "../crontab", "--into", "jobs.d/Team A"], 2, "usage"),

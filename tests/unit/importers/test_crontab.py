@@ -85,6 +85,10 @@ def test_variables_hold_for_the_lines_below() -> None:
     assert "QUOTED NAME" in note(found, "refused-part").message
 
 
+def test_mail_that_was_switched_off_is_no_loss() -> None:
+    assert "no-counterpart" not in codes(run("crontab", 'MAILTO=""\n@daily x\n'))
+
+
 def test_random_delay_is_jitter() -> None:
     found = run("crontab", "RANDOM_DELAY=15\n@daily x\nSTART_HOURS_RANGE=3-22\n@daily y\n", image=IMAGE)
     jobs = by_name(found)
