@@ -24,8 +24,8 @@ LABELS = Table[Service]("labels: ", (
     *(Field[Service](key, "`schedule`" + (f", with `{zone}`" if zone else ""),
                      "a key of the service itself" if key[:2] == "x-" else "")
       for key, zone in SCHEDULE_LABELS.items()),
-    Field("swarm.cronjob.enable", "`suspend`", "if it is false"),
-    Field("swarm.cronjob.skip-running", "`concurrency_policy`", "`Forbid` or `Allow`"),
+    Field("swarm.cronjob.enable", "`suspend`", "if it is false, or left out"),
+    Field("swarm.cronjob.skip-running", "`concurrency_policy`", "`Forbid`; left out or false it is `Replace`"),
     Field("swarm.cronjob.replicas", "`strategy.parallelism`", ""),
     Field("deck-chores.*", "", "**left out**: a chore runs in the container of the service"),
     Field("other labels", "`labels`", ""),
@@ -133,6 +133,9 @@ def _scheduled(batch: Batch, name: str, node: Mapping, root: Mapping, labels: Ma
         draft.keep("schedule", "manual", place)
         keep_zone(draft, place, "", "", "the labels do not say in which zone the times are")
         draft.note(place, NoteCode.BY_HAND, f"{key} holds no schedule", "Give it one.")
+    if key.startswith(_SWARM):
+        draft.keep("concurrency_policy", "Replace", place)
+        draft.keep("suspend", f"{_SWARM}enable" not in labels.items or None, place)
     SERVICE.walk(service, draft, node, "x-")
     for label, value in labels.items.items():
         if label not in (key, zone_key):
@@ -149,7 +152,7 @@ def _label(draft: Draft, key: str, node: Node, at: Mark) -> None:
         if not flag_of(node):
             draft.keep("suspend", True, at)
     elif key == f"{_SWARM}skip-running":
-        draft.keep("concurrency_policy", "Forbid" if flag_of(node) else "Allow", at)
+        draft.keep("concurrency_policy", "Forbid" if flag_of(node) else "Replace", at)
     elif key == f"{_SWARM}replicas":
         if count_of(node) > 1:
             draft.keep("strategy", {"parallelism": count_of(node)}, at)

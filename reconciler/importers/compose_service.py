@@ -257,7 +257,8 @@ SERVICE = Table[Service]("service.", (
 ))  # fmt: skip
 DEPLOY = Table[Service]("service.deploy.", (
     Field("resources", "`resources`", "limits: cpus, memory, pids; of reservations the devices as `gpus`", _resources),
-    Field("labels", "as above", "", silent=True), Field("mode"), Field("replicas"), Field("placement"),
+    Field("labels", "as above", "", silent=True), Field("mode", idle=("replicated",)),
+    Field("replicas", idle=("0", "1")), Field("placement"),
     Field("restart_policy", "", "see `retries`"), Field("update_config"), Field("rollback_config"),
     Field("endpoint_mode"),
 ))  # fmt: skip

@@ -9,7 +9,7 @@ from .kubernetes_pod import CONTAINER_TABLES, POD, read_pod
 from .kubernetes_volumes import VOLUMES
 from .model import NoteCode
 from .schedules import keep_go
-from .values import WrongValue, count_of, flag_of, map_of, seconds, text_of
+from .values import WrongValue, count_of, flag_of, is_nothing, map_of, seconds, text_of
 
 _POLICIES = {"Allow", "Forbid", "Replace"}
 _BACKOFF = {"delay": "10s", "max_delay": "6m"}  # what the Job controller does; it doubles, as ours does
@@ -99,6 +99,7 @@ def _annotations(manifest: Manifest, node: Node, at: Mark) -> None:  # noqa: ARG
 
 def _job_template(manifest: Manifest, node: Node, at: Mark) -> None:
     spec = map_of(node).items.get("spec")
+    _template_meta(manifest, map_of(node))
     if not isinstance(spec, Mapping):
         manifest.draft.note(at, NoteCode.WRONG_VALUE, "spec.jobTemplate.spec is not a map")
         return
@@ -106,8 +107,18 @@ def _job_template(manifest: Manifest, node: Node, at: Mark) -> None:
     JOB.walk(manifest, manifest.draft, spec)
 
 
+def _template_meta(manifest: Manifest, node: Mapping) -> None:
+    """Labels and annotations of the Jobs and pods that a CronJob makes."""
+    meta = node.items.get("metadata")
+    for key, value in meta.items.items() if isinstance(meta, Mapping) else ():
+        if key != "creationTimestamp" and not is_nothing(value) and isinstance(meta, Mapping):
+            message = f"metadata.{key[:80]} of the template: a run has the labels of its job"
+            manifest.draft.note(meta.keys[key], NoteCode.NO_COUNTERPART, message)
+
+
 def _template(manifest: Manifest, node: Node, at: Mark) -> None:
     spec = map_of(node).items.get("spec")
+    _template_meta(manifest, map_of(node))
     if not isinstance(spec, Mapping):
         manifest.draft.note(at, NoteCode.WRONG_VALUE, "the pod template has no spec that is a map")
         return

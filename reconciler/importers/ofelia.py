@@ -19,6 +19,9 @@ _GLOBAL = re.compile(r"(?:ofelia|chadburn)\.([A-Za-z][A-Za-z0-9_-]*)\Z")
 _SWITCHES = frozenset({"enabled", "service"})
 
 
+_OUTSIDE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-[^}]*)?\}")
+
+
 class Entry:
     """One job of Ofelia: its kind, and its draft."""
 
@@ -193,6 +196,7 @@ def entry(
     elif kind == RUN:
         draft.keep("pull_policy", "always", at)
     ENTRY.walk(Entry(draft, kind, values), draft, values)
+    _outside(draft, values)
     if "schedule" not in draft.values:
         draft.keep("schedule", "manual", at)
         draft.note(at, NoteCode.BY_HAND, "the job has no schedule", "Give it one.")
@@ -204,6 +208,16 @@ def entry(
         draft.note(at, NoteCode.ELSEWHERE, "it ran in a container that is not named")
     if "image" not in draft.values and "exec_in" not in draft.values:
         draft.assume_image("it has no image of its own", at)
+
+
+def _outside(draft: Draft, values: Mapping) -> None:
+    """Some versions of Ofelia put variables of their own environment in."""
+    for key, node in values.items.items():
+        for text in texts(node):
+            found = _OUTSIDE.search(text)
+            if found is not None:
+                message = f"{key[:80]}: ${{{found[1][:80]}}} may be of Ofelia's own environment"
+                draft.note(values.keys[key], NoteCode.UNRESOLVED, message, "Write the value.")
 
 
 def _local(draft: Draft, at: Mark) -> None:

@@ -132,6 +132,17 @@ def test_swarm_cronjob() -> None:
     assert "registry-auth" in note(found, "no-counterpart").message
 
 
+@pytest.mark.parametrize(
+    "labels, kept",
+    [("swarm.cronjob.enable: 'true'", {"concurrency_policy": "Replace", "suspend": None}),
+     ("swarm.cronjob.skip-running: 'false'", {"concurrency_policy": "Replace", "suspend": True})],
+)  # fmt: skip
+def test_swarm_cronjob_replaces_and_has_to_be_enabled(labels: str, kept: dict[str, Any]) -> None:
+    text = f"services: {{j: {{image: 'a:1', labels: {{swarm.cronjob.schedule: '@daily', {labels}}}}}}}\n"
+    found = only(run("compose", text))
+    assert {key: found.get(key) for key in kept} == kept
+
+
 def test_services_without_a_schedule_are_told_one_by_one() -> None:
     text = service("", "  web: {image: nginx}\n  chore: {image: a, labels: {deck-chores.x.command: y}}\n")
     found = run("compose", text)

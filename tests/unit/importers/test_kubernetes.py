@@ -130,6 +130,7 @@ def test_what_the_job_leaned_on_is_needed(given: dict[str, str], code: str, word
      ({"container": "livenessProbe: {a: b}"}, "exit code"),
      ({"container": "resources: {requests: {cpu: 1}}"}, "nothing is reserved"),
      ({"spec": "frobnicate: 3"}, "frobnicate"),
+     ({"job": "template: {metadata: {labels: {a: b}}, spec: {containers: [{image: a}]}}"}, "metadata.labels"),
      ({"job": "podFailurePolicy: {rules: []}, backoffLimitPerIndex: 1"}, "`retries` is per cell")],
     ids=lambda value: str(value),
 )  # fmt: skip

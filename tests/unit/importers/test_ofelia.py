@@ -58,6 +58,7 @@ def test_a_field_is_kept(lines: str, kept: dict[str, Any]) -> None:
 NEEDED = [
     (section("volume = /etc:/etc"), "refused-part", "bind-not-allowed"),
     (section("network = web"), "refused-part", "network-not-allowed"),
+    (section("command = echo ${WHO:-me}"), "unresolved", "${WHO}"),
     (section("environment = HOME"), "unresolved", "HOME"),
     (section("volumes-from = x"), "missing-part", "volumes-from"),
     (section("container = x"), "elsewhere", '"x"'),
