@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     notes = [note for imported in found for note in imported.notes]
     places = {file.name: _place(into, file) for file in files}
     states = {file.name: _state(places[file.name], file) for file in files}
-    _refuse_clashes([places[name] for name, state in states.items() if state == "other"], force=args.force)
+    if not args.dry_run:
+        _refuse_clashes([places[name] for name, state in states.items() if state == "other"], force=args.force)
+        _write(into, [(places[file.name], file.text) for file in files if states[file.name] != "same"])
     if args.output == "json":
         print_json({"files": [_row(file, places[file.name], states[file.name], args) for file in files],
                     "notes": [_note_row(note) for note in notes]})  # fmt: skip
@@ -67,10 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "text":
         _print_notes(notes, sys.stderr if args.dry_run else sys.stdout)
         print(summary(files, notes), file=sys.stderr)
-    if args.dry_run:
-        return _code(found)
-    _write(into, [(places[file.name], file.text) for file in files if states[file.name] != "same"])
-    return max(_code(found), _check(config, into, files))
+    return max(_code(found), 0 if args.dry_run else _check(config, into, files))
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -105,7 +104,7 @@ def _convert(args: argparse.Namespace, config: "ServiceConfig", into: Path) -> "
 def _content(name: str) -> bytes:
     """At most one byte more than is read."""
     if name == STDIN:
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
+        return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
     with Path(name).open("rb") as file:
         return file.read(MAX_BYTES + 1)
 

@@ -98,6 +98,13 @@ def test_each_seed_gives_jobs() -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
+def test_line_ends_and_a_byte_order_mark_do_not_matter(format: str) -> None:
+    plain = convert(format, SEEDS[format].encode(), "x", Options())
+    other = convert(format, b"\xef\xbb\xbf" + SEEDS[format].replace("\n", "\r\n").encode(), "x", Options())
+    assert [(file.name, file.text) for file in other.files] == [(file.name, file.text) for file in plain.files]
+
+
+@pytest.mark.parametrize("format", FORMATS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_mutation_of_a_file(format: str, data: st.DataObject) -> None:

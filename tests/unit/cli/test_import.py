@@ -81,11 +81,15 @@ def test_nothing_is_written_if_one_file_is_in_the_way(repo: Path, capsys: pytest
     (repo / "jobs.d/backup.yaml").write_text("mine\n")
     words = ["import", "crontab", "../crontab", "--into", "jobs.d"]
     assert main(words) == 1
-    first, hint = capsys.readouterr().err.splitlines()
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, hint = err.splitlines()
     assert first.endswith("1 file would be overwritten: jobs.d/backup.yaml [file-exists]")
     assert "--force" in hint
     assert (repo / "jobs.d/backup.yaml").read_text() == "mine\n"
     assert not (repo / "jobs.d/warm.yaml").exists()
+    assert main([*words, "--dry-run"]) == 0
+    assert "# jobs.d/backup.yaml\n" in capsys.readouterr().out
     assert main([*words, "--force"]) == 0
     assert "replaced jobs.d/backup.yaml" in capsys.readouterr().out
     assert main(["validate"]) == 0
