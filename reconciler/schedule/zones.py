@@ -11,7 +11,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 _DAY = 86400
-_LOW, _HIGH = 1900, 9998
+_LOW, _HIGH = 1900, 9999
 _FAR = 1 << 40
 
 # These name the machine's own zone, or count leap seconds: neither is the same on another host.
@@ -73,11 +73,13 @@ def stretch(zone: str, at: int) -> Stretch:
 
 @lru_cache(maxsize=4096)
 def _year(zone: str, year: int) -> tuple[tuple[int, ...], tuple[Stretch, ...]]:
-    """The stretches that begin in a year (UTC), the first at its first instant."""
+    """The stretches that begin in a year (UTC), the first at its first instant. The last
+    one of the last year never ends: a search that goes on from an end must get somewhere."""
     info = find_zone(zone)
     assert info is not None, zone
     begin = int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
-    end = int(datetime(year + 1, 1, 1, tzinfo=UTC).timestamp())
+    last_year = year == _HIGH  # its last day is beyond the calendar where clocks are ahead
+    end = int((datetime(year, 12, 31, tzinfo=UTC) if last_year else datetime(year + 1, 1, 1, tzinfo=UTC)).timestamp())
     marks = [(begin, _offset(info, begin - 1))]
     offset = _offset(info, begin)
     offsets = [offset]
@@ -88,7 +90,7 @@ def _year(zone: str, year: int) -> tuple[tuple[int, ...], tuple[Stretch, ...]]:
             marks.append((change, offset))
             offsets.append(last)
             offset = last
-    ends = [*(mark[0] for mark in marks[1:]), end]
+    ends = [*(mark[0] for mark in marks[1:]), _FAR if last_year else end]
     found = [Stretch(at, to, now, before) for (at, before), to, now in zip(marks, ends, offsets, strict=True)]
     if len(found) > 1 and found[0].start == found[0].end:
         del found[0]

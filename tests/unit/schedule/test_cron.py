@@ -346,6 +346,13 @@ class TestBounds:
         assert next_fire(schedule("0 0 * * *", "Europe/Berlin"), datetime(9999, 12, 31, tzinfo=UTC), START) is None
         assert next_fire(schedule("@every 1d"), datetime(9999, 12, 31, tzinfo=UTC), START) is None
 
+    @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Australia/Lord_Howe"])
+    def test_T3_a_search_in_the_last_year_of_the_calendar_ends(self, zone: str) -> None:
+        late = datetime(9999, 6, 1, tzinfo=UTC)
+        assert next_fire(schedule("0 0 1 1 *", zone), late, START) is None
+        assert next_fire(schedule("0 12 1 7 *", zone), late, START) == at("9999-07-01T12:00", zone)
+        assert latest_fires(schedule("0 12 1 5 *", zone), datetime(9998, 6, 1, tzinfo=UTC), late, START).count == 1
+
     def test_T3_the_first_years_of_the_calendar_do_not_crash(self) -> None:
         first = datetime(1, 1, 1, tzinfo=UTC)
         assert next_fire(schedule("0 0 * * *", "Europe/Berlin"), first, START) is not None
