@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from ..model.job import Schedule
 from ..model.run import Disposition, Phase, RunRecord, SlotRecord
+from ..model.years import OUTSIDE, plausible
 from ..schedule.cron import excluded_fires, fires, latest_fires, next_fire
 from ..schedule.zones import find_zone
 
@@ -41,7 +42,9 @@ def windows(text: str, zone: str, now: datetime) -> tuple[Window, ...]:
     place = _zone(match["zone"], zone)
     found = [at for day in _days(match["year"], match["day"], now.astimezone(place)) for at in _at(day, match, place)]
     if not found:
-        raise ValueError("there is no such day")
+        raise ValueError("there is no such day, or no such time of day")
+    if not plausible(found[0]):
+        raise ValueError(f"it {OUTSIDE}")
     width = timedelta(seconds=1) if match["seconds"] else timedelta(minutes=1)
     width = timedelta(milliseconds=1) if match["fraction"] else width
     if match["day"] is None:

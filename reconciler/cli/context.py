@@ -119,11 +119,16 @@ def instant(text: str, zone: str) -> datetime:
     """ISO 8601, or HH:MM of today; without an offset it is a time in `zone`. Raises UsageError."""
     from zoneinfo import ZoneInfo
 
+    from ..model.years import OUTSIDE, plausible
+
     here = ZoneInfo(zone)
     try:
         day = f"{now().astimezone(here):%Y-%m-%dT}" if text[2:3] == ":" else ""
         at = datetime.fromisoformat(day + text)
-        return (at if at.tzinfo else at.replace(tzinfo=here)).astimezone(UTC)
+        found = (at if at.tzinfo else at.replace(tzinfo=here)).astimezone(UTC)
     except (ValueError, OverflowError):
         hint = "for example 02:30, 2026-11-24T02:30 or 2026-11-24T01:30:00Z"
         raise UsageError(f"cannot read {text!r} as an instant: not ISO 8601", hint=hint) from None
+    if not plausible(found):
+        raise UsageError(f"cannot take {text!r}: it {OUTSIDE}")
+    return found

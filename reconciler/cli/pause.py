@@ -35,6 +35,7 @@ def parse_until(text: str, now: datetime, zone: str) -> datetime:
 
     Raises UsageError.
     """
+    from ..model.years import OUTSIDE, plausible
     from ..spec.durations import parse_duration
 
     try:
@@ -43,6 +44,8 @@ def parse_until(text: str, now: datetime, zone: str) -> datetime:
         at = _instant(text, now, zone)
     except OverflowError:
         raise UsageError(f"cannot pause for {text}: that is beyond the calendar") from None
+    if not plausible(at):
+        raise UsageError(f"cannot pause until {text}: it {OUTSIDE}")
     if at <= now:
         raise UsageError(f"cannot pause until {text}: that is past")
     return at.astimezone(UTC)

@@ -43,6 +43,9 @@ def slots_of(job: StandingJob, asked: BackfillAsked, now: datetime) -> list[date
                         hint=f"reconciler run {job.name}")  # fmt: skip
     if asked.begin > asked.end or asked.end > now:
         raise Permanent(f"cannot backfill {job.name}: a span must end after it begins, and must be past", code="usage")
+    if not 1 <= asked.max_parallel <= MOST_CELLS:
+        raise Permanent(f"cannot backfill {job.name}: {asked.max_parallel} at a time, it is from 1 to {MOST_CELLS}",
+                        code="usage")  # fmt: skip
     schedule, low = job.spec.schedule, asked.begin - _TICK
     found = fires(schedule, low, asked.end, job.anchor, MOST_CELLS + 1)
     if asked.excluded:

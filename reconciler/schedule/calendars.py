@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from .dates import LAST_YEAR, MAX_RANGES, Days, merged, read_days
+from ..model.years import FIRST_YEAR, LAST_YEAR, OUTSIDE
+from .dates import MAX_RANGES, Days, merged, read_days
 from .wallclock import EPOCH
 
 MAX_LINES = 50_000
@@ -201,8 +202,8 @@ def _day(name: str, parameters: str, value: str) -> int:
 
 
 def _ordinal(year: int, month: int, day: int, what: str) -> int:
-    if not 1970 <= year <= LAST_YEAR:
-        raise _WrongError(f"{what} is not within the years 1970 to {LAST_YEAR}")
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise _WrongError(f"{what} {OUTSIDE}")
     try:
         return date(year, month, day).toordinal()
     except ValueError:

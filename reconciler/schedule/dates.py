@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
+from ..model.years import FIRST_YEAR, LAST_YEAR, OUTSIDE
 from .wallclock import DAY, EPOCH
 from .zones import stretch
 
 Days = tuple[tuple[int, int], ...]
 
-FIRST_YEAR, LAST_YEAR = 1970, 2199  # a date outside is a slip of the pen
 MAX_RANGES = 4096  # of one schedule, after merging
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})\Z", re.ASCII)
 _TIME = re.compile(r"([0-9-]{10})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?\Z", re.ASCII)
@@ -28,7 +28,7 @@ def read_date(text: str) -> int:
         raise ValueError("is no date such as 2026-12-24")
     year, month, day = (int(part) for part in match.groups())
     if not FIRST_YEAR <= year <= LAST_YEAR:
-        raise ValueError(f"is not within the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise ValueError(OUTSIDE)
     try:
         return date(year, month, day).toordinal() - EPOCH
     except ValueError:

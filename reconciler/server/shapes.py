@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, ClassVar, NewType, Self, Union, get_args, get_origin, get_type_hints
 
 from ..model.errors import Permanent
+from ..model.years import OUTSIDE, plausible
 
 TEXT_LIMIT = 4096  # characters of one string
 PAIRS_LIMIT = 1000  # of one map
@@ -96,6 +97,8 @@ def _scalar(hint: Any, value: object, name: str) -> Any:
         raise _wrong(name, {str: "text", bool: "a truth value", int: "an integer"}.get(hint, "a number"), value)
     if isinstance(value, str) and len(value) > TEXT_LIMIT:
         raise ApiError(f"cannot read the request: field {name!r} is longer than {TEXT_LIMIT} characters")
+    if isinstance(value, str) and not _storable(value):
+        raise ApiError(f"cannot read the request: field {name!r} is not UTF-8")
     return value
 
 
@@ -111,7 +114,15 @@ def _instant(value: object, name: str) -> datetime:
             f"cannot read the request: field {name!r} must be an instant in ISO 8601 with its zone",
             hint="for example 2026-11-26T12:00:00Z",
         )
+    if not plausible(found):
+        raise ApiError(f"cannot read the request: field {name!r} {OUTSIDE}")
     return found.astimezone(UTC)
+
+
+def _storable(text: str) -> bool:
+    """JSON can say half of a surrogate pair, and so do bytes of a command line that are no UTF-8: neither the ledger
+    nor an engine takes it."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _write(value: Any) -> Any:

@@ -53,6 +53,14 @@ def test_a_slot_of_an_earlier_schedule_is_still_known_by_its_record() -> None:
     assert meant("03:45", NIGHTLY, (SLOT - DAY + timedelta(minutes=75),)) == SLOT - DAY + timedelta(minutes=75)
 
 
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59", "9999-12-31T23:59:59.999999Z", "0001-01-02T00:00", "1969-06-01T00:00"]
+)
+def test_an_instant_of_a_year_that_nobody_means_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not within the years 1970 to 2199"):
+        windows(text, ZONE, NOW)
+
+
 def test_both_hours_of_a_night_that_has_them_twice_are_looked_at() -> None:
     found = windows("2026-10-25T02:30", ZONE, NOW)
     assert [window.begin for window in found] == [

@@ -66,6 +66,7 @@ BAD = [
     (["next", "--cron", "* * * * *", "--timezone", "../../etc/passwd"], 2, "timezone-unknown", ""),
     (["next", "--cron", "* * * * *", "--from", "x"], 2, "usage", "2026-11-24"),
     (["next", "--cron", "* * * * *", "--from", "0001-01-01", "--timezone", "Asia/Tokyo"], 2, "usage", ""),
+    (["next", "--cron", "0 0 1 1 *", "--from", "9999-06-01", "--timezone", "Asia/Tokyo"], 2, "usage", ""),
     (["validate", "nosuch"], 1, "source-not-found", "--source URL"),
     (["init", "/dev/null/jobs"], 1, "io-error", "owner"),
     (["validate", "--nosuch"], 1, "usage", "reconciler validate --help"),

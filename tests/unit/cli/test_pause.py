@@ -30,7 +30,9 @@ def test_a_time_is_read_in_the_services_zone(text: str, until: datetime) -> None
     assert parse_until(text, NOW, BERLIN) == until
 
 
-@pytest.mark.parametrize("text", ["yesterday", "25:00", "99:99", "2026-13-01", "-2h", "", "2020-01-01", "0s"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "25:00", "99:99", "2026-13-01", "-2h", "", "2020-01-01", "0s", "9999-12-31"]
+)
 def test_what_is_no_later_instant_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_until(text, NOW, BERLIN)

@@ -9,20 +9,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.server import api
-from reconciler.server.api import ApiError, Applied, ApplyPlan, PauseJob, RefusalLine, ResultLine, RunJob, Shape, Status
+from reconciler.server.api import (
+    ApiError,
+    Applied,
+    ApplyPlan,
+    Backfill,
+    PauseJob,
+    RefusalLine,
+    ResultLine,
+    RunJob,
+    Shape,
+    Status,
+)
 
 SHAPES = [
     shape for name in api.__all__
     if is_dataclass(shape := getattr(api, name)) and issubclass(shape, Shape)
 ]  # fmt: skip
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+YEARS = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data())
 def test_every_shape_survives_the_wire(shape: type[Shape], data: st.DataObject) -> None:
     value = data.draw(st.builds(shape, **{  # type: ignore[arg-type]
-        spec.name: st.datetimes(timezones=st.just(UTC)) for spec in fields(shape) if spec.name in ("slot", "started_at")
+        spec.name: YEARS for spec in fields(shape) if spec.name in ("slot", "started_at")
     } | {spec.name: st.none() for spec in fields(shape) if spec.name in ("until", "synced_at")}))  # type: ignore[arg-type]  # fmt: skip
     assert shape.from_data(json.loads(json.dumps(value.to_data()))) == value
 
@@ -38,6 +50,12 @@ def test_every_shape_survives_the_wire(shape: type[Shape], data: st.DataObject) 
         pytest.param(RunJob, {"job": "x" * 5000}, "longer than 4096", id="endless text"),
         pytest.param(PauseJob, {"job": "a", "until": "tomorrow"}, "must be an instant", id="not an instant"),
         pytest.param(PauseJob, {"job": "a", "until": "2026-11-26T12:00:00"}, "with its zone", id="no zone"),
+        pytest.param(PauseJob, {"job": "a", "until": "9999-12-31T23:59:59Z"}, "not within the years", id="far off"),
+        pytest.param(PauseJob, {"job": "a", "until": "0001-01-01T00:00:00+14:00"}, "not within", id="long ago"),
+        pytest.param(Backfill, {"job": "a", "begin": "0001-01-01T00:00:00Z", "end": "0001-01-01T00:00:00Z"},
+                     "field 'begin' is not within the years", id="a span before any slot"),
+        pytest.param(PauseJob, {"job": "a", "reason": "x\udcff"}, "field 'reason' is not UTF-8", id="a byte"),
+        pytest.param(RunJob, {"job": "a", "parameters": {"s": "\ud800"}}, "'parameters.s' is not UTF-8", id="a half"),
         pytest.param(PauseJob, {"job": "a", "until": 5}, "ISO 8601, not a number", id="a number for an instant"),
         pytest.param(Applied, {"revision": "", "applied": True, "failed": 0, "unchanged": 0}, "must be an integer",
                      id="a truth value for a number"),
