@@ -8,14 +8,14 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .context import positive
+    from .context import key, positive
 
     parser.add_argument("job", help="a job that is applied")
     parser.add_argument("--from", dest="start", metavar="A", required=True, help="the first slot, ISO 8601")
     parser.add_argument("--to", dest="end", metavar="B", required=True, help="the last slot, ISO 8601")
     parser.add_argument("--max-parallel", metavar="N", type=positive, default=1, help="slots at a time (default 1)")
     parser.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter; repeat it")
-    parser.add_argument("--key", default="", help="idempotency key of this request")
+    parser.add_argument("--key", type=key, help="idempotency key of this request")
     parser.add_argument("--include-excluded", action="store_true", help="the slots of excluded days, too")
     parser.add_argument("--dry-run", action="store_true", help="only list the slots")
     parser.add_argument("--wait", action="store_true", help="wait for the last one")
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     body = {
         "job": job, "begin": instant(args.start, zone).isoformat(), "end": instant(args.end, zone).isoformat(),
         "max_parallel": args.max_parallel, "excluded": args.include_excluded, "parameters": pairs(args.param),
-        "key": args.key, "dry_run": args.dry_run,
+        "key": args.key or "", "dry_run": args.dry_run,
     }  # fmt: skip
     answer = ask(config, "POST", "/v1/jobs/backfill", body)
     if args.wait and not args.dry_run:

@@ -115,6 +115,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def key(text: str) -> str:
+    """An argparse type: an idempotency key. One of nothing is a variable that was not set, and would repeat the run."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the key is empty")
+    return text
+
+
 def instant(text: str, zone: str) -> datetime:
     """ISO 8601, or HH:MM of today; without an offset it is a time in `zone`. Raises UsageError."""
     from zoneinfo import ZoneInfo

@@ -25,11 +25,11 @@ from ..model.service import ServiceConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .context import positive
+    from .context import key, positive
 
     parser.add_argument("job", help="a job that is applied")
     parser.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter; repeat it")
-    parser.add_argument("--key", default="", help="idempotency key of this request")
+    parser.add_argument("--key", type=key, help="idempotency key of this request")
     cells = parser.add_mutually_exclusive_group()
     cells.add_argument("--from", metavar="FILE", dest="rows", help="a cell for each row of runs.csv or runs.json")
     cells.add_argument("--resume", metavar="RUN", nargs="?", const="latest", default="", help="only cells that failed")
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     if args.max_parallel and not (args.rows or args.resume):
         raise UsageError("cannot run it: --max-parallel goes with --from or --resume",
                          hint="a strategy has its own, `max_parallel` in the job file")  # fmt: skip
-    body: dict[str, Any] = {"job": args.job, "parameters": pairs(args.param), "key": args.key, "resume": args.resume,
-                            "max_parallel": args.max_parallel}  # fmt: skip
+    body: dict[str, Any] = {"job": args.job, "parameters": pairs(args.param), "key": args.key or "",
+                            "resume": args.resume, "max_parallel": args.max_parallel}  # fmt: skip
     if args.rows:
         from .rows import read_rows
 

@@ -1,6 +1,6 @@
 """A run that a person asks for: checked against the applied definition, then claimed like any other (rule R8)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -37,27 +37,50 @@ NO_CELLS = CellsAsked()
 
 def check_key(key: str) -> None:
     """Raises Permanent if it is no idempotency key."""
-    if len(key) > KEY_LENGTH or not key.isprintable():
+    if len(key) > KEY_LENGTH or not key.isprintable() or (key and not key.strip()):
         raise Permanent(
             f"cannot take {shown(key)} as a key: at most {KEY_LENGTH} printable characters", code="key-invalid",
             hint="any text that only this request has, such as the id of the order that it is for",
         )  # fmt: skip
 
 
-def same_request(before: RunRecord, given: Mapping[str, str], key: str) -> RunRecord:
-    """The run that this key started, unless other parameters are asked for now. Raises Permanent."""
-    had = dict(before.parameters)
+def same_request(
+    history: History, before: RunRecord, given: Mapping[str, str], key: str, cells: CellsAsked = NO_CELLS,
+    slots: Sequence[datetime] = (),
+) -> RunRecord:  # fmt: skip
+    """The run that this key started, unless something else is asked for now: other parameters, other rows, or other
+    `slots` of the past. A key alone asks only for its run. Raises Permanent."""
+    first = [run for run in history.of_slot(before.job, before.slot) if run.attempt == 1]
+    replayed = [run.replays for run in first if run.replays is not None]
+    if replayed != list(slots):
+        raise _taken(
+            before, key, "for other slots" if replayed and slots else "a backfill" if replayed else "no backfill"
+        )
+    if cells.rows and len(first) != len(cells.rows):
+        raise _taken(before, key, "with other rows")
+    if other := _other_values(before, given):
+        raise _taken(before, key, f"with another {other}")
+    for run, (row, where) in zip(first, cells.rows, strict=False):
+        if other := _other_values(run, row):
+            raise _taken(before, key, f"with another {other} ({_place(where, (run.cell or 0) + 1)})")
+    return before
+
+
+def _other_values(run: RunRecord, given: Mapping[str, str]) -> str:
+    """The first parameter that the run has not got this value of."""
+    had = dict(run.parameters)
 
     def differs(name: str, text: str) -> bool:
         return had.get(name) != (text.lower() if had.get(name) in ("true", "false") else text)
 
-    other = next((name for name, text in given.items() if differs(name, text)), None)
-    if other is not None:
-        raise Permanent(
-            f"cannot run {before.job}: key {shown(key)} was given to {before.run_id}, with another {other}",
-            code="key-taken", hint="a key stands for one request; choose a new one for a new run",
-        )  # fmt: skip
-    return before
+    return next((name for name, text in given.items() if differs(name, text)), "")
+
+
+def _taken(before: RunRecord, key: str, what: str) -> Permanent:
+    return Permanent(
+        f"cannot run {before.job}: key {shown(key)} was given to {before.run_id}, {what}",
+        code="key-taken", hint="a key stands for one request; choose a new one for a new run",
+    )  # fmt: skip
 
 
 def start(
@@ -103,9 +126,12 @@ def _cells(history: History, spec: JobSpec, given: Mapping[str, str], asked: Cel
         try:
             values.append(resolve(spec, {**given, **row}))
         except Permanent as error:
-            place = shown(where) if where and not where.isprintable() else where or f"row {number}"
-            raise Permanent(f"{error} ({place})", code=error.code, hint=error.hint) from None
+            raise Permanent(f"{error} ({_place(where, number)})", code=error.code, hint=error.hint) from None
     return lambda request: with_values(replace(request, max_parallel=asked.max_parallel), values)
+
+
+def _place(where: str, number: int) -> str:
+    return shown(where) if where and not where.isprintable() else where or f"row {number}"
 
 
 def not_succeeded(history: History, job: str, run_id: str) -> list[RunRecord]:

@@ -74,7 +74,7 @@ class Operators:
         def act(loop: RunLoop, now: datetime) -> tuple[RunRecord, bool]:
             before = self._history.keyed(job, key) if key else None
             if before is not None:
-                return same_request(before, given, key), True
+                return same_request(self._history, before, given, key, cells), True
             return start(loop, self._history, job, actor, given, key, cells, now), False
 
         run, repeated = self._ask(act)
@@ -89,7 +89,8 @@ class Operators:
         def act(loop: RunLoop, now: datetime) -> tuple[RunRecord, bool]:
             before = self._history.keyed(job, key) if key else None
             if before is not None:
-                return same_request(before, given, key), True
+                slots = slots_of(loop.jobs[job], asked, now) if job in loop.jobs else ()
+                return same_request(self._history, before, given, key, slots=slots), True
             return backfill(loop, job, actor, asked, given, key, now), False
 
         run, repeated = self._ask(act)

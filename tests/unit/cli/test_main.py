@@ -45,6 +45,7 @@ BAD = [
     (["logs", "a"], 1, "state-absent", ""),
     (["next", "a"], 1, "state-absent", ""),
     (["run", "a"], 1, "service-not-running", "reconciler serve"),
+    (["run", "a", "--key", ""], 2, "usage", ""),
     (["stop", "a"], 1, "service-not-running", "reconciler serve"),
     (["discard", "a"], 1, "service-not-running", "reconciler serve"),
     (["pause", "a"], 1, "service-not-running", "reconciler serve"),

@@ -88,6 +88,34 @@ def test_backfill_holds_the_jobs_place(world: World) -> None:
     assert met.value.code == "job-active"
 
 
+def test_R1_a_key_stands_for_the_same_slots(world: World) -> None:
+    def keyed(key: str, begin: datetime) -> RunRecord:
+        return world.operators.backfill("nightly", "anna", BackfillAsked(begin, NIGHT), {}, key)[0]
+
+    first = keyed("week-1", NIGHT - HOUR)
+    world.tick(60)
+    assert keyed("week-1", NIGHT - HOUR).run_id == first.run_id
+    by_hand = world.ask("nightly", "order-7")
+    world.tick(10)
+    asked = (
+        (lambda: keyed("week-1", NIGHT - 2 * HOUR), "for other slots"),
+        (lambda: world.ask("nightly", "week-1"), "a backfill"),
+        (lambda: keyed("order-7", NIGHT - HOUR), f"{by_hand.run_id}, no backfill"),
+    )
+    for again, said in asked:
+        with pytest.raises(Permanent) as met:
+            again()
+        assert met.value.code == "key-taken"
+        assert said in str(met.value)
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1001, 1 << 70])
+def test_backfill_refuses_a_number_at_a_time_that_is_none(world: World, most: int) -> None:
+    with pytest.raises(Permanent, match="at a time") as met:
+        ask(world, max_parallel=most)
+    assert met.value.code == "usage"
+
+
 @pytest.mark.parametrize(
     ("fields", "begin", "end", "code"),
     [

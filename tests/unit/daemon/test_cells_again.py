@@ -72,6 +72,19 @@ def test_R1_a_key_holds_for_a_resume_too(world: World) -> None:
     assert start(world, "again-1", resume="latest").run_id == first.run_id
 
 
+def test_R1_a_key_stands_for_the_same_rows(world: World) -> None:
+    rows = (({"lr": "1", "epochs": "3"}, "a.csv:2"), ({"lr": "2"}, "a.csv:3"))
+    first = start(world, "rows-1", rows=rows)
+    world.tick(10)
+    assert start(world, "rows-1", rows=rows).run_id == first.run_id
+    assert start(world, "rows-1").run_id == first.run_id, "a key alone asks for its run"
+    for other, said in ((rows[:1], "with other rows"), ((rows[0], ({"lr": "3"}, "a.csv:3")), "another lr (a.csv:3)")):
+        with pytest.raises(Permanent) as caught:
+            start(world, "rows-1", rows=other)
+        assert caught.value.code == "key-taken"
+        assert said in str(caught.value)
+
+
 def test_what_cannot_be_resumed_is_refused(world: World) -> None:
     assert refused(world, resume="latest")[0] == "run-unknown"
     world.ask("scan")
