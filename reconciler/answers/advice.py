@@ -85,7 +85,12 @@ def _not_run(facts: Facts, chain: Chain, rule: Rule | None) -> Iterator[Can]:
         return
     if rule.gate is Gate.PREPARE:
         yield Can("reconciler doctor", "look at engine, disk and registry")
-    if rule.gate is Gate.QUEUE:
+    if rule.setting == "wait_for" and spec is not None:
+        for link in spec.wait_for:
+            yield Can(f"reconciler why {link.job}", "what became of the job that it waits for")
+    elif rule.setting == "queue.timeout" and spec is not None and spec.queue.timeout is not None:
+        yield Can(_edit(facts, "queue.timeout", words.seconds(2 * spec.queue.timeout)), "to let it wait longer")
+    elif rule.gate is Gate.QUEUE:
         yield Can("raise limits.max_running or limits.queue_timeout in the service file", "if the host can bear it")
     if spec is not None and rule.setting == "catch_up" and spec.catch_up is CatchUp.NONE:
         yield Can(_edit(facts, "catch_up", "latest"), "so that the latest slot is made up after a downtime")

@@ -8,6 +8,7 @@ from ..model.job import CatchUp, Concurrency, JobSpec, OnRetire, ScheduleKind
 from ..model.live import StandingJob
 from ..model.origin import Origin
 from ..plan import words
+from ..schedule.after import follows
 from ..schedule.aloud import aloud
 from ..schedule.clock_changes import change_on, clock_changes, effect
 from ..schedule.cron import next_fire, smallest_interval
@@ -49,7 +50,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`barrier`: why it does not fire at present, "" if it does. `interval`: seconds between its closest slots."""
+    """`barrier`: why it does not fire at present, "" if it does. `interval`: seconds between its closest slots.
+    `follows`: what fires it beside its schedule."""
 
     job: str
     zone: str
@@ -63,6 +65,7 @@ class Explanation:
     durations: Durations | None
     barrier: str = ""
     warnings: tuple[str, ...] = ()
+    follows: str = ""
 
 
 def explain(facts: Facts, count: int) -> Explanation:
@@ -77,6 +80,7 @@ def explain(facts: Facts, count: int) -> Explanation:
         facts.job, facts.zone, facts.now, words.schedule(spec.schedule), said(facts),
         tuple(one for one in sentences if one is not None), fires, tuple(_changes(facts, spec)),
         smallest_interval(spec.schedule), facts.durations, barred, tuple(_warnings(facts, spec)),
+        follows(spec),
     )  # fmt: skip
 
 
@@ -115,7 +119,8 @@ def _about(facts: Facts, spec: JobSpec, origin: Origin | None, about: str, text:
 
 def _when(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:
     names = ("schedule", "timezone") if spec.schedule.kind is ScheduleKind.CRON else ("schedule",)
-    return _about(facts, spec, origin, "fires", aloud(spec.schedule), *names)
+    linked = spec.schedule.kind is ScheduleKind.MANUAL and spec.after
+    return _about(facts, spec, origin, "fires", "at no time of its own" if linked else aloud(spec.schedule), *names)
 
 
 def _overlap(facts: Facts, spec: JobSpec, origin: Origin | None) -> Sentence:

@@ -53,7 +53,8 @@ def _sources(sources: tuple[tuple[str, str], ...]) -> str:
 def _times(found: Explanation) -> Iterator[Line]:
     yield Line("")
     if not found.fires:
-        yield _row("next", "by hand only" if found.expression == "manual" else "never")
+        word, only = ("by hand", "by hand only") if found.expression == "manual" else ("never", "never")
+        yield _row("next", f"{word}, and {found.follows}" if found.follows else only)
     for place, fire in enumerate(found.fires):
         when = f"{day(fire.at, found.zone, found.now)}{utc(fire.at, found.zone)}"
         yield _row("" if place else "next", f"{when}   in {span(fire.at - found.now)}")

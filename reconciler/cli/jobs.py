@@ -141,8 +141,12 @@ def _next(row: "Row", zone: str, now: datetime) -> str:
         return "paused"
     if row.next_at is not None:
         return local(row.next_at, zone, now)
-    manual = row.standing is not None and row.standing.spec.schedule.kind.value == "manual"
-    return "by hand" if manual and row.state not in ("SUSPENDED", "FORBIDDEN") else "-"
+    if row.standing is None or row.state in ("SUSPENDED", "FORBIDDEN"):
+        return "-"
+    spec = row.standing.spec
+    if spec.after:
+        return f"after {spec.after[0].job}{', ...' if len(spec.after) > 1 else ''}"
+    return "by hand" if spec.schedule.kind.value == "manual" else "-"
 
 
 def state(row: "Row", zone: str, now: datetime) -> str:

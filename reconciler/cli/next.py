@@ -19,11 +19,13 @@ MOST_EXCLUDED = 100  # lines, beside those asked for
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What to look up. `anchor` (None = the start): where `@every` counts from. `but`: why it does not fire now."""
+    """What to look up. `anchor` (None = the start): where `@every` counts from. `but`: why it does not fire now.
+    `follows`: what fires it beside its schedule."""
 
     schedule: "Schedule"
     anchor: datetime | None = None
     but: str = ""
+    follows: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
 def lines(asked: Asked, rows: list[tuple[datetime, bool]]) -> list[str]:
     """One for each instant, in the zone and in UTC; `rows` says which of them are excluded."""
     if not rows:
-        return ["by hand only" if asked.schedule.kind.value == "manual" else "never"]
+        if asked.schedule.kind.value != "manual":
+            return [f"never{f', but {asked.follows}' if asked.follows else ''}"]
+        return [f"by hand, and {asked.follows}" if asked.follows else "by hand only"]
     found = []
     for at, out in rows:
         here = f"{_in_zone(asked)(at):%a %Y-%m-%d %H:%M:%S %Z}"
@@ -124,6 +128,7 @@ def _line(args: argparse.Namespace) -> Asked:
 
 
 def _job(args: argparse.Namespace) -> Asked:
+    from ..schedule.after import follows
     from .context import ledger, now, settings
     from .find import known_job
 
@@ -138,4 +143,4 @@ def _job(args: argparse.Namespace) -> Asked:
     but = but or ("it is suspended in its file: these are not fired" if standing.spec.suspend else "")
     if pause is not None and not but:
         but = f"it is paused by {pause.actor} until {iso(pause.until) or 'resumed'}: nothing is fired before that"
-    return Asked(standing.spec.schedule, standing.anchor, but)
+    return Asked(standing.spec.schedule, standing.anchor, but, follows(standing.spec))

@@ -7,6 +7,7 @@ from ..model.job import DesiredJob, JobSpec, Location, PullPolicy, Schedule, Sch
 from ..model.live import StandingJob
 from ..model.plan import FieldChange
 from ..model.problem import FieldProblem, SpecProblem
+from ..schedule.after import follows
 from ..schedule.cron import latest_fires, next_fire, smallest_interval
 from ..spec.argv import command_argv
 from ..spec.nodes import pointer
@@ -40,7 +41,9 @@ class Effects:
     def summary(self, spec: JobSpec) -> str:
         """`manual`, or the expression with its rate and next fires."""
         if spec.schedule.kind is ScheduleKind.MANUAL:
-            return f"manual; {words.cells(spec.strategy)}" if spec.strategy.cells else "manual: fires only by hand"
+            cells = words.cells(spec.strategy) if spec.strategy.cells else ""
+            fires = f"manual: fires by hand, and {follows(spec)}" if spec.after else "manual: fires only by hand"
+            return f"{fires if spec.after else 'manual'}; {cells}" if cells else fires
         said = [words.schedule(spec.schedule), *_narrowed(spec.schedule)]
         if self._spend():
             said += [f"{self._rate(spec.schedule, self.ctx.now)} a day", self._next(spec.schedule, self.ctx.now)]
@@ -73,7 +76,7 @@ class Effects:
 
     def _schedule_notes(self, row: StandingJob, spec: JobSpec) -> tuple[str, ...]:
         if spec.schedule.kind is ScheduleKind.MANUAL:
-            return ("fires only by hand from now on",)
+            return (f"fires only by hand{f' and {follows(spec)}' if spec.after else ''} from now on",)
         anchor = row.anchor if row.spec.schedule == spec.schedule else self.ctx.now
         rates = [self._rate(row.spec.schedule, row.anchor), self._rate(spec.schedule, anchor)]
         rate = f"{rates[0].removesuffix(' runs').removesuffix(' run')} -> {rates[1]} a day"

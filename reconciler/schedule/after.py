@@ -37,6 +37,13 @@ def fires(link: After, ended: Phase) -> bool:
     return ended.bad and link.on in ("failure", "any")
 
 
+def follows(spec: JobSpec) -> str:
+    """What fires it beside its schedule: `after data/etl or a failure of data/load`; "" = nothing."""
+    before = {"failure": "a failure of ", "any": "any end of "}
+    said = " or ".join(before.get(link.on, "") + link.job for link in spec.after)
+    return said and f"after {said}"
+
+
 def key_of(run: RunRecord) -> str:
     """One slot fires another job once, whatever is repeated after a crash."""
     return f"after:{run.job}.{slot_stamp(run.slot)}"

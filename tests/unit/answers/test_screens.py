@@ -1,5 +1,7 @@
 """The screens of `why` and `explain`, as a person reads them, and the keys of their JSON."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.answers import explain_text
@@ -9,7 +11,7 @@ from reconciler.answers.say import near, span
 from reconciler.answers.why import why
 from reconciler.answers.why_json import data
 from reconciler.answers.why_text import lines
-from reconciler.model.job import After, CatchUp, Concurrency, OnRetire, Retries, WaitFor
+from reconciler.model.job import After, CatchUp, Concurrency, OnRetire, Retries, Schedule, ScheduleKind, WaitFor
 from reconciler.model.run import Disposition, FailureClass, Phase, Trigger
 from reconciler.plan.render_text import shown
 from tests.unit.answers.kit import DAY, HOUR, MINUTE, NOW, SLOT, fact, facts, row, run, spec, standing
@@ -192,6 +194,13 @@ QUEUED_SENTENCES = {
 def test_what_links_a_job_to_others_is_said_too() -> None:
     found = explain(facts(standing=standing(spec=QUEUED)), 1)
     assert QUEUED_SENTENCES.items() <= {one.about: one.text for one in found.sentences}.items()
+
+
+def test_a_job_that_another_fires_is_not_said_to_fire_by_hand_alone() -> None:
+    linked = replace(QUEUED, schedule=Schedule(ScheduleKind.MANUAL), wait_for=())
+    said = [line.text for line in explain_text.lines(explain(facts(standing=standing(spec=linked)), 1))]
+    assert any(line.startswith("  fires       at no time of its own") for line in said)
+    assert "  next        by hand, and after any end of data/etl" in said
 
 
 def test_every_rule_is_a_sentence_and_what_does_not_fit_together_is_a_warning() -> None:

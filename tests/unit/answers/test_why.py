@@ -10,7 +10,17 @@ from reconciler.answers.facts import Durations, Facts
 from reconciler.answers.why import why
 from reconciler.answers.why_json import data
 from reconciler.model.desired import HeldJob
-from reconciler.model.job import CatchUp, Concurrency, Location, Resources, Retries, Schedule, ScheduleKind
+from reconciler.model.job import (
+    CatchUp,
+    Concurrency,
+    Location,
+    Queue,
+    Resources,
+    Retries,
+    Schedule,
+    ScheduleKind,
+    WaitFor,
+)
 from reconciler.model.problem import SpecProblem
 from reconciler.model.run import Disposition, FailureClass, Pause, Phase, Trigger
 from tests.unit.answers.kit import (
@@ -81,6 +91,15 @@ TABLE = [
      facts(slot=row(Disposition.MISSED, "waited longer than 3600 s (limits.queue_timeout) for a place")),
      Verdict.MISSED, "it waited too long for its place", "limits.queue_timeout",
      "raise limits.max_running or limits.queue_timeout in the service file"),
+    ("it waited too long for its turn",
+     facts(slot=row(Disposition.MISSED, "waited longer than 600 s (queue.timeout) for x.1 to end"),
+           spec=spec(concurrency_policy=Concurrency.QUEUE, queue=Queue(timeout=600.0))),
+     Verdict.MISSED, "it waited too long for its turn", "queue.timeout",
+     f"set `queue: {{timeout: 20m}}` in {JOB}.yaml"),
+    ("another job did not succeed",
+     facts(slot=row(Disposition.MISSED, "waited in vain for data/etl to succeed for 2026-11-25T01:00:00Z (wait_for)"),
+           spec=spec(wait_for=(WaitFor("data/etl", 600.0),))),
+     Verdict.MISSED, "what it waits for did not come", "wait_for", "reconciler why data/etl"),
     ("its image is missing", facts(slot=row(Disposition.UNAVAILABLE, "not ready by its deadline: no such image")),
      Verdict.UNAVAILABLE, "it could not be made ready in time", "start_deadline", "reconciler doctor"),
     ("it is paused", facts(slot=row(Disposition.PAUSED, "paused by cleo: supplier moves"), pauses=(PAUSE,)),

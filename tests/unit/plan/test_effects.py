@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.job import Location, Resources, Schedule, ScheduleKind, Strategy
+from reconciler.model.job import After, Location, Resources, Schedule, ScheduleKind, Strategy
 from reconciler.model.plan import FieldChange
 from reconciler.model.problem import FieldProblem, SpecProblem
 from reconciler.plan.exit_code import exit_code
@@ -46,6 +46,15 @@ def test_a_job_with_cells_says_how_many_and_how_many_at_a_time(strategy: Strateg
 def test_a_job_that_becomes_manual_says_so():
     told = changes(spec("a", schedule=Schedule(ScheduleKind.MANUAL)), rows("a"))
     assert told["schedule"].notes == ("fires only by hand from now on",)
+
+
+def test_a_job_that_another_fires_is_not_said_to_fire_by_hand_alone():
+    links = (After("etl"), After("load", "failure"), After("mail", "any"))
+    follower = spec("a", schedule=Schedule(ScheduleKind.MANUAL), after=links)
+    said = "after etl or a failure of load or any end of mail"
+    (action,) = plan_of(desired([follower]), {}).actions
+    assert action.why == f"manual: fires by hand, and {said}"
+    assert changes(follower, rows("a"))["schedule"].notes == (f"fires only by hand and {said} from now on",)
 
 
 def test_a_timeout_longer_than_the_interval_is_flagged():
