@@ -94,6 +94,20 @@ def choose(
     return None
 
 
+def day_of(at: datetime, zone: str) -> Window:
+    """The day of a zone that an instant is in."""
+    place = find_zone(zone) or UTC
+    begin = at.astimezone(place).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    following = datetime.combine(begin.date() + timedelta(days=1), begin.timetz())
+    return Window(begin.astimezone(UTC), following.astimezone(UTC))
+
+
+def busy(day: Window, schedule: Schedule, anchor: datetime) -> bool:
+    """Does it fire on that day?"""
+    tick = timedelta(seconds=1)
+    return bool(fires(schedule, day.begin - tick, day.end - tick, anchor, 1))
+
+
 def is_slot(schedule: Schedule, at: datetime, anchor: datetime) -> bool:
     return fires(schedule, at - timedelta(seconds=1), at, anchor, 1) == [at] or is_excluded(schedule, at, anchor)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ..answers.facts import Facts, RunFact, ServiceDefaults, durations
-from ..answers.instants import choose, final, latest_trouble, windows
+from ..answers.instants import Window, busy, choose, day_of, final, is_slot, latest_trouble, windows
 from ..answers.rules import blockers_of
 from ..daemon.draining import stored
 from ..history.base import History
@@ -78,13 +78,21 @@ class Asker:
             raise UsageError(f"cannot read {said!r}: {error}", hint=hint) from None
         job = self._standing
         schedule, anchor = (job.spec.schedule, job.anchor) if job is not None else (None, self._now)
+        today = day_of(self._now, self.zone)
+        meant: Window | None = None  # the nearest day on which it fires, though not then: no other day is meant
         for window in found:
             recorded = [run.slot for run in self._history.runs(self._job, before=window.end, limit=1)]
             for row in self._history.slots(self._job, before=window.end, limit=1):
                 recorded += [row.first, row.last]
             at = choose([window], recorded, schedule, anchor)
+            other_day = meant is not None and not meant.holds(window.begin)
+            if at is not None and other_day and schedule is not None:
+                to_come = window.begin > self._now and today.holds(window.begin)
+                at = at if to_come or not is_slot(schedule, at, anchor) else None
             if at is not None:
                 return at
+            if meant is None and schedule is not None and busy(day_of(window.begin, self.zone), schedule, anchor):
+                meant = day_of(window.begin, self.zone)
         return found[0].begin
 
     # -- what is known of it ----------------------------------------------------------------------------------

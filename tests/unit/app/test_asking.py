@@ -41,6 +41,16 @@ def rule(chain: Chain) -> str:
     return chain.rules[0].name if chain.rules else ""
 
 
+def test_a_time_at_which_a_busy_job_does_not_fire_is_no_slot_and_not_one_of_another_day(world: World) -> None:
+    world.apply(every(7))
+    world.tick(60)
+    at = max(run.slot for run in world.runs("beat") if run.started_at is not None)
+    told = {n: ask(world, "beat", f"{at + timedelta(seconds=n):%H:%M:%S}") for n in range(-7, 1)}
+    assert [n for n, chain in told.items() if chain.verdict is not Verdict.NO_SLOT] == [-7, 0]
+    assert {n: chain.asked - at for n, chain in told.items()} == {n: timedelta(seconds=n) for n in told}
+    assert told[-3].before is not None and at - told[-3].before == timedelta(seconds=7)
+
+
 def test_R2_a_skipped_slot_names_the_run_that_blocked_it_and_its_last_line(world: World) -> None:
     world.behave("nightly", duration=None, output=b"begin\nwaiting for lock orders\n")
     world.apply(cron("* * * * *"))
