@@ -52,7 +52,7 @@ def same_request(
     `slots` of the past. A key alone asks only for its run. Raises Permanent."""
     first = [run for run in history.of_slot(before.job, before.slot) if run.attempt == 1]
     replayed = [run.replays for run in first if run.replays is not None]
-    if replayed != list(slots):
+    if replayed != list(slots) and not cells.resume:  # what is resumed may be a backfill
         raise _taken(
             before, key, "for other slots" if replayed and slots else "a backfill" if replayed else "no backfill"
         )

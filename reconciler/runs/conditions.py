@@ -9,7 +9,6 @@ from ..model.desired import HeldJob
 from ..model.job import ScheduleKind
 from ..model.live import StandingJob
 from ..model.run import Disposition, Pause, Phase, RunRecord, SlotRecord, Trigger
-from ..schedule.after import follows
 
 MARKS = 10
 
@@ -144,7 +143,7 @@ def _state(
         return State.HELD, _held(held)
     if not marks and not any(run.active for run in runs):
         manual = standing is not None and standing.spec.schedule.kind is ScheduleKind.MANUAL
-        after = f", or fires {follows(standing.spec)}" if standing is not None and standing.spec.after else ""
+        after = f", or for {standing.spec.after[0].job}" if standing is not None and standing.spec.after else ""
         return State.NEVER_RUN, f"waits for {'a run by hand' if manual else 'its first slot'}{after}"
     return State.OK, ""
 
