@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ..model.job import JobSpec, Strategy
-from ..model.run import CellState, Disposition, Phase, RunRecord, RunRequest
+from ..model.run import CellState, Disposition, Phase, RunRecord, RunRequest, Trigger
 from .parameters import Values
 
 MOST_CELLS = 1000
@@ -42,9 +42,11 @@ def with_values(request: RunRequest, each: Sequence[Values]) -> tuple[RunRequest
 
 
 def again(request: RunRequest, cells: Sequence[RunRecord], max_parallel: int = 0) -> tuple[RunRequest, ...]:
-    """Only these cells of an earlier slot: the same numbers, values and count. `max_parallel` 0 = as before."""
+    """Only these cells of an earlier slot: the same numbers, values and count. `max_parallel` 0 = as before. Those of a
+    backfill stand for the same slots of the past as before."""
     return tuple(
-        replace(request, cell=run.cell, cells=run.cells, parameters=run.parameters,
+        replace(request, replays=run.replays, trigger=Trigger.BACKFILL if run.replays else request.trigger,
+                cell=run.cell, cells=run.cells, parameters=run.parameters,
                 max_parallel=max_parallel or run.max_parallel,
                 key="" if place else request.key)
         for place, run in enumerate(sorted(cells, key=lambda run: run.cell or 0))

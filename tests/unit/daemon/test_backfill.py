@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.daemon.backfill import BackfillAsked, backfill, slots_of
+from reconciler.daemon.manual import CellsAsked
 from reconciler.model.errors import Permanent
 from reconciler.model.job import Schedule, ScheduleKind, Strategy
 from reconciler.model.run import Phase, RunRecord, Trigger
@@ -67,6 +68,21 @@ def test_backfill_is_stopped_as_a_whole(world: World) -> None:
     assert Phase.CANCELLED in {run.phase for run in done(world)}
     assert not any(run.active for run in done(world))
     assert world.starts() <= 2
+
+
+def test_R9_a_resumed_backfill_stands_for_the_slots_that_it_does_again(world: World) -> None:
+    world.behave("nightly#2", duration=1.0, exit_code=1)
+    ask(world)
+    world.tick(60)
+    world.behave("nightly#2", duration=1.0)
+    again = world.operators.run_job("nightly", "anna", {}, "", CellsAsked(resume="latest"))[0]
+    world.tick(10)
+    (run,) = [run for run in done(world) if run.slot == again.slot]
+    assert (run.trigger, run.phase, run.cell) == (Trigger.BACKFILL, Phase.SUCCEEDED, 2)
+    environment = world.environment(run.run_id)
+    assert environment["RECONCILER_SLOT"] == "2026-11-24T01:20:00Z"
+    assert environment["RECONCILER_PREVIOUS_SLOT"] == "2026-11-24T01:10:00Z"
+    assert world.history.last_success("nightly") is None
 
 
 def test_backfill_is_no_success_of_today(world: World) -> None:
