@@ -5,6 +5,7 @@ asks nothing of the Engine: one that is away shows as EngineUnavailable on use. 
 threads. What is here is the Protocol; the parts stand in `docker_*.py`.
 """
 
+import json
 import os
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
@@ -61,10 +62,10 @@ class DockerEngine:
 
     def observe(self) -> LiveState:
         context = self._core.context
-        wanted = {"label": [f"{labels.INSTANCE}={context.instance}"]}
+        wanted = json.dumps({"label": [f"{labels.INSTANCE}={context.instance}"]})
         try:
             with translated("list", "containers"):
-                rows = self._clients.get().containers(all=True, filters=wanted)
+                rows = self._clients.ask("GET", "/containers/json", {"all": "1", "filters": wanted})
                 if not isinstance(rows, list):
                     raise TypeError("a listing is a list")
         except EngineUnavailable as error:

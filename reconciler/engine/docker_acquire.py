@@ -8,6 +8,7 @@ import re
 import stat
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from ..model.errors import EngineRejected, NotOurs
 from ..model.job import JobSpec, Mount
@@ -148,7 +149,7 @@ class Acquirer:
     def _networks_called(self, name: str) -> list[dict[str, Any]]:
         """Networks of exactly that name, else the one with exactly that id: the Engine's filters match parts."""
         with translated("look up network", name):
-            rows = list(self._clients.get().networks())
+            rows = list(self._clients.ask("GET", "/networks"))
             named = [row for row in rows if row["Name"] == name]
             return named or [row for row in rows if row["Id"] == name]
 
@@ -190,7 +191,7 @@ class Acquirer:
     def _volume(self, name: str) -> dict[str, Any] | None:
         try:
             with translated("inspect volume", name):
-                found = dict(self._clients.get().inspect_volume(name))
+                found = dict(self._clients.ask("GET", f"/volumes/{quote(name)}"))
                 return found if found["Name"] == name else None
         except Absent:
             return None

@@ -1,6 +1,6 @@
-"""In: an Engine's address. Out: one docker client per thread with deadlines, and docker's errors as ours.
+"""In: an Engine's address. Out: its answers within deadlines, streams by docker's client, and all errors as ours.
 
-Building a client costs no call; the API version is asked for once, on first use. The user's own docker configuration
+Building it costs no call; the API version is asked for once, on first use. The user's own docker configuration
 (logins, proxies, headers) is never used: what the service may do stands in the service file.
 """
 
@@ -10,7 +10,9 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from json import JSONDecodeError
+from json import JSONDecodeError, dumps, loads
+from typing import Any
+from urllib.parse import urlencode
 
 import docker
 import requests
@@ -20,6 +22,7 @@ from docker import auth, tls
 from ..model.errors import EngineRejected, EngineUnavailable
 from . import docker_errors
 from .docker_transport import UnixAdapter
+from .docker_wire import Refused, Wire
 
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 OLDEST_API, PREFERRED_API = (1, 41), (1, 44)  # what we speak: Docker Engine 20.10 and later
@@ -47,7 +50,8 @@ class Version:
 
 
 class Clients:
-    """docker clients by thread. docker's own is not safe across threads: it is a requests.Session."""
+    """Short requests go straight over the socket; docker's clients, which stream and know TLS, are kept by thread,
+    since docker's own is not safe across threads: it is a requests.Session."""
 
     def __init__(self, docker_host: str, timeouts: Timeouts) -> None:
         self.url = docker_host or os.environ.get("DOCKER_HOST", "") or LOCAL_SOCKET
@@ -57,6 +61,7 @@ class Clients:
         self._streams: weakref.WeakKeyDictionary[requests.Response, docker.APIClient] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._version: Version | None = None
+        self._wire = Wire(self.socket_path) if self.local else None
 
     @property
     def local(self) -> bool:
@@ -69,12 +74,26 @@ class Clients:
 
     def get(self, timeout: float | None = None) -> docker.APIClient:
         """This thread's client. `timeout` (seconds, default `call`) holds for its next calls."""
-        client: docker.APIClient | None = getattr(self._local, "client", None)
-        version = self.version()
-        if client is None or client.api_version != version.api:
-            client = self._local.client = self._build(version.api)
+        client = self._own(self.version().api)
         client.timeout = self.timeouts.call if timeout is None else timeout  # type: ignore[assignment]
         return client
+
+    def _own(self, api: str = "") -> docker.APIClient:
+        """This thread's client, whatever API it speaks if that does not matter."""
+        client: docker.APIClient | None = getattr(self._local, "client", None)
+        if client is None or (api and client.api_version != api):
+            client = self._local.client = self._build(api or "{}.{}".format(*OLDEST_API))
+        return client
+
+    def ask(
+        self, method: str, path: str, params: dict[str, str] | None = None, body: object = None,
+        *, timeout: float | None = None,
+    ) -> Any:  # fmt: skip
+        """The decoded answer to a request; `path` is below the API's version. `timeout`: seconds, default `call`.
+
+        Raises Refused, docker's errors, OSError and ValueError: call it inside `translated`.
+        """
+        return loads(self._answer(method, f"/v{self.version().api}{path}", params, body, timeout)[1])
 
     def command(
         self, method: str, path: str, params: dict[str, str] | None = None, *, timeout: float | None = None
@@ -82,15 +101,31 @@ class Clients:
         """A request that answers 204 (done) or 304 (was so already) and nothing else.
 
         docker's own methods take any 2xx for a success; what something else than an Engine answers is no success.
-        Raises docker's errors and ValueError: call it inside `translated`.
+        Raises as `ask`.
         """
-        client = self.get(timeout)
-        response = client.request(
-            method, f"{client.base_url}/v{client.api_version}{path}", params=params, timeout=client.timeout
-        )
-        raise_for_status(response)
-        if response.status_code not in (204, 304):
-            raise ValueError(f"status {response.status_code} instead of 204")
+        status, _ = self._answer(method, f"/v{self.version().api}{path}", params, None, timeout)
+        if status not in (204, 304):
+            raise ValueError(f"status {status} instead of 204")
+
+    def _answer(
+        self, method: str, path: str, params: dict[str, str] | None, body: object, timeout: float | None
+    ) -> tuple[int, bytes]:
+        target = f"{path}?{urlencode(params)}" if params else path
+        data = None if body is None else dumps(body, separators=(",", ":")).encode()
+        seconds = self.timeouts.call if timeout is None else timeout
+        if self._wire is not None:
+            status, content = self._wire.ask(method, target, data, seconds)
+        else:
+            status, content = self._ask_docker(method, target, data, seconds)
+        if status >= 400:
+            raise Refused(status, _words(content))
+        return status, content
+
+    def _ask_docker(self, method: str, target: str, data: bytes | None, timeout: float) -> tuple[int, bytes]:
+        client = self._own()
+        headers = {"Content-Type": "application/json"} if data else {}
+        response = client.request(method, client.base_url + target, data=data, headers=headers, timeout=timeout)
+        return response.status_code, response.content
 
     def stream(self, method: str, path: str, params: dict[str, str], *, idle: float | None) -> requests.Response:
         """A streaming answer on a client of its own, which goes with it. Silence of `idle` seconds breaks it
@@ -109,13 +144,8 @@ class Clients:
     def version(self) -> Version:
         """What the Engine speaks, asked once. Raises EngineUnavailable, or EngineRejected if it is too old."""
         if self._version is None:
-            client = self._build("{}.{}".format(*OLDEST_API))
-            client.timeout = self.timeouts.call  # type: ignore[assignment]
-            try:
-                with translated("reach", "Docker Engine"):
-                    self._version = _agree(client.version(api_version=False))
-            finally:
-                client.close()
+            with translated("reach", "Docker Engine"):
+                self._version = _agree(loads(self._answer("GET", "/version", None, None, None)[1]))
         return self._version
 
     def forget_version(self) -> None:
@@ -125,6 +155,8 @@ class Clients:
     def close(self) -> None:
         with self._lock:
             clients, streams = list(self._all), list(self._streams)
+        if self._wire is not None:
+            self._wire.close()
         for response in streams:
             cut(response)
         for client in clients:
@@ -186,6 +218,16 @@ def _agree(answer: object) -> Version:
     return Version(f"{major}.{minor}", str(answer.get("Version", "?")))
 
 
+def _words(content: bytes) -> str:
+    """What a refusal says, in the Engine's own form or in any other."""
+    try:
+        said = loads(content)
+    except ValueError:
+        said = None
+    message = said.get("message") if isinstance(said, dict) else None
+    return message if isinstance(message, str) else content.decode("utf-8", "replace")
+
+
 def _pair(text: str) -> tuple[int, int]:
     major, _, minor = text.partition(".")
     return int(major), int(minor)
@@ -196,6 +238,8 @@ def translated(verb: str, thing: str) -> Iterator[None]:
     """Turn every error of docker, HTTP and JSON into EngineUnavailable or EngineRejected (see docker_errors)."""
     try:
         yield
+    except Refused as error:
+        raise docker_errors.from_answer(verb, thing, error.status, error.words) from error
     except docker.errors.APIError as error:
         raise docker_errors.from_answer(verb, thing, error.status_code, str(error.explanation or error)) from error
     except docker.errors.DockerException as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 from ..model.errors import EngineUnavailable, NotOurs
 from ..model.ids import parse_run_id
@@ -125,7 +126,7 @@ class Core:
         """Inspect by name or full id; None = absent. Raises EngineUnavailable."""
         try:
             with translated("inspect", thing):
-                data = self.clients.get().inspect_container(key)
+                data = self.clients.ask("GET", f"/containers/{quote(key)}/json")
                 name = data["Name"].removeprefix("/")
                 if key not in (name, data["Id"]):
                     return None  # the Engine also takes prefixes of ids
@@ -215,8 +216,7 @@ class Core:
     def create(self, name: str, body: Mapping[str, object], thing: str) -> str:
         """Create a container, never started; its full id. Raises Conflict if the name is taken."""
         with translated("create", thing):
-            client = self.clients.get()
-            return str(client.create_container_from_config(body, name=name)["Id"])  # type: ignore[no-untyped-call]
+            return str(self.clients.ask("POST", "/containers/create", {"name": name}, body)["Id"])
 
 
 def live_run(found: Found, run_id: str, *, oom: bool = False) -> LiveRun:

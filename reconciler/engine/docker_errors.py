@@ -105,7 +105,9 @@ def from_pull(image: str, explanation: str) -> ReconcilerError:
 
 
 def short(reason: object, limit: int = 300) -> str:
-    """One line of bounded length without the object addresses that HTTP libraries print."""
+    """One line of bounded length without the numbers and object addresses that libraries print."""
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror.lower()
     text = " ".join(str(reason).split())
     if "object at 0x" in text or "Connection aborted" in text:
         return next((words.lower() for words in LOST if words in text), "connection lost")

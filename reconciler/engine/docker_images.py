@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from docker import auth
 from docker.errors import APIError
@@ -83,7 +84,7 @@ class Images:
     def _read(self, reference: Reference, image: str) -> Image | None:
         try:
             with translated("inspect image", image):
-                data = self._clients.get().inspect_image(reference.lookup)  # type: ignore[no-untyped-call]
+                data = self._clients.ask("GET", f"/images/{quote(reference.lookup, safe='/:@')}/json")
                 image_id = str(data["Id"])
                 carried = (data.get("Config") or {}).get("Labels") or {}
                 digest = reference.digest or registry_digest(reference.repository, data.get("RepoDigests"))
