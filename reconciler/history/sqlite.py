@@ -16,10 +16,11 @@ from ..model.live import StandingJob
 from ..model.origin import Origin
 from ..model.run import CellState, Pause, RunRecord, SlotRecord
 from ..runs import trial
-from . import claims, retention, rows, slots, standing
+from . import claims, rows, slots, standing
 from .database import Database
 from .faults import decoding
 from .opening import open_for_reading, open_for_writing
+from .pruning import Pruner
 from .standing import StandingCache
 
 T = TypeVar("T")
@@ -46,8 +47,7 @@ class SqliteHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._standing = StandingCache()
-        self._pruned_up_to = ""
-        self._handed_out: list[str] = []  # runs returned by the last prune()
+        self._pruner = Pruner(database)
 
     def together(self) -> contextlib.AbstractContextManager[None]:
         return self._database.together()
@@ -85,6 +85,7 @@ class SqliteHistory:
 
         with self._database.write(lambda: self._standing.apply(kept)) as connection:
             stored = standing.put(connection, job)
+        self._pruner.touched(job.name)
 
     def move_standing(self, old: str, new: StandingJob) -> None:
         """Raises StateError `move-conflict` while an earlier job of the new name has active runs of the same slots."""
@@ -97,6 +98,7 @@ class SqliteHistory:
         with self._database.write(lambda: self._standing.apply(moved)) as connection:
             standing.move_rows(connection, old, new.name)
             stored = standing.put(connection, new)
+        self._pruner.touched(new.name)
 
     def drop_standing(self, name: str) -> None:
         def dropped(jobs: dict[str, StandingJob]) -> None:
@@ -104,10 +106,12 @@ class SqliteHistory:
 
         with self._database.write(lambda: self._standing.apply(dropped)) as connection:
             connection.execute("DELETE FROM standing WHERE name = ?", (name,))
+        self._pruner.touched(name)
 
     def set_cursor(self, name: str, cursor: datetime, slots: Iterable[SlotRecord] = ()) -> None:
         with self._database.write(lambda: self._advanced(name, cursor)) as connection:
             _record(connection, name, cursor, slots)
+        self._pruner.touched(name)
 
     def rewind(self, name: str, to: datetime, kept: Iterable[SlotRecord] = ()) -> None:
         at = to.astimezone(UTC)
@@ -120,6 +124,7 @@ class SqliteHistory:
             slots.take_back(connection, name, at)
             _record(connection, name, None, kept)
             standing.rewind(connection, name, at)
+        self._pruner.touched(name)
 
     def _advanced(self, name: str, cursor: datetime | None) -> None:
         def advanced(jobs: dict[str, StandingJob]) -> None:
@@ -172,12 +177,15 @@ class SqliteHistory:
             claimed = claims.claim(connection, run)
             _record(connection, run.job, cursor, slots)
             moved_to = cursor
+        self._pruner.touched(run.job)
         return claimed
 
     def claim_alone(self, run: RunRecord, spec: JobSpec) -> bool:
         with self._database.write() as connection:
             standing.keep_spec(connection, run.digest, spec)
-            return claims.claim(connection, run)
+            claimed = claims.claim(connection, run)
+        self._pruner.touched(run.job)
+        return claimed
 
     def trials(self) -> Sequence[RunRecord]:
         return self._runs("WHERE job > ? AND job < ?", (trial.PREFIX, trial.PREFIX[:-1] + "0"))
@@ -185,10 +193,12 @@ class SqliteHistory:
     def forget(self, run: RunRecord) -> None:
         with self._database.write() as connection:
             claims.forget(connection, run)
+        self._pruner.touched(run.job)
 
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
         with self._database.write() as connection:
             claims.update(connection, run, slot)
+        self._pruner.touched(run.job)
 
     def run(self, run_id: str) -> RunRecord | None:
         return next(iter(self._runs("WHERE run_id = ?", (run_id,))), None)
@@ -272,6 +282,8 @@ class SqliteHistory:
         if values:
             with self._database.write() as connection:
                 connection.executemany("INSERT INTO events (name, at, job, run, fields) VALUES (?, ?, ?, ?, ?)", values)
+            for value in values:
+                self._pruner.touched(value[2])
 
     def events(self, *, job: str | None = None, run: str | None = None, limit: int = 100) -> Sequence[Event]:
         """Newest first."""
@@ -285,29 +297,8 @@ class SqliteHistory:
         return [event for event in self._decoded(rows.event_from, found) if event is not None]
 
     def prune(self, now: datetime) -> Sequence[RunRecord]:
-        """One bounded piece of a round over all jobs: call it again and again. Also folds the WAL away.
-
-        The rows of the runs returned go with the next call, so that a crash before their log files were deleted
-        only means that they are returned once more.
-        """
-        found: list[RunRecord] = []
-        standing = self._standing.get() or {}
-        with self._database.write() as connection:
-            retention.drop_runs(connection, self._handed_out)
-            jobs = retention.next_jobs(connection, self._pruned_up_to)
-            for job in jobs:
-                room = retention.RUNS_PER_CALL - len(found)
-                if room <= 0:
-                    break
-                limits = standing[job].spec.history if job in standing else None
-                with decoding(self._database.path):
-                    found.extend(retention.prune_job(connection, job, now, room, limits))
-                reached = job
-            complete = len(jobs) < retention.JOBS_PER_CALL and (not jobs or reached == jobs[-1])
-            if complete:
-                retention.prune_rest(connection, now)
-        self._pruned_up_to = "" if complete else reached
-        self._handed_out = [run.run_id for run in found]
+        """As `Pruner.prune`. Also folds the WAL away."""
+        found = self._pruner.prune(now, self._standing.get() or {})
         with contextlib.suppress(StateError):  # a saving of time only; what is wrong shows at the next commit
             self._database.checkpoint()
         return found
