@@ -1,4 +1,4 @@
-"""Rule P1: compare standing objects with what we set, all at start-up, one on its event, the rest round the hour."""
+"""Rule P1: compare standing objects with what we set, all at a start, one on its event, all within the hour."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +28,11 @@ class DriftRound:
         """An event spoke of this object: it is looked at in the next piece."""
         self._looked.pop(name, None)
         self.next_at = None
+
+    def made(self, name: str, now: datetime) -> None:
+        """It was just made as ordered: its turn comes in an hour."""
+        self._looked[name] = now
+        self._found.pop(name, None)
 
     def look(self, engine: Engine, live: LiveState, standing: Mapping[str, StandingJob], order_of: OrderOf,
              now: datetime) -> bool:  # fmt: skip

@@ -12,6 +12,7 @@ from .events import EventStream
 from .fleet import Fleet
 
 RELIST = 300.0  # seconds between two listings when nothing happens
+RENEW = timedelta(hours=1)  # in which an unchanged listing counts as a new one: what follows from it may depend on time
 PINGS = 15  # in that time: an engine that hangs sends no events, and says nothing of it either
 
 
@@ -22,6 +23,7 @@ class Observer:
         self._engine, self._fleet, self._emit = engine, fleet, emit
         self._relist, self._ping = timedelta(seconds=relist), timedelta(seconds=relist / PINGS)
         self._live: LiveState | None = None
+        self._news_at: datetime | None = None  # when it was made
         self._relist_at: datetime | None = None
         self._ping_at: datetime | None = None
         self._backoff = Backoff(1.0, 60.0)
@@ -35,7 +37,10 @@ class Observer:
         return [self._relist_at, self._ping_at, self._backoff.next_at(now)]
 
     def observe(self, now: datetime, *, kicked: bool) -> LiveState | None:
-        """The newest listing, made anew if it is time; None while the engine does not answer."""
+        """The newest listing, made anew if it is time; None while the engine does not answer.
+
+        One that says what the one before said, and shows no run, is the same object: nothing follows from it.
+        """
         if self._backoff.waiting("engine", now) and not kicked:
             return None
         fresh = self._live is not None and self._relist_at is not None and now < self._relist_at and not kicked
@@ -45,7 +50,7 @@ class Observer:
             if fresh:
                 self._engine().ping()
             else:
-                self._live = self._engine().observe()
+                self._take(self._engine().observe(), now)
                 self._relist_at = now + self._relist
         except EngineUnavailable as error:
             self._live, self._relist_at, self._ping_at = None, None, None
@@ -58,3 +63,9 @@ class Observer:
         if self._fleet.set_condition("engine", now):
             self._emit.emit(EventName.ENGINE_RECOVERED)
         return self._live
+
+    def _take(self, live: LiveState, now: datetime) -> None:
+        old = self._live
+        renewed = self._news_at is None or abs(now - self._news_at) >= RENEW
+        if old is None or renewed or live.runs or live != old:
+            self._live, self._news_at = live, now

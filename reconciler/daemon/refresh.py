@@ -33,6 +33,8 @@ class Refresher:
         self._lock = threading.Lock()
         self._images: dict[str, str] = {}
         self._thread: threading.Thread | None = None
+        self._standing: Mapping[str, StandingJob] | None = None  # what was looked through last, ...
+        self._pulled: tuple[str, ...] = ()  # ... and who of it is refreshed at all
 
     @property
     def images(self) -> Mapping[str, str]:
@@ -46,7 +48,10 @@ class Refresher:
         """Start refreshing the image that is due for longest, if none is being refreshed."""
         if self._thread is not None and self._thread.is_alive():
             return
-        due = [(self._due_at(job), name) for name, job in standing.items() if job.spec.pull_policy in EVERY]
+        if standing is not self._standing:
+            self._standing = standing
+            self._pulled = tuple(name for name, job in standing.items() if job.spec.pull_policy in EVERY)
+        due = [(self._due_at(standing[name]), name) for name in self._pulled]
         ready = sorted(pair for pair in due if pair[0] <= now)
         if not ready:
             return

@@ -274,6 +274,8 @@ class SyncLoop:
             key = f"{result.action.name} {result.action.digest}"
             if result.ok:
                 self._retries.succeeded(key)
+                if result.ref:
+                    self._drift.made(result.action.name, now)
                 if why := self._convergence.applied(result.action.name, result.action.digest, now):
                     self._emit.emit(EventName.JOB_STALLED, job=result.action.name, why=why)
             else:

@@ -25,7 +25,7 @@ from .docker_acquire import Acquirer
 from .docker_client import DEFAULT_TIMEOUTS, Clients, Timeouts, translated
 from .docker_core import Core
 from .docker_events import kicks
-from .docker_listing import Sources, read_listing
+from .docker_listing import Known, Sources, read_listing
 from .docker_logs import read_logs
 from .docker_runs import Runs
 from .docker_standing import Standing
@@ -54,6 +54,7 @@ class DockerEngine:
         self._standing = Standing(self._core, acquirer)
         self._runs = Runs(self._core, acquirer)
         self._usage = UsageSampler(self._core)
+        self._known = Known()
 
     def ping(self) -> str:
         self._clients.forget_version()  # so that it is asked again: the Engine may have been upgraded
@@ -73,7 +74,12 @@ class DockerEngine:
                 self._clients.forget_version()
             raise
         sources = Sources(
-            context, self._core.recognise, self._runs.ended, self._runs.started_at, self._standing.busy.held
+            context,
+            self._core.recognise,
+            self._runs.ended,
+            self._runs.started_at,
+            self._standing.busy.held,
+            self._known,
         )
         state, self._standing.leftovers = read_listing(rows, sources)
         for run in state.runs.values():

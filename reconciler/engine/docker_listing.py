@@ -21,6 +21,7 @@ _PHASES = {
     "created": LivePhase.CREATED, "running": LivePhase.RUNNING, "paused": LivePhase.RUNNING,
     "restarting": LivePhase.RUNNING, "exited": LivePhase.EXITED, "dead": LivePhase.EXITED,
 }  # fmt: skip
+Proof = tuple[str, str, LiveJob]  # the name and the MAC of a row, and what was made of it
 HALF_MADE = "an interrupted replacement left a container behind"
 
 
@@ -33,6 +34,32 @@ class Sources:
     ended: Callable[[str, str], LiveRun | None]  # (run id, ref)
     started_at: Callable[[str], datetime | None]
     busy: Callable[[str], bool]
+    known: "Known"
+
+
+class Known:
+    """The standing jobs of the last listing whose MACs were verified: a row that says the same again is the same again.
+
+    All that the MAC is over is compared here, so that an equal one need not be computed anew.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Proof] = {}  # by full id
+
+    def again(self, row: Mapping[str, Any], instance_id: str) -> Proof | None:
+        """What is known of an unchanged row. Raises as a row of another form does everywhere."""
+        found = self._rows.get(row["Id"])
+        if found is None or row["State"] != "created" or row["Names"][0] != found[0]:
+            return None
+        job, get = found[2], row["Labels"].get
+        said = (get(labels.MAC), get(labels.JOB), get(labels.DIGEST), get(labels.OWNER), get(labels.REVISION))
+        same = said == (found[1], job.name, job.digest, job.owner, job.revision) and row["ImageID"] == job.image_id
+        unchanged = same and get(labels.KIND) == Kind.STANDING.value and not get(labels.RUN)
+        return found if unchanged and get(labels.INSTANCE_ID) == instance_id else None
+
+    def keep(self, proven: Mapping[str, Proof]) -> None:
+        """Know these and no others."""
+        self._rows = dict(proven)
 
 
 @dataclass(slots=True)
@@ -42,6 +69,7 @@ class _Seen:
     taken: dict[str, str] = field(default_factory=dict)
     half_made: dict[str, LiveJob] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
+    proven: dict[str, Proof] = field(default_factory=dict)
     complete: bool = True
 
 
@@ -57,18 +85,23 @@ def read_listing(rows: list[Mapping[str, Any]], sources: Sources) -> tuple[LiveS
         if not sources.busy(job):
             live = seen.jobs.get(job)
             seen.jobs[job] = _drifted(live or extra, HALF_MADE)
+    sources.known.keep(seen.proven)
     state = LiveState("docker", seen.jobs, seen.runs, seen.complete, seen.taken)
     return state, frozenset(seen.half_made)
 
 
 def _row(row: Mapping[str, Any], sources: Sources, seen: _Seen) -> None:
+    if (same := sources.known.again(row, sources.context.instance_id)) is not None:
+        seen.jobs[same[2].name], seen.proven[same[2].ref] = same[2], same
+        return
     ref, state, marked = row["Id"], row["State"], row["Labels"]
     if not (isinstance(ref, str) and isinstance(state, str) and isinstance(marked, Mapping)):
         raise TypeError("a row without id, state or labels")
     name = row["Names"][0].removeprefix("/")
     if state == "removing":
         return
-    mark = sources.recognise(marked, name, ref)
+    signed = labels.owned_by_mark(sources.context, marked, name)
+    mark = signed or sources.recognise(marked, name, ref)
     if mark is None:
         _foreign(name, ref, sources.context, seen)
     elif mark.kind is Kind.RUN:
@@ -80,7 +113,12 @@ def _row(row: Mapping[str, Any], sources: Sources, seen: _Seen) -> None:
         job = LiveJob(
             mark.job, mark.digest, share(revision, revision), share(owner, owner), ref, share(image, image), drift
         )
-        (seen.half_made if name.endswith(labels.NEW_SUFFIX) else seen.jobs)[mark.job] = job
+        if name.endswith(labels.NEW_SUFFIX):
+            seen.half_made[mark.job] = job
+            return
+        seen.jobs[mark.job] = job
+        if signed is not None and not drift:
+            seen.proven[ref] = row["Names"][0], marked[labels.MAC], job
 
 
 def _foreign(name: str, ref: str, context: EngineContext, seen: _Seen) -> None:

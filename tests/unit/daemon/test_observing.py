@@ -5,8 +5,9 @@ from pathlib import Path
 
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fleet import Fleet
-from reconciler.daemon.observing import PINGS, RELIST, Observer
+from reconciler.daemon.observing import PINGS, RELIST, RENEW, Observer
 from reconciler.model.errors import EngineUnavailable
+from reconciler.model.live import LivePhase, LiveRun, LiveState
 from reconciler.model.service import ServiceConfig
 from tests.kit.world import World
 
@@ -34,6 +35,34 @@ def test_between_two_listings_it_is_only_asked_whether_it_is_there(tmp_path: Pat
     assert seen.observe(world.time, kicked=False) is not None
     assert listings(world) == ["observe", *["ping"] * (PINGS - 1), "observe"]
     assert min(at for at in seen.next_at(world.time) if at is not None) == world.time + PING
+
+
+def test_nothing_follows_from_a_listing_that_says_the_same_but_once_an_hour(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    seen, _ = observer(world)
+    first = seen.observe(world.time, kicked=False)
+    world.time += timedelta(seconds=RELIST)
+    assert seen.observe(world.time, kicked=False) is first
+    world.time += RENEW
+    renewed = seen.observe(world.time, kicked=False)
+    assert renewed is not first
+    assert renewed == first
+
+
+class Running:
+    """An engine of which only `observe` matters."""
+
+    def observe(self) -> LiveState:
+        shown = LiveRun("etl.20261124T020000Z.1", "etl", "r1", LivePhase.RUNNING)
+        return LiveState("memory", {}, {shown.run_id: shown})
+
+
+def test_P6_a_listing_that_shows_runs_is_always_news(tmp_path: Path) -> None:
+    """Whether a run in it is to be adopted or swept depends on the ledger, too."""
+    world = World(tmp_path)
+    seen = Observer(Running, Fleet(ServiceConfig()), EventStream(world.history, lambda: world.time))  # type: ignore[arg-type]
+    first = seen.observe(world.time, kicked=True)
+    assert seen.observe(world.time, kicked=True) is not first
 
 
 def test_an_engine_that_hangs_is_a_condition_soon_and_ends_with_its_answer(tmp_path: Path) -> None:

@@ -153,6 +153,17 @@ def test_P1_an_event_has_its_object_looked_at_first_and_drift_marks_the_listing(
     assert not round_.marked(healed).jobs["job-001"].drift
 
 
+def test_P1_what_was_just_made_has_its_turn_in_an_hour_unless_an_event_speaks_of_it() -> None:
+    round_, engine, (live, rows) = DriftRound(), Drifting(), fleet(3)
+    for name in ("job-000", "job-001"):
+        round_.made(name, NOW)
+    round_.suspect("job-001")
+    look(round_, engine, live, rows, NOW)
+    assert sorted(engine.asked) == ["job-001", "job-002"]
+    look(round_, engine, live, rows, NOW + TURN)
+    assert sorted(engine.asked[2:]) == ["job-000", "job-001", "job-002"]
+
+
 def test_what_cannot_be_compared_does_not_stop_the_pass_and_an_engine_that_is_away_does() -> None:
     round_, engine, (live, rows) = DriftRound(), Drifting(), fleet(2)
     engine.error = EngineRejected("no")

@@ -12,7 +12,7 @@ from reconciler.engine import docker_errors, labels
 from reconciler.engine.docker_core import Found, KeyedLock, Remembered
 from reconciler.engine.docker_drift import drift_of
 from reconciler.engine.docker_errors import Absent, Conflict
-from reconciler.engine.docker_listing import Sources, read_listing
+from reconciler.engine.docker_listing import Known, Sources, read_listing
 from reconciler.engine.docker_logs import Position
 from reconciler.engine.docker_recent import Recent
 from reconciler.engine.docker_stream import BrokenStream, frames, json_lines
@@ -95,8 +95,58 @@ def listing(*rows: dict[str, Any], ended: LiveRun | None = None, busy: bool = Fa
     def recognise(marked: Any, name: str, _ref: str) -> Mark | None:
         return labels.owned_by_mark(OURS, marked, name)
 
-    sources = Sources(OURS, recognise, lambda _run, _ref: ended, lambda _ref: None, lambda _job: busy)
+    sources = Sources(OURS, recognise, lambda _run, _ref: ended, lambda _ref: None, lambda _job: busy, Known())
     return read_listing(list(rows), sources)[0]
+
+
+class Twice:
+    """Two listings of one engine. Counts what the ledger is asked for after the first."""
+
+    def __init__(self, first: dict[str, Any]) -> None:
+        self.known = Known()
+        self.before = self.list(first)
+
+    def list(self, row: dict[str, Any], ledger: Mark | None = None) -> Any:
+        sources = Sources(OURS, lambda _marked, _name, _ref: ledger, lambda _run, _ref: None, lambda _ref: None,
+                          lambda _job: False, self.known)  # fmt: skip
+        return read_listing([row], sources)[0]
+
+
+def test_an_unchanged_row_gives_the_same_job() -> None:
+    twice = Twice(row())
+    assert twice.list(row()).jobs["ml/train"] is twice.before.jobs["ml/train"]
+
+
+@pytest.mark.parametrize("label", [labels.MAC, labels.JOB, labels.DIGEST, labels.OWNER, labels.KIND, labels.RUN,
+                                   labels.INSTANCE_ID])  # fmt: skip
+def test_P2_a_known_id_proves_nothing_for_other_labels(label: str) -> None:
+    changed = row()
+    changed["Labels"] = {**changed["Labels"], label: "run" if label == labels.KIND else "other"}
+    assert dict(Twice(row()).list(changed).jobs) == {}
+
+
+@pytest.mark.parametrize("key", ["Id", "Names", "ImageID", "State", "revision"])
+def test_P1_what_has_changed_of_a_known_row_is_seen(key: str) -> None:
+    changed = row(Id="2" * 64) if key == "Id" else row()
+    if key == "Names":
+        changed["Names"] = ["/db1.ml.train.NEW"]
+    elif key == "ImageID":
+        changed["ImageID"] = "sha256:y"
+    elif key == "State":
+        changed["State"] = "exited"
+    elif key == "revision":
+        changed["Labels"] = {**changed["Labels"], labels.REVISION: "r2"}
+    twice = Twice(row())
+    assert twice.list(changed) != twice.before
+
+
+def test_P2_what_the_ledger_alone_vouched_for_is_asked_for_again() -> None:
+    unsigned = row()
+    unsigned["Labels"] = {**unsigned["Labels"], labels.MAC: "0"}
+    twice = Twice(unsigned)
+    mark = Mark(Kind.STANDING, "default", "ml/train", "", "d" * 64, "r")
+    assert set(twice.list(unsigned, mark).jobs) == {"ml/train"}
+    assert dict(twice.list(unsigned).jobs) == {}
 
 
 def test_P2_a_foreign_holder_of_a_jobs_name_is_taken() -> None:

@@ -55,7 +55,7 @@ class Watched(Database):
 
     writes = 0
 
-    def write(self, committed: Callable[[], None] | None = None) -> AbstractContextManager[sqlite3.Connection]:
+    def write(self, committed: Callable[[], None] | None = None) -> AbstractContextManager[sqlite3.Connection]:  # type: ignore[override]
         self.writes += 1
         return super().write(committed)
 
