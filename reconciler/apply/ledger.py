@@ -36,8 +36,8 @@ def row_after(action: Action, old: StandingJob | None, made: Installed, revision
 def origin_of(action: Action, plan: Plan) -> Origin:
     """Where the definition that `action` installs comes from. Of mappings that may be long, only their own place."""
     assert action.job is not None
-    lines = action.job.lines
-    places = {name: lines[name] for name in lines if "." not in name or name.partition(".")[0] in _BY_KEY}
+    lines = action.job.lines.items()
+    places = {name: at for name, at in lines if "." not in name or name.partition(".")[0] in _BY_KEY}
     commit = Commit(plan.revision, plan.author, plan.committed_at, plan.subject)
     return Origin(action.digest, commit, action.job.path, places)
 

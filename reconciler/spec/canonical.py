@@ -19,6 +19,9 @@ _values = attrgetter(*_DIGESTED)
 _DEFAULTS: tuple[object, ...] = _values(JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image=""))
 
 
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+
+
 def to_data(spec: JobSpec) -> Data:
     """Plain JSON-able data of every field, defaults written out: a later default never changes a stored spec."""
     return {name: _plain(getattr(spec, name)) for name in _FIELDS}
@@ -52,11 +55,13 @@ _encode = json.JSONEncoder(check_circular=False, separators=(",", ":"), ensure_a
 
 def _plain(value: Any) -> Any:
     kind: Any = type(value)
+    if kind in _AS_THEY_ARE:  # nearly all
+        return value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
     names = _names(kind)
     if names is not None:
         return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
     return value.value if isinstance(value, StrEnum) else value
 
 

@@ -1,6 +1,6 @@
 """Where each field of a job was written: a mapping that costs one object per job, and makes a Location when asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from functools import lru_cache
 
 from ..model.job import Location
@@ -35,6 +35,16 @@ class Places(Mapping[str, Location]):
         if name in self._names:
             return Location(self._path, self._lines[self._names.index(name)])
         return self._inherited[name]
+
+    def items(self) -> ItemsView[str, Location]:
+        """All at once, which is quicker than one by one."""
+        path = self._path
+        own = {name: Location(path, line) for name, line in zip(self._names, self._lines, strict=True)}
+        return (
+            (own | {n: at for n, at in self._inherited.items() if n not in own}).items()
+            if self._inherited
+            else own.items()
+        )
 
     def __iter__(self) -> Iterator[str]:
         yield from self._names
