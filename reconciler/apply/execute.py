@@ -1,7 +1,8 @@
 """In: a plan. Out: calls on the engine, rows in the ledger, events. Decides nothing: the plan has no choices left."""
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,7 +23,8 @@ from .outcome import Result as Result
 from .outcome import event_of, failed
 
 MOST_WORKERS = 4  # more engine connections only add latency (measured)
-AHEAD = 2  # intents per worker: one at work, one waiting, so that no worker waits for the ledger's disk
+AHEAD = 3  # intents per worker: one at work, one ended or waiting, one waiting: no worker waits for the ledger's disk
+GATHER = 0.05  # seconds in which more may end, to be written with the first: each write is a flush of the disk
 MOVE_CONFLICT = "move-conflict"  # history: an earlier job of the new name still has active runs
 REFRESHING = (PullPolicy.ALWAYS, PullPolicy.DAILY, PullPolicy.WEEKLY)
 Stage = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
@@ -65,6 +67,37 @@ def apply_plan(
     return _Execution(plan, engine, history, clock, config, stage, report).run(workers, cancelled, pool)
 
 
+class _Ends:
+    """Calls on the engine that have ended and were not taken yet."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._ended: set[Future[Installed]] = set()
+        self._wanted = 1
+
+    def watch(self, future: Future[Installed]) -> None:
+        future.add_done_callback(self._note)
+
+    def _note(self, future: Future[Installed]) -> None:
+        with self._changed:
+            self._ended.add(future)
+            if len(self._ended) >= self._wanted:
+                self._changed.notify()
+
+    def take(self, enough: int) -> set[Future[Installed]]:
+        """Wait until one has ended, and then until `enough` have or GATHER is over: one that takes long holds none up.
+
+        No time-out for the first: every call on the engine has its own deadline, and we must know how it ended.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended)
+            self._wanted = enough
+            self._changed.wait_for(lambda: len(self._ended) >= enough, GATHER)
+            self._wanted = 1
+            taken, self._ended = self._ended, set()
+            return taken
+
+
 class _Execution:
     """One carrying-out. Engine calls run on the pool; the ledger and `report` are used on the calling thread only."""
 
@@ -88,6 +121,7 @@ class _Execution:
         todo = sorted(self.plan.changes, key=lambda action: (_ORDER[action.kind], action.name), reverse=True)
         under_way: dict[Future[Installed], tuple[Action, int]] = {}
         ended: list[Future[Installed]] = []
+        ends = _Ends()
         with make_pool(places) as pool:
             while True:
                 for future in [f for f in ended if under_way[f][0].moved_from]:  # asks the engine: in nobody's way
@@ -99,11 +133,13 @@ class _Execution:
                         self._finish(*under_way.pop(future), future)
                     while todo and len(under_way) + len(begun) < places * AHEAD and not cancelled():
                         begun += self._begin(todo.pop())
-                under_way |= {pool.submit(work): (action, intent) for action, intent, work in begun}
+                for action, intent, work in begun:
+                    future = pool.submit(work)
+                    under_way[future] = action, intent
+                    ends.watch(future)
                 if not under_way:
                     break
-                # No time-out of ours: every call on the engine has its own deadline, and we must know how it ended.
-                done = wait(under_way, return_when=FIRST_COMPLETED).done
+                done = ends.take(min(places, len(under_way)) if todo else len(under_way))
                 ended = [future for future in under_way if future in done]  # in the order in which they were begun
         return Applied(tuple(self.results), tuple(self.events), tuple(reversed(todo)))
 

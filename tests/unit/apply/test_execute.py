@@ -349,6 +349,28 @@ def test_at_most_four_engine_calls_are_under_way(host: Host):
     assert counting.most == 4
 
 
+def test_a_call_that_takes_long_keeps_no_other_job_out_of_the_ledger(host: Host):
+    class Slow(Recording):
+        def install(self, order):
+            if order.spec.name == "j0":  # as long as a pull: until all others stand
+                assert others.wait(20)
+            return self.engine.install(order)
+
+    others = threading.Event()
+
+    def report(event: Event) -> None:
+        done.append(event.job)
+        if len(done) == 11:
+            others.set()
+
+    done: list[str] = []
+    plan = host.plan(*(f"j{n}" for n in range(12)))
+    applied = apply_plan(plan, Slow(host.engine), host.history, lambda: host.now, CONFIG, host.stage,  # type: ignore[arg-type]
+                         cancelled=lambda: False, report=report)  # fmt: skip
+    assert applied.ok
+    assert done[-1] == "j0"
+
+
 def test_D7_what_has_begun_is_confirmed_and_the_rest_is_left_to_the_newer_revision(host: Host):
     asked = []
 
