@@ -85,8 +85,10 @@ def build_spec(
     return (None if failed else spec), build.problems
 
 
-def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(values.items()))
+def _pairs(build: _Build, field: str) -> tuple[tuple[str, str], ...]:
+    """Sorted. A pair that many files of one pass say is held in memory once."""
+    share = build.shared.pairs.setdefault
+    return tuple([share(pair, pair) for pair in sorted(build.values[field].items())])
 
 
 # What a file leaves out costs nothing: the spec then has its default, the very object that the digest passes over.
@@ -98,8 +100,8 @@ _AS_GIVEN = {field: field for field in (
     "wait_for",
 )} | {"volumes": "mounts"}  # fmt: skip
 _BUILT: dict[str, Callable[[_Build], Any]] = {
-    "labels": lambda build: _pairs(build.values["labels"]),
-    "environment": lambda build: _pairs(build.values["environment"]),
+    "labels": lambda build: _pairs(build, "labels"),
+    "environment": lambda build: _pairs(build, "environment"),
     "resources": lambda build: _resources(build),
     "retries": lambda build: _retries(build),
     "catch_up": lambda build: member(CatchUp, build.values["catch_up"]),

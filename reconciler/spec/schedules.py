@@ -31,12 +31,13 @@ class Report(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pass:
     """What all files of one pass share. `checked` remembers the verdict on each distinct schedule, `calendars` each
-    calendar by its blob, `days` the text of each set of days."""
+    calendar by its blob, `days` the text of each set of days, `pairs` each label and variable."""
 
     config: ServiceConfig
     checked: dict[Schedule, tuple[list[Remark], list[Remark]]] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)
     days: dict[Ranges, str] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def check(self, schedule: Schedule) -> tuple[list[Remark], list[Remark]]:
         verdict = self.checked.get(schedule)
