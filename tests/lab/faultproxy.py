@@ -10,7 +10,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,13 +32,16 @@ PATIENCE = 30.0  # seconds that a hanging request is kept at most
 class Rule:
     """`action`: error (status 500), drop_before (never reaches the Engine), drop_after (done, but the client sees a
     reset), hang (not asked), hang_after (done, no answer), late (asked only once `FaultProxy.let_go` is called, the
-    client has long gone), garbage, cut_after (the stream ends after `bytes` bytes)."""
+    client has long gone), outlive (the client sees a reset at once, the Engine is asked `seconds` later), slow (asked
+    `seconds` later), garbage, cut_after (the stream ends after `bytes` bytes)."""
 
     match: str
     action: str
     times: int = 1
     skip: int = 0  # how many matching requests pass first
     bytes: int = 0
+    seconds: float = PATIENCE  # of hang, hang_after, outlive and slow
+    then: Callable[[], None] = lambda: None  # called when the harm is done, before the client can notice
 
 
 @dataclass
@@ -55,6 +58,8 @@ class FaultProxy:
     _gate: threading.Event = field(default_factory=threading.Event)
     _closing: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
+    harm: list[str] = field(default_factory=list)  # "action METHOD /path" of each request that met a rule
+    _streams: dict[socket.socket, str] = field(default_factory=dict)  # answers under way, by the client's end
 
     @property
     def docker_host(self) -> str:
@@ -64,9 +69,20 @@ class FaultProxy:
         with self._lock:
             self.rules.append(Rule(match, action, times, skip, after_bytes))
 
+    def add(self, rule: Rule) -> None:
+        with self._lock:
+            self.rules.append(rule)
+
     def mend(self) -> None:
         with self._lock:
             self.rules.clear()
+
+    def cut(self, match: str) -> None:
+        """End the answers to such requests that are under way."""
+        with self._lock:
+            for client in [client for client, line in self._streams.items() if re.search(match, line)]:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
 
     def let_go(self) -> None:
         """Let `late` requests reach the Engine now, and those that come."""
@@ -112,8 +128,15 @@ class FaultProxy:
             request = _read_request(client)
             if not request:
                 return
-            rule = self._note(request.split(b"\r\n", 1)[0].rpartition(b" ")[0].decode("latin1"))
-            self._act(client, request, rule)
+            line = request.split(b"\r\n", 1)[0].rpartition(b" ")[0].decode("latin1")
+            rule = self._note(line)
+            with self._lock:
+                self._streams[client] = line
+            try:
+                self._act(client, request, rule)
+            finally:
+                with self._lock:
+                    del self._streams[client]
 
     def _note(self, line: str) -> Rule:
         with self._lock:
@@ -125,16 +148,25 @@ class FaultProxy:
                         rule.skip -= 1
                     elif rule.times > 0:
                         rule.times -= 1
+                        self.harm.append(f"{rule.action} {line}")
                         return rule
         return Rule("", "pass")
 
     def _act(self, client: socket.socket, request: bytes, rule: Rule) -> None:
         match rule.action:
             case "drop_before":
+                rule.then()
                 return
             case "hang":
-                self._closing.wait(PATIENCE)
+                rule.then()
+                self._closing.wait(rule.seconds)
                 return
+            case "outlive":
+                rule.then()
+                client.shutdown(socket.SHUT_RDWR)
+                self._closing.wait(rule.seconds)
+            case "slow":
+                self._closing.wait(rule.seconds)
             case "late":
                 self._gate.wait(PATIENCE)
             case "error":
@@ -148,11 +180,12 @@ class FaultProxy:
             engine.settimeout(PATIENCE)
             engine.connect(self.upstream)
             engine.sendall(request)
-            if rule.action in ("drop_after", "hang_after", "late"):
+            if rule.action in ("drop_after", "hang_after", "late", "outlive"):
                 engine.recv(65536)
-                self.carried_out += rule.action == "late"
+                rule.then() if rule.action in ("drop_after", "hang_after") else None
+                self.carried_out += rule.action in ("late", "outlive")
                 if rule.action == "hang_after":
-                    self._closing.wait(PATIENCE)
+                    self._closing.wait(rule.seconds)
                 return
             self._copy(engine, client, rule.bytes if rule.action == "cut_after" else None)
 
