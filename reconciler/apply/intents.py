@@ -1,7 +1,7 @@
 """In: an action about to be done, or what an earlier process left open. Out: intent rows, and what became of them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..engine.base import Engine
@@ -30,7 +30,8 @@ def begin(history: History, action: Action, revision: str, now: datetime) -> int
 def recover_intents(history: History, engine: Engine) -> Recovered:
     """At start: settle what was begun and never confirmed, by looking at the engine.
 
-    A retirement whose object is gone leaves the ledger now. An installation that the ledger has is finished; one
+    A retirement whose object is gone leaves the ledger now. An installation that the ledger has is finished, and if the
+    engine made the object anew before that was written (healing, another image), the ledger learns which it is; one
     that it has not is the next plan's: it is either still wanted and repeated, or an orphan and retired.
     Raises EngineUnavailable (the intents stay open) and StateError.
     """
@@ -55,7 +56,13 @@ def _settled(
     history: History, kind: str, name: str, digest: str, live: LiveState, row: StandingJob | None
 ) -> bool:  # fmt: skip
     if kind != ActionKind.RETIRE:
-        return row is not None and row.digest == digest and not row.retiring
+        if row is None or row.digest != digest or row.retiring:
+            return False
+        shown = live.jobs.get(name)
+        if shown is not None and shown.digest == digest and shown.ref != row.ref:
+            known = row.image_digest if shown.image_id == row.image_id else ""
+            history.put_standing(replace(row, ref=shown.ref, image_id=shown.image_id, image_digest=known))
+        return True
     if name in live.jobs or not live.complete:
         return False
     if row is not None and row.retiring:

@@ -25,7 +25,7 @@ class Foreign:
         looks = {LABEL + key: value for key, value in told.items()}
         with api(docker_host) as client:
             for name, labels in ((self.names[0], {}), (self.names[1], looks)):
-                body = client.create_host_config(network_mode="none")
+                body = client.create_host_config(network_mode="none", init=True)
                 made = client.create_container(BUSYBOX, ["sleep", "3600"], name=name, labels=labels, host_config=body)
                 client.start(made["Id"])
                 self.ids.append(made["Id"])

@@ -17,7 +17,6 @@ from .world import Broken, World
 
 SERIAL = ("strict", "queued", "replaced", "failing", "giving", "follower")  # never two runs at once
 BAD_ENTRIES = ("service.broken", "run.unaccounted", "run.definition-lost", "loop.failed")
-ENGINE_DOWN = ("crash",)
 
 
 class Story:
@@ -30,7 +29,7 @@ class Story:
         self.rows = service.standing()
         self.starts, self.ends = _witness(world, STARTS), _witness(world, ENDS)
         self.by_id = {run.run_id: run for runs in self.runs.values() for run in runs}
-        self.crashed = world.storm.has(*ENGINE_DOWN)
+        self.crashed = bool(world.crashes)
         self.pruned = world.storm.has("prune")
 
     def check(self) -> None:
@@ -87,7 +86,8 @@ class Story:
         if by_itself:
             if not ended or run.run_id not in self.starts:
                 yield f"{run.run_id} ended by itself, and its command did not say so"
-            if said != whole and not (self.pruned and said.endswith(GAP.decode())):
+            gap = self.pruned and said.endswith(GAP.decode())
+            if said != whole and not gap and not self._in_a_crash(run):
                 yield f"{run.run_id} left the log {said!r}"
         elif run.phase is Phase.LOST:
             if not (self.crashed or self.pruned):
@@ -97,6 +97,13 @@ class Story:
                 yield f"{run.run_id} was stopped: {run}"
         elif not self.crashed:
             yield f"{run.run_id} ended in a way of its own: {run}"
+
+    def _in_a_crash(self, run: RunRecord) -> bool:
+        """The Engine died beneath it: what it wrote just then is the Engine's to lose, with nobody to tell."""
+        start, end = run.started_at, run.finished_at
+        return any(
+            start is None or end is None or start <= until and since <= end for since, until in self.world.crashes
+        )
 
     def rule_R1_a_key_starts_one_run(self) -> Iterator[str]:
         for name, runs in self.runs.items():
@@ -136,7 +143,9 @@ class Story:
             for slot in slots:
                 begun = [run.run_id for run in attempts.get(slot.first, ()) if run.run_id in self.starts]
                 said = slot.disposition in (Disposition.RAN, Disposition.LOST)
-                if begun and not said:
+                again = attempts.get(slot.first, [None])[-1]
+                gave_up = slot.disposition is Disposition.SUPERSEDED and again is not None and again.run_id not in begun
+                if begun and not said and not gave_up:
                     yield f"{name} at {slot.first} is {slot.disposition} ({slot.reason}), and {begun} ran"
                 if said and not begun and not self.crashed:  # a crash may come before the command's first word
                     yield f"{name} at {slot.first} is {slot.disposition} ({slot.reason}), and nothing of it ran"
@@ -169,7 +178,7 @@ class Story:
             row = self.rows.get(name)
             mended = row.applied_at if row is not None else None
             for run in self.runs[name]:
-                held = run.slot > since and run.claimed_at < self.world.mended_at
+                held = run.slot > since and run.started_at is not None and run.started_at < self.world.mended_at
                 if held and run.digest != digest:
                     yield f"{run.run_id} ran {run.digest} and not {digest} (mended {mended})"
 

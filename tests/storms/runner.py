@@ -63,12 +63,10 @@ def one(seed: int, engine: Handle, most: int | None = None, say: Callable[[str],
     begun = time.monotonic()
     with reachable_folder() as folder, world(storm, folder, engine, instance) as lived:
         try:
-            try:
-                lived.live()
-            finally:
-                done.counts.update(lived.counts() if lived.service.log_path.exists() else {})
+            lived.live()
             lived.settle()
             Story(lived).check()
+            done.counts.update(lived.counts())
         except Exception as error:  # noqa: BLE001  a failing seed, whatever it met
             kept = Path(tempfile.mkdtemp(prefix=f"reconciler-storm-{seed}-"))
             lived.keep(kept)

@@ -14,6 +14,7 @@ from pathlib import Path
 import docker
 
 from reconciler.daemon.holds import HELD
+from reconciler.model.job import ScheduleKind
 from tests.kit.docker_engine import clean_up
 from tests.kit.firing import settled
 from tests.kit.service import ServiceChild, eventually
@@ -67,6 +68,7 @@ class World:
         self.begun = 0.0
         self.expected_death = False
         self.again_after = 0.5  # seconds from its death to its next life
+        self.crashes: list[tuple[datetime, datetime]] = []  # of the Engine: from its death until it answered again
         self.deaths = 0
         self.asked: list[subprocess.Popen[bytes]] = []
         self.told: list[str] = []  # what was done, with the seconds at which it was
@@ -189,9 +191,11 @@ class World:
             self.engine.thaw()
 
     def crash(self, pause: float) -> None:
+        began = datetime.now(UTC)
         self.engine.kill()
         time.sleep(pause)
         self.engine.start()
+        self.crashes.append((began, datetime.now(UTC)))
 
     # -- the calm after it ------------------------------------------------------------------------------------------
     def settle(self) -> None:
@@ -216,10 +220,15 @@ class World:
         self._calm(self.converged, "git, ledger and Engine agree")
         now = datetime.now(UTC)
         for name in self.service.standing():
-            self._calm(lambda name=name: settled(self.service, name, now), f"the slots of {name} are settled")
+            self._calm(lambda name=name: self._settled(name, now), f"the slots of {name} are settled")
         self.service.cli("pause", "--all")
         self._calm(lambda: not self.service.open_runs(), "every run is ended, kept and removed")
         self._calm(lambda: not self.left(), "no container of a run is left")
+
+    def _settled(self, name: str, now: datetime) -> bool:
+        if self.service.standing()[name].spec.schedule.kind is not ScheduleKind.MANUAL:
+            return settled(self.service, name, now)
+        return not any(run.job == name and run.slot <= now for run in self.service.open_runs())
 
     def left(self) -> list[str]:
         """Names of containers of runs that the Engine has, strangers that look like one excepted."""
@@ -255,7 +264,7 @@ class World:
         since = datetime.now(UTC)
         self.kept_at = {name: (self.service.standing()[name].digest, since) for name in held}
         for name in held:
-            if self.service.standing()[name].spec.schedule.kind.value != "manual":
+            if self.service.standing()[name].spec.schedule.kind is not ScheduleKind.MANUAL:
                 self._calm(lambda name=name: self._decided_since(name, since), f"{name} fires on")
         for name, (digest, _) in self.kept_at.items():
             if self.service.standing()[name].digest != digest:

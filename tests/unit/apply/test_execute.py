@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.apply.execute import Applied, apply_plan
 from reconciler.apply.intents import begin, recover_intents
+from reconciler.engine.base import StandingOrder
 from reconciler.engine.memory import MemoryEngine, MemoryWorld
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.errors import EngineRejected, EngineUnavailable, StateError
@@ -444,6 +445,21 @@ def test_P6_an_installation_cut_off_after_its_confirmation_is_finished(host: Hos
     host.apply(plan)
     assert recover_intents(host.history, host.engine).finished == ("a",)
     assert host.history.open_intents() == []
+
+
+def test_P6_what_was_healed_before_a_crash_is_known_by_its_new_id(host: Host):
+    host.bring("a")
+    host.world.forget("a")
+    plan = host.plan("a")
+    assert did(plan) == {"a": "heal"}
+    begin(host.history, plan.actions[0], plan.revision, host.now)
+    order = host.engine.install(StandingOrder(
+        plan.actions[0].job.spec, plan.actions[0].digest, OLD, "a.yaml", Policy(), image_id="image:of-another-day",
+    ))  # fmt: skip
+    assert host.rows["a"].ref != order.ref
+    assert recover_intents(host.history, host.engine).finished == ("a",)
+    assert (host.rows["a"].ref, host.rows["a"].image_id) == (order.ref, "image:of-another-day")
+    assert host.plan("a").actions == ()
 
 
 def test_P6_an_installation_cut_off_by_a_crash_and_then_reverted_leaves_nothing(host: Host):
