@@ -102,7 +102,7 @@ class Story:
         """The Engine died beneath it: what it wrote just then is the Engine's to lose, with nobody to tell."""
         start, end = run.started_at, run.finished_at
         return any(
-            start is None or end is None or start <= until and since <= end for since, until in self.world.crashes
+            start is None or end is None or (start <= until and since <= end) for since, until in self.world.crashes
         )
 
     def rule_R1_a_key_starts_one_run(self) -> Iterator[str]:

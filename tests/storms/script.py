@@ -8,7 +8,7 @@ from tests.kit.firing import witnessed_job
 from tests.lab.faultproxy import CREATE, EVENTS, INSPECT, LIST, LOGS, REMOVE, RENAME, START
 from tests.lab.images import BUSYBOX
 
-SECONDS = 9.0  # that a storm lasts
+SECONDS = 8.0  # that a storm lasts
 STARTS, ENDS = "/witness/starts", "/witness/ends"
 FAILS_WITH = 3
 REQUESTS = {
@@ -83,7 +83,7 @@ def draw(seed: int, most: int | None = None) -> Storm:
     others = [name for name in TEMPLATES if name not in ALWAYS]
     jobs = (*ALWAYS, *dice.sample(others, 2))
     kinds: tuple[tuple[int, str, Callable[[], tuple[object, ...]]], ...] = (
-        (10, "fault", lambda: _fault(dice)),
+        (14, "fault", lambda: _fault(dice)),
         (3, "kill_at_request", lambda: (*_fault(dice, ("drop_before", "drop_after", "outlive"))[:2],
                                         dice.randrange(3), round(dice.uniform(0.2, 6.0), 1))),
         (2, "kill", lambda: (round(dice.uniform(0.0, 1.5), 1),)),
@@ -100,7 +100,7 @@ def draw(seed: int, most: int | None = None) -> Storm:
         (1, "freeze", lambda: (round(dice.uniform(0.3, 3.0), 1),)),
         (1, "crash", lambda: (round(dice.uniform(0.0, 1.0), 1),)),
     )  # fmt: skip
-    count = dice.randint(6, 12)
+    count = dice.randint(8, 14)
     times = sorted(round(dice.uniform(0.0, SECONDS), 2) for _ in range(count))
     found = []
     for at in times:
@@ -115,7 +115,7 @@ def _fault(dice: random.Random, actions: tuple[str, ...] = ()) -> tuple[object, 
         "drop_before", "drop_after", "drop_after", "outlive", "outlive", "hang", "hang_after", "error", "garbage",
         "slow", "slow",
     ))  # fmt: skip
-    names = ["create", "start", "start", "list", "inspect", "remove", "rename", "logs", "events", "any"]
+    names = ["create"] * 3 + ["start"] * 4 + ["inspect", "remove", "any"] * 2 + ["list", "rename", "logs", "events"]
     if action == "outlive":
         names = ["create", "create", "start", "start", "start", "remove", "rename"]
     longest = {"slow": 3.0, "outlive": 6.0}.get(action, 4.0)
