@@ -2,6 +2,7 @@
 # make test    everything that can be proved on this machine
 # make check   lint, types, import contracts
 # make simulate SEEDS=1000   months of both loops in virtual time; SEED=43 shows one of them again
+# make simulate-docker SEEDS=10   storms of seconds on a real Docker Engine; SEED=41 has one of them again
 # make bench   side by side with peers, in one run
 # make dist    wheel and sdist
 # Each sets up what it needs in .venv by itself, from the hashed locks. PYTHON=... chooses another Python (3.11 or later).
@@ -12,7 +13,7 @@ STATE := .state
 # that the long ones of tests/real are not last.
 TESTS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check simulate bench dist lock clean setup-run setup-dev
+.PHONY: help run test check simulate simulate-docker bench dist lock clean setup-run setup-dev
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -51,10 +52,11 @@ check: setup-dev
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
 
-SEEDS := 200
-
 simulate: setup-dev
-	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED) --shrink,$(SEEDS)) $(ARGS)
+	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED) --shrink,$(or $(SEEDS),200)) $(ARGS)
+
+simulate-docker: setup-dev
+	$(PY) -m tests.storms $(if $(SEED),--seed $(SEED) $(if $(MOST),--most $(MOST)),$(or $(SEEDS),10)) $(ARGS)
 
 bench: setup-dev
 	$(PY) -m benchmarks $(ARGS)
