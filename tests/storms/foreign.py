@@ -19,8 +19,9 @@ class Foreign:
     def __init__(self, docker_host: str, instance: str, folder: Path) -> None:
         self._host, self.other = docker_host, f"{instance}x"
         self.ids: list[str] = []
-        self.names = [f"{instance}-foreign", f"{instance}.strict.20260101T000000Z.1", f"{instance}-net", f"{instance}-vol"]
-        told = {"instance": instance, "kind": "run", "job": "strict", "run": "strict.20260101T000000Z.1",
+        run_id = "strict.20260101T000000Z.1"
+        self.names = [f"{instance}-foreign", f"{instance}.{run_id}", f"{instance}-net", f"{instance}-vol"]
+        told = {"instance": instance, "kind": "run", "job": "strict", "run": run_id,
                 "instance-id": "0" * 32, "mac": "0" * 64}  # fmt: skip
         looks = {LABEL + key: value for key, value in told.items()}
         with api(docker_host) as client:
