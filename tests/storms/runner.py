@@ -15,7 +15,7 @@ from tests.kit.folders import reachable_folder
 from tests.lab.dockerd import Handle, apt_install, ensure
 from tests.lab.images import ensure_busybox
 
-from .rules import Story
+from .rules import ALWAYS, Story
 from .script import draw
 from .world import world
 
@@ -64,7 +64,11 @@ def one(seed: int, engine: Handle, most: int | None = None, say: Callable[[str],
     with reachable_folder() as folder, world(storm, folder, engine, instance) as lived:
         try:
             lived.live()
-            lived.settle()
+            try:
+                lived.settle()
+            except AssertionError:
+                Story(lived).check(ALWAYS)  # says more than that something never came true
+                raise
             Story(lived).check()
             done.counts.update(lived.counts())
         except Exception as error:  # noqa: BLE001  a failing seed, whatever it met
