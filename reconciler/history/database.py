@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from ..model.errors import StateError
 from .faults import translated
 from .files import sidecars, size_of
 
-T = TypeVar("T")
 Parameters = Sequence[Any] | dict[str, Any]
 
 BUSY_TIMEOUT = 10.0  # seconds that a writer waits for another, in this process or another
@@ -89,7 +88,8 @@ class Database:
             if committed is not None:
                 joint.committed.append(committed)
             return
-        with self._write_turn():
+        self._take_turn()
+        try:
             with translated(self.path):
                 connection = self._open_writer()
                 connection.execute("BEGIN IMMEDIATE")
@@ -101,6 +101,8 @@ class Database:
                     raise
             if committed is not None:
                 committed()
+        finally:
+            self._write_lock.release()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -138,14 +140,9 @@ class Database:
                     joint.broken = joint.broken or error
                 raise
 
-    @contextmanager
-    def _write_turn(self) -> Iterator[None]:
+    def _take_turn(self) -> None:
         if not self._write_lock.acquire(timeout=self._busy_timeout):
             raise StateError("cannot write the ledger: a write of this process takes too long", code="state-busy")
-        try:
-            yield
-        finally:
-            self._write_lock.release()
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._closed:
@@ -167,13 +164,10 @@ class Database:
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """All rows of one query, from one consistent state of the file. Raises StateError."""
-        return self._reading(lambda connection: connection.execute(sql, parameters).fetchall())
-
-    def _reading(self, query: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._borrow()
         try:
             with translated(self.path):
-                return query(connection)
+                return connection.execute(sql, parameters).fetchall()
         finally:
             self._give_back(connection)
 
@@ -200,8 +194,12 @@ class Database:
 
     def checkpoint(self) -> None:
         """Move the WAL into the database as far as readers allow, so that commits need not. Raises StateError."""
-        with self._write_turn(), translated(self.path):
-            self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._take_turn()
+        try:
+            with translated(self.path):
+                self._open_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            self._write_lock.release()
 
     def close(self) -> None:
         """Idempotent. The last connection of all processes folds the WAL into the database."""

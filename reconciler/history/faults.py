@@ -3,8 +3,7 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from ..model.errors import InvariantBroken, StateError
@@ -71,21 +70,38 @@ def from_sqlite(path: Path, error: sqlite3.Error) -> Exception:
     return StateError(f"cannot use the ledger {path}: {said}", code="state-error", hint="see docs/operate.md")
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
+class _Border:
+    """A context manager that makes errors of `kinds` another one; a generator would cost as much as a small query."""
+
+    __slots__ = ("_kinds", "_path", "_say")
+
+    def __init__(
+        self, path: Path, kinds: tuple[type[Exception], ...], say: Callable[[Path, Exception], Exception]
+    ) -> None:
+        self._path, self._kinds, self._say = path, kinds, say
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, self._kinds):
+            raise self._say(self._path, error) from error
+
+
+def translated(path: Path) -> _Border:
     """Nothing of sqlite3 is seen above this package."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise from_sqlite(path, error) from error
-    except UnicodeDecodeError as error:  # the sqlite3 module reads names and messages as UTF-8
-        raise corrupt(path, "it holds text that is no UTF-8") from error
+    return _Border(path, (sqlite3.Error, UnicodeDecodeError), _of_sqlite3)
 
 
-@contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def _of_sqlite3(path: Path, error: Exception) -> Exception:
+    if isinstance(error, sqlite3.Error):
+        return from_sqlite(path, error)
+    return corrupt(path, "it holds text that is no UTF-8")  # the module reads names and messages as UTF-8
+
+
+def decoding(path: Path) -> _Border:
     """A row that SQLite hands out and that is none of ours was damaged."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise corrupt(path, f"a row does not decode ({error})") from error
+    return _Border(path, (ValueError, KeyError, TypeError, AttributeError), _of_row)
+
+
+def _of_row(path: Path, error: Exception) -> Exception:
+    return corrupt(path, f"a row does not decode ({error})")

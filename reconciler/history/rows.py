@@ -4,6 +4,7 @@ import json
 import sqlite3
 import zlib
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from ..model.desired import Commit
@@ -18,6 +19,7 @@ from ..spec.canonical import from_data, to_data
 Row = tuple[Any, ...] | sqlite3.Row
 
 RUN_COLUMNS = tuple(RunRecord.__dataclass_fields__)
+_run_values = attrgetter(*RUN_COLUMNS)
 _RUN_INSTANTS = frozenset(
     {"claimed_at", "deadline", "retry_at", "prepared_at", "start_requested_at", "started_at", "stop_requested_at",
      "finished_at", "replays", "hold_until"}
@@ -32,6 +34,8 @@ ORIGIN_COLUMNS = ("digest", "revision", "author", "committed_at", "subject", "pa
 
 
 def _utc(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
     if value.tzinfo is None:
         raise InvariantBroken(f"an instant without a zone reached the ledger: {value!r}")
     return value.astimezone(UTC)
@@ -65,12 +69,13 @@ def _tuples(value: Any) -> Any:
 
 def run_row(run: RunRecord) -> dict[str, Any]:
     """Column -> value; the keys are RUN_COLUMNS."""
-    row = {name: getattr(run, name) for name in RUN_COLUMNS}
+    row: dict[str, Any] = dict(zip(RUN_COLUMNS, _run_values(run), strict=True))
     for name in _RUN_INSTANTS:
-        row[name] = optional_text(row[name])
+        if row[name] is not None:
+            row[name] = instant_text(row[name])
     row["slot"] = slot_text(run.slot)
     for name in _RUN_LISTS:
-        row[name] = json.dumps(row[name])
+        row[name] = json.dumps(row[name]) if row[name] else "[]"
     row["cell"] = NO_CELL if run.cell is None else run.cell
     row["collected"], row["discarded"] = int(run.collected), int(run.discarded)
     return row
@@ -80,12 +85,13 @@ def run_from(row: Row) -> RunRecord:
     """`row` holds RUN_COLUMNS in order."""
     values: dict[str, Any] = dict(zip(RUN_COLUMNS, row, strict=True))
     for name in _RUN_INSTANTS:
-        values[name] = optional_instant(values[name])
+        if values[name] is not None:
+            values[name] = instant(values[name])
     for name, reader in _RUN_READERS.items():
         values[name] = reader(values[name])
     values["slot"] = instant(values["slot"])
     for name in _RUN_LISTS:
-        values[name] = _tuples(json.loads(values[name]))
+        values[name] = () if values[name] == "[]" else _tuples(json.loads(values[name]))
     values["cell"] = None if values["cell"] == NO_CELL else values["cell"]
     return RunRecord(**values)
 

@@ -139,8 +139,8 @@ class Wire:
         image_there(order.spec)
         dice = self._fates.dice
         behaviour = Behaviour(
-            duration=dice.choice(DURATIONS), exit_code=dice.choice((0, 0, 0, 1, 75)), output=b"work\n",
-            ignores_term=dice.random() < 0.2,
+            duration=dice.choice(DURATIONS), exit_code=dice.choice((0, 0, 0, 1, 75)),
+            output=b"work\n" if dice.random() < 0.2 else b"", ignores_term=dice.random() < 0.2,
         )  # fmt: skip
 
         def effect() -> Any:

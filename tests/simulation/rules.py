@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.engine.memory_world import MemoryRun
+from reconciler.model.ids import parse_run_id
 from reconciler.model.job import Concurrency
 from reconciler.model.live import StandingJob
 from reconciler.model.plan import ActionKind
-from reconciler.model.run import Disposition, Phase, SlotRecord, Trigger
+from reconciler.model.run import Disposition, Phase, RunRecord, SlotRecord, Trigger
 from reconciler.schedule.cron import fires
 from reconciler.schedule.due import same_schedule
 
@@ -48,6 +49,8 @@ class Rules:
         self.strangers = dict(world.machine.world.standing)
         self.foreign_runs = dict(world.machine.world.runs)
         self.slots_checked = 0
+        self.rows_written = True  # rows of standing jobs, since they were looked at last
+        self.followed: Service | None = None
 
     def dropped(self, run_ids: Iterable[str]) -> None:
         """These were handed out by retention."""
@@ -64,7 +67,9 @@ class Rules:
         if machine.broken:
             raise Broken(machine.broken[0])
         self._strangers_untouched()
-        self._rows(service)
+        if self.rows_written or service is not self.followed:
+            self.rows_written, self.followed = False, service
+            self._rows(service)
         if self.seen_starts < len(machine.starts):
             self._starts(service)
         if loop == "sync":
@@ -104,14 +109,10 @@ class Rules:
             if record is None:
                 raise Broken(f"R1: {start.run_id} was started and is not in the ledger")
             self.names[start.run_id] = record.job
-            for other in service.history.runs(record.job, limit=40):
-                if other.run_id == start.run_id:
-                    continue
-                theirs = machine.world.runs.get(other.run_id)
-                if other.slot == record.slot and other.cell == record.cell:
-                    self._second(start.run_id, other.run_id, theirs, record.trigger)
-                if theirs is not None and _runs(theirs):
-                    self._beside(start.run_id, other.run_id)
+            for other in service.history.of_slot(record.job, record.slot):
+                if other.run_id != start.run_id and other.cell == record.cell:
+                    self._second(start.run_id, other.run_id, machine.world.runs.get(other.run_id), record.trigger)
+            self._beside(start.run_id, record)
             self._places(start.run_id)
         self.seen_starts = len(machine.starts)
 
@@ -124,11 +125,18 @@ class Rules:
         if theirs is not None and _runs(theirs):
             raise Broken(f"R1: {run_id} was started while {earlier} still ran")
 
-    def _beside(self, run_id: str, other: str) -> None:
-        run = self.world.machine.world.runs.get(run_id)
-        if run is not None and run.order.spec.concurrency_policy is not Concurrency.ALLOW:
-            policy = run.order.spec.concurrency_policy
-            raise Broken(f"R2: {run_id} ({policy}) was started while {other} still ran")
+    def _beside(self, run_id: str, record: RunRecord) -> None:
+        """Other runs of the job that run now; the cells of its own slot may."""
+        world = self.world.machine.world
+        run = world.runs.get(run_id)
+        if run is None or run.order.spec.concurrency_policy is Concurrency.ALLOW:
+            return
+        for other, theirs in world.runs.items():
+            if not _runs(theirs) or other in self.foreign_runs or self.names.get(other) != record.job:
+                continue
+            if parse_run_id(other).slot != record.slot:
+                policy = run.order.spec.concurrency_policy
+                raise Broken(f"R2: {run_id} ({policy}) was started while {other} still ran")
 
     def _places(self, run_id: str) -> None:
         """No more at once than `max_running` and the group allow."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .world import World
 
 # How often the service looks although nothing speaks to it. With its own pace a month is mostly looking at nothing.
-RELAXED = {"look": 3600.0, "prune": 24 * 3600.0, "relist": 12 * 3600.0, "drift": 12 * 3600.0}
+RELAXED = {"look": 2 * 3600.0, "prune": 36 * 3600.0, "relist": 48 * 3600.0, "drift": 36 * 3600.0}
 OWN_PACE = {"look": 5.0, "prune": 60.0, "relist": 300.0, "drift": 3600.0}
 DATABASE = "reconciler.db"
 NEVER = float("inf")

@@ -26,6 +26,7 @@ from .timeline import BASE, Timeline
 
 DAY = 86400.0
 SPINNING = 200  # rounds of one loop without time passing
+ROWS = frozenset({"put_standing", "move_standing", "drop_standing", "set_cursor", "claim", "rewind"})
 FOREIGN_RUN = "a.20260901T000000Z.1"
 
 
@@ -47,7 +48,7 @@ class World:
         slow = self.dice.random() < 0.003 if own_pace is None else own_pace
         self.pace = OWN_PACE if slow else RELAXED
         self.config = ServiceConfig(
-            state_dir=str(path), source=SourceConfig(poll_interval=60.0 if slow else 4 * 3600.0),
+            state_dir=str(path), source=SourceConfig(poll_interval=60.0 if slow else 6 * 3600.0),
             limits=Limits(
                 max_running=self.dice.choice((None, None, 1, 2)), queue_timeout=1800.0, prepare_timeout=600.0,
             ),
@@ -87,6 +88,8 @@ class World:
 
     def wrote(self, name: str, arguments: tuple[Any, ...]) -> None:
         """A write to the ledger took effect (or is part of a transaction that may still be undone)."""
+        if name in ROWS:
+            self.rules.rows_written = True
         if name == "move_standing":
             self.rules.moved(arguments[1].name)
         if self.trace is not None and name not in ("add_events", "end_intent", "prune"):
