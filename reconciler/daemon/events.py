@@ -1,7 +1,9 @@
 """One stream of facts to the log and to history. A full disk loses no run: it only makes the stream poorer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from threading import get_ident
 
 from ..history.base import History
 from ..model.errors import StateError
@@ -20,6 +22,8 @@ _WARNINGS = {EventName.JOB_HELD, EventName.SLOT_SKIPPED, EventName.RUN_DELAYED, 
 _BAD_VERDICTS = {"failed", "timed_out", "lost", "oom"}
 _NOTHING_RAN = {"missed", "unavailable"}  # of a slot that a run was made ready for
 
+MOST_HELD = 500  # events that wait for the end of a round
+
 
 def level_of(name: EventName, verdict: object = "", disposition: object = "") -> str:
     """`error`, `warning` or `info`; `verdict` is how a run ended, `disposition` what became of its slot."""
@@ -33,7 +37,22 @@ class EventStream:
 
     def __init__(self, history: History, now: Callable[[], datetime]) -> None:
         self._history = history
+        self._joint: dict[int, list[Event]] = {}  # thread -> what is stored when its block ends
         self.now = now
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """This thread's events inside the block are stored at its end, at once: one flush of the disk for a burst. They
+        are logged as they come. What dies inside loses them, as it would between an act and its event."""
+        held = self._joint[get_ident()] = []
+        try:
+            yield
+        except Exception:
+            self._store(held)
+            raise
+        finally:
+            del self._joint[get_ident()]
+        self._store(held)
 
     def __call__(self, event: Event) -> None:
         said = {"job": event.job, "run": event.run, **event.fields}
@@ -42,10 +61,23 @@ class EventStream:
         if is_trial(event.job):
             level = "info"  # whoever tries something sees how it ends: nobody is to be woken by it
         getattr(bound, level)(event.name.value)
+        held = self._joint.get(get_ident())
+        if held is None:
+            self._store([event])
+            return
+        held.append(event)
+        if len(held) >= MOST_HELD:
+            self._store(held)
+            held.clear()
+
+    def _store(self, events: list[Event]) -> None:
+        if not events:
+            return
         try:
-            self._history.add_events([event])
+            self._history.add_events(events)
         except StateError as error:
-            log.error("event.unrecorded", code=error.code, event_name=event.name.value)
+            for event in events:
+                log.error("event.unrecorded", code=error.code, event_name=event.name.value)
 
     def emit(self, name: EventName, job: str = "", run: str = "", **fields: str | int | float | bool | None) -> None:
         """Build and send an event of this instant."""

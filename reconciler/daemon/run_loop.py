@@ -85,6 +85,13 @@ class RunLoop:
 
     def step(self, now: datetime) -> datetime | None:
         """One round: recover once, then decide, act, book, and say when to come again."""
+        with self._emit.together():
+            self._hear(now)
+        self._serve_requests(now)  # who asked may look at once for the event
+        with self._emit.together():
+            return self._go_on(now)
+
+    def _hear(self, now: datetime) -> None:
         if not self._recovered:
             self._recover(now)
         news = self._clock.look(now, self._boot())
@@ -94,7 +101,8 @@ class RunLoop:
             self._decider.decide_due(now, news)
         self._book_answers(now)
         self._take_listing(now)
-        self._serve_requests(now)
+
+    def _go_on(self, now: datetime) -> datetime | None:
         waits = self._act(now)
         self._running = self._book.occupied()
         self._prune(now)
@@ -200,6 +208,8 @@ class RunLoop:
 
     def _act(self, now: datetime) -> datetime | None:
         """The next step of every open run; the earliest time one of them waits for."""
+        if not self._book.runs:
+            return None
         config = self._fleet.view.config
         earliest: datetime | None = None
         ended = 0
