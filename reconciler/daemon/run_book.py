@@ -2,7 +2,7 @@
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +34,28 @@ class Open:
     remade: int = 0  # how often it was made anew after somebody had tidied it away
     hint: str = ""  # what a failure smells of
     unsaved: bool = False  # the disk refused the record; the engine has acted on it
+    _rest: tuple[Any, ...] = ()  # what it was when there was nothing to do, and until when that holds
+
+    def rest(self, until: datetime | None) -> None:
+        """There is nothing to do about it until then, unless something is heard of it."""
+        self._rest = (self.record, self.live, self.busy, self.known, self.look_at, until)
+
+    def rests(self, now: datetime) -> bool:
+        """Is all as it was when it was found that there is nothing to do? It is not decided anew then: in a burst each
+        answer would have every run decided."""
+        if not self._rest or self.unsaved or self.poked:
+            return False
+        record, live, busy, known, look_at, until = self._rest
+        same = record is self.record and live is self.live and busy == self.busy and known == self.known
+        return same and look_at == self.look_at and (until is None or now < until)
+
+    def rests_until(self) -> datetime | None:
+        until: datetime | None = self._rest[-1]
+        return until
+
+    def wake(self) -> None:
+        """Decide about it anew."""
+        self._rest = ()
 
 
 @dataclass(slots=True)
@@ -92,9 +114,10 @@ class Book:
                 return entry
         return None
 
-    def in_order(self, turn: Callable[[RunRecord], Any]) -> list[Open]:
-        """Open runs by their turn, so that places are given fairly."""
-        return sorted(self.runs.values(), key=lambda entry: turn(entry.record))
+    def wake_all(self) -> None:
+        """What every decision depends on has changed."""
+        for entry in self.runs.values():
+            entry.wake()
 
     def must_look(self, entry: Open, now: datetime) -> bool:
         """Is what we know of it too old to act on?"""

@@ -9,7 +9,7 @@ from ..history.base import History
 from ..model.errors import StateError
 from ..model.event import EventName
 from ..model.job import JobSpec, OnRetire
-from ..model.live import LiveState, StandingJob
+from ..model.live import LivePhase, LiveState, StandingJob
 from ..model.run import Phase, RunRecord, RunRequest
 from ..model.service import ServiceConfig
 from ..runs.devices import Devices, held
@@ -29,7 +29,7 @@ from .orphans import UNKNOWN, take_up, unknown_spec
 from .pools import Pools
 from .requests import Request
 from .run_book import Book, Open
-from .run_context import context_of
+from .run_context import UNSTARTED, context_of
 from .run_ops import RunOps
 from .run_work import RunWork
 from .trials import forget_old
@@ -123,6 +123,7 @@ class RunLoop:
 
     def _tell_clock(self, news: ClockNews) -> None:
         if news.stepped:
+            self._book.wake_all()
             self._emit.emit(EventName.CLOCK_STEPPED, seconds=round(news.stepped, 1))
 
     def _take_fleet(self, now: datetime) -> None:
@@ -137,6 +138,7 @@ class RunLoop:
                 return
         self._generation, self._drafts, self._taken_at, self._take_at = view.generation, view.drafts, now, None
         self._decider.take_jobs(self._history.standing(), now)
+        self._book.wake_all()
         for entry in list(self._book.runs.values()):
             if entry.record.job not in self.jobs:
                 self._rename(entry)
@@ -207,21 +209,30 @@ class RunLoop:
         self._relist()
 
     def _act(self, now: datetime) -> datetime | None:
-        """The next step of every open run; the earliest time one of them waits for."""
-        if not self._book.runs:
-            return None
-        config = self._fleet.view.config
-        earliest: datetime | None = None
-        ended = 0
+        """The next step of every open run that does not rest; the earliest time one of them waits for."""
         entries = self._book.runs.values()
-        places = Places(((entry.record, self._spec(entry.record)) for entry in entries), config.limits)
+        self._work.stop_all(self._cells.failing(self._spec), now)
+        earliest, awake = self._resting(now)
+        if not awake:
+            return earliest
+        config = self._fleet.view.config
+        ended = 0
+        # Places are for those that have not started; with none of them, nobody else's turn is looked at.
+        placing = any(entry.record.phase in UNSTARTED for entry in awake)
+        shown = entries if placing else awake
+        places = Places(((entry.record, self._spec(entry.record)) for entry in shown), config.limits)
         devices = Devices(config.devices.gpus or (), ((entry.record, entry.live) for entry in entries),
                           known=self._counted)  # fmt: skip
-        self._work.stop_all(self._cells.failing(self._spec), now)
-        for entry in self._book.in_order(lambda run: turn(run, self._spec(run))):
+        for entry in sorted(shown, key=lambda one: turn(one.record, self._spec(one.record))):
             before = entry.record
+            if entry.rests(now):
+                places.passed(before, before, self._spec(before))
+                continue
             if ended >= MOST_ENDS and _given_up(before):
                 earliest = now  # a thousand cells that are stopped at once must not keep others from firing
+                continue
+            if not placing and before.phase in UNSTARTED:
+                earliest = now  # another's turn has changed it: it needs a round with places
                 continue
             until = self._act_on(entry, config, places, devices, now)
             devices.taken(entry.record)
@@ -230,9 +241,19 @@ class RunLoop:
             if places.passed(before, entry.record, self._spec(entry.record)):
                 ended += 1
                 until = now  # a place is free: whoever waits for it may have had its turn before
-            if until is not None and (earliest is None or until < earliest):
-                earliest = until
+            earliest = _earlier(earliest, until)
         return earliest
+
+    def _resting(self, now: datetime) -> tuple[datetime | None, list[Open]]:
+        """When the first of those that rest wakes, and the others."""
+        earliest: datetime | None = None
+        awake = []
+        for entry in self._book.runs.values():
+            if entry.rests(now):
+                earliest = _earlier(earliest, entry.rests_until())
+            else:
+                awake.append(entry)
+        return earliest, awake
 
     def _act_on(
         self, entry: Open, config: ServiceConfig, places: Places, devices: Devices, now: datetime
@@ -259,7 +280,10 @@ class RunLoop:
                     devices.waits(run, spec)
                     if run.reason != step.why:
                         self._work.save(entry, waiting(run, step.why))
-                return self._until(entry, step.until, now)
+                until = self._until(entry, step.until, now)
+                if _concerns_itself_alone(run, entry):
+                    entry.rest(until)
+                return until
             if isinstance(step, Discard | Collect) and entry.look_at is not None and now < entry.look_at:
                 return entry.look_at
             self._work.act(entry, step, spec, job, config, now, devices.offer(run, spec))
@@ -356,6 +380,17 @@ class RunLoop:
             forget_old(self._history, self._emit, self._drop_logs, now)
         except StateError as error:
             self._storage(error)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _concerns_itself_alone(run: RunRecord, entry: Open) -> bool:
+    """Does no other run, and no listing, change what is to be done about it? Then it may rest."""
+    if entry.busy:
+        return True
+    return run.phase not in UNSTARTED and entry.live is not None and entry.live.phase is not LivePhase.CREATED
 
 
 def _given_up(run: RunRecord) -> bool:
