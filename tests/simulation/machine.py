@@ -141,6 +141,7 @@ class Wire:
         behaviour = Behaviour(
             duration=dice.choice(DURATIONS), exit_code=dice.choice((0, 0, 0, 1, 75)),
             output=b"work\n" if dice.random() < 0.2 else b"", ignores_term=dice.random() < 0.2,
+            outputs=(("model.bin", b"weights"),) if order.spec.outputs else (),
         )  # fmt: skip
 
         def effect() -> Any:
@@ -182,6 +183,9 @@ class Wire:
 
     def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
         yield from self._call("logs", run_id, lambda: list(self._engine.logs(run_id, ref, cursor, follow)))
+
+    def outputs(self, run_id: str, ref: str, target: str) -> Any:
+        return self._call("outputs", run_id, lambda: self._engine.outputs(run_id, ref, target))
 
     def discard(self, run_id: str, ref: str) -> Any:
         return self._call("discard", run_id, lambda: self._engine.discard(run_id, ref))

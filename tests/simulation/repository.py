@@ -17,6 +17,7 @@ SCHEDULES = (
     "45 23 * * *", "manual", "30 2 * * sun", "@daily", "5 */4 * * *", "0 0 * * sat", "@every 36h",
 )  # fmt: skip
 ZONES = ("UTC", "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
+EXCLUDED = ("2026-10-04", "2026-10-09..2026-10-13", "2026-10-25", "2026-10-28..2026-11-01")
 BROKEN = b"schedule: [\n"
 File = dict[str, Any]
 
@@ -25,6 +26,8 @@ def random_job(dice: random.Random) -> File:
     job: File = {"schedule": dice.choice(SCHEDULES), "image": dice.choice(("app:1", "app:2")), "command": ["work"]}
     if not job["schedule"].startswith(("@every", "manual")):
         job["timezone"] = dice.choice(ZONES)
+        if dice.random() < 0.3:
+            job["schedule"] = narrowed(dice, job["schedule"])
     if dice.random() < 0.4:
         job["concurrency_policy"] = dice.choice(("Forbid", "Allow", "Replace", "Queue"))
     if dice.random() < 0.3:
@@ -47,10 +50,28 @@ def random_job(dice: random.Random) -> File:
     if dice.random() < 0.1:
         job["pause_after_failures"] = 2
     if dice.random() < 0.12:
+        job["strategy"] = dice.choice((
+            {"parallelism": 2}, {"parallelism": 3, "max_parallel": 1}, {"matrix": {"x": ["1", "2"]}, "fail_fast": True},
+        ))  # fmt: skip
+    if dice.random() < 0.12:
+        job["resources"] = {"gpus": dice.choice((1, 1, 2))}
+    if dice.random() < 0.15:
+        job["outputs"] = "/outputs"
+    if dice.random() < 0.12:
         job["wait_for"] = [{"job": dice.choice(NAMES), "within": dice.choice(("10m", "2h"))}]
     if dice.random() < 0.12:
         job["after"] = [{"job": dice.choice(NAMES), "on": dice.choice(("success", "failure", "any"))}]
     return job
+
+
+def narrowed(dice: random.Random, cron: str) -> File:
+    """The long form of a schedule: with days that are left out, or a jitter, or both."""
+    long: File = {"cron": cron}
+    if dice.random() < 0.6:
+        long["exclude"] = dice.sample(EXCLUDED, dice.randint(1, len(EXCLUDED)))
+    if dice.random() < 0.6:
+        long["jitter"] = dice.choice(("90s", "25m", "3h"))
+    return long
 
 
 class Repository:
@@ -109,8 +130,12 @@ class Repository:
             return f"create {fresh}"
         job = self.files[name]
         if kind == "schedule":
-            self.files[name] = {**job, "schedule": dice.choice(SCHEDULES)}
-            if self.files[name]["schedule"].startswith(("@every", "manual")):
+            fresh_one = dice.choice(SCHEDULES)
+            bare = fresh_one.startswith(("@every", "manual"))
+            self.files[name] = {**job, "schedule": fresh_one}
+            if not bare and dice.random() < 0.3:
+                self.files[name]["schedule"] = narrowed(dice, fresh_one)
+            if bare:
                 self.files[name].pop("timezone", None)
         elif kind == "field":
             fresh_job = random_job(dice)

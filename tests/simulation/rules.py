@@ -11,7 +11,7 @@ from reconciler.model.job import Concurrency
 from reconciler.model.live import StandingJob
 from reconciler.model.plan import ActionKind
 from reconciler.model.run import Disposition, Phase, RunRecord, SlotRecord, Trigger
-from reconciler.schedule.cron import fires
+from reconciler.schedule.cron import excluded_fires, fires
 from reconciler.schedule.due import same_schedule
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .world import World
 
 MOST_FIRES = 100_000
+SEEN_WITHIN = 4 * 3600.0  # seconds: twice the pace of the service's looks, see RELAXED
 
 
 class Broken(AssertionError):
@@ -113,6 +114,7 @@ class Rules:
                 if other.run_id != start.run_id and other.cell == record.cell:
                     self._second(start.run_id, other.run_id, machine.world.runs.get(other.run_id), record.trigger)
             self._beside(start.run_id, record)
+            self._devices(start.run_id)
             self._places(start.run_id)
         self.seen_starts = len(machine.starts)
 
@@ -137,6 +139,19 @@ class Rules:
             if parse_run_id(other).slot != record.slot:
                 policy = run.order.spec.concurrency_policy
                 raise Broken(f"R2: {run_id} ({policy}) was started while {other} still ran")
+
+    def _devices(self, run_id: str) -> None:
+        """What runs has its devices for itself, and as many as it asked for."""
+        world = self.world.machine.world
+        run = world.runs.get(run_id)
+        if run is None or not _runs(run):
+            return
+        devices, wanted = set(run.order.devices), run.order.spec.resources.gpus or 0
+        if len(devices) != wanted:
+            raise Broken(f"R2: {run_id} was started with {len(devices)} of {wanted} devices")
+        for other, theirs in world.runs.items():
+            if other != run_id and _runs(theirs) and devices & set(theirs.order.devices):
+                raise Broken(f"R2: {run_id} was started with a device that {other} has")
 
     def _places(self, run_id: str) -> None:
         """No more at once than `max_running` and the group allow."""
@@ -208,7 +223,8 @@ class Rules:
     def _accounted(self, service: "Service", name: str, stretch: Stretch, until: datetime) -> None:
         """Rule T5: each fire has a record, and there are no others."""
         row = stretch.row
-        due = fires(row.spec.schedule, stretch.checked, until, row.anchor, MOST_FIRES)
+        asked = (row.spec.schedule, stretch.checked, until, row.anchor, MOST_FIRES)
+        due = [*fires(*asked), *excluded_fires(*asked)]
         if due:
             records = self._records(service, name)
             for at in due:
@@ -232,6 +248,31 @@ class Rules:
                 young = start.true > self.world.time.true - 3 * 86400.0
                 if young and start.run_id not in self.pruned and service.history.run(start.run_id) is None:
                     raise Broken(f"R7: {start.run_id} was started and is no longer in the ledger")
+
+    # -- ends -------------------------------------------------------------------------------------------------
+    def hourly(self) -> None:
+        """A run's end is seen by looking if by nothing else, and none outlives its time. Only after a span in which
+        nothing went wrong: what was lost of an event before must have been found by then."""
+        world, service = self.world, self.world.service
+        calm = world.time.true - world.trouble_at
+        if service is None or calm < SEEN_WITHIN:
+            return
+        machine, now = world.machine, world.time.wall()
+        machine.world.settle()
+        for run_id, run in machine.world.runs.items():
+            if run_id in self.foreign_runs or run.started_at is None:
+                continue
+            if run.finished_at is not None:
+                if now - run.finished_at < timedelta(seconds=SEEN_WITHIN):
+                    continue
+                record = service.history.run(run_id)
+                if record is not None and record.active:
+                    raise Broken(f"R5: {run_id} ended at {run.finished_at}, and the ledger has it {record.phase}")
+            elif (now - run.started_at).total_seconds() > self._longest(run):
+                raise Broken(f"R4: {run_id} runs since {run.started_at}, longer than it may")
+
+    def _longest(self, run: MemoryRun) -> float:
+        return run.order.spec.timeout + run.order.spec.stop_grace_period + SEEN_WITHIN
 
     # -- the end ----------------------------------------------------------------------------------------------
     def settled(self) -> None:

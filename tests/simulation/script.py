@@ -25,6 +25,7 @@ class Script:
         for every, act in ((FAULT_EVERY, self.fault), (COMMIT_EVERY, self.commit), (PERSON_EVERY, self.person)):
             self._again(every, act)
         self.world.time.after(24 * HOUR, self._daily)
+        self.world.time.after(HOUR, self._hourly)
 
     def end(self) -> None:
         self.over = True
@@ -43,8 +44,14 @@ class Script:
             self.world.time.after(24 * HOUR, self._daily)
             self.world.rules.daily()
 
+    def _hourly(self) -> None:
+        """Goes on when faults have stopped."""
+        self.world.time.after(HOUR, self._hourly)
+        self.world.rules.hourly()
+
     def _for(self, seconds: float, begin: Callable[[], None], end: Callable[[], None]) -> None:
         begin()
+        self.world.trouble_at = max(self.world.trouble_at, self.world.time.true + seconds)
         self.world.time.after(seconds, lambda: None if self.over else end())
 
     # -- faults -----------------------------------------------------------------------------------------------
@@ -55,6 +62,7 @@ class Script:
             self.deaf, self.slow, self.kill_and_prune,
         )  # fmt: skip
         self.world.faults += 1
+        self.world.trouble_at = max(self.world.trouble_at, self.world.time.true)
         for kind in self.dice.sample(kinds, self.dice.choice((1, 1, 1, 2, 3))):
             self.world.note(f"FAULT {kind.__name__}")
             kind()
@@ -104,6 +112,7 @@ class Script:
 
     def sleep(self) -> None:
         self.world.asleep_until = self.world.time.true + self.dice.choice((30.0, 600.0, 9 * HOUR))
+        self.world.trouble_at = max(self.world.trouble_at, self.world.asleep_until)
 
     def prune(self) -> None:
         self.world.machine.prune()

@@ -14,7 +14,7 @@ from reconciler.model.errors import ReconcilerError
 from reconciler.model.job import JobSpec, Schedule, ScheduleKind
 from reconciler.model.live import StandingJob
 from reconciler.model.run import RunRecord
-from reconciler.model.service import Limits, Policy, ServiceConfig, SourceConfig
+from reconciler.model.service import DeviceConfig, Limits, Policy, ServiceConfig, SourceConfig
 
 from .faults import Fates, Killed
 from .machine import Machine
@@ -27,6 +27,7 @@ from .timeline import BASE, Timeline
 DAY = 86400.0
 SPINNING = 200  # rounds of one loop without time passing
 ROWS = frozenset({"put_standing", "move_standing", "drop_standing", "set_cursor", "claim", "rewind"})
+GPUS = ("0", "1")
 FOREIGN_RUN = "a.20260901T000000Z.1"
 
 
@@ -52,9 +53,11 @@ class World:
             limits=Limits(
                 max_running=self.dice.choice((None, None, 1, 2)), queue_timeout=1800.0, prepare_timeout=600.0,
             ),
+            policy=Policy(gpus=True), devices=DeviceConfig(GPUS),
         )  # fmt: skip
         self.last_alive = None
         self.asleep_until = 0.0
+        self.trouble_at = 0.0  # until when something goes wrong, or is down
         self.inside = 0  # sync rounds under way
         self.boots = 1
         self.deaths = self.steps = self.faults = 0
@@ -118,6 +121,7 @@ class World:
         if down is None:
             down = self.dice.uniform(0.1, 10.0) if self.dice.random() < 0.8 else self.dice.uniform(10.0, 2 * DAY)
         self.note(f"the service is dead for {down:.0f} s")
+        self.trouble_at = max(self.trouble_at, self.time.true + down)
         self.time.after(down, self.birth)
 
     def close(self) -> None:
@@ -195,7 +199,7 @@ class World:
         self.note("-- faults stop")
         self.script.end()
         self.fates.mend()
-        self.asleep_until = 0.0
+        self.asleep_until, self.trouble_at = 0.0, self.time.true
         if self.time.offset < 0:
             self.time.offset = 0.0
             self.machine.clock_stepped()
