@@ -3,9 +3,12 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from statistics import median
+
+from reconciler.daemon.pools import STARTS
 
 from .fleet import Repository, job_path
 from .measure import Budget, Case, Other
@@ -24,6 +27,23 @@ def spawned(count: int) -> list[float]:
     for _ in range(count):
         children.append(subprocess.Popen(["/bin/true"], stdin=subprocess.DEVNULL, start_new_session=True))
         found.append(time.time() - begin)
+    for child in children:
+        child.wait()
+    return found
+
+
+def shells(count: int) -> list[float]:
+    """Seconds from now to each of as many spawns of a shell that runs the command, by as many threads as ours has for
+    starts: what a supervisor for each run costs at the least."""
+    begin, children = time.time(), []
+
+    def one() -> float:
+        command = ["/bin/sh", "-c", "/bin/true; :"]
+        children.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+        return time.time() - begin
+
+    with ThreadPoolExecutor(STARTS) as pool:
+        found = [future.result() for future in [pool.submit(one) for _ in range(count)]]
     for child in children:
         child.wait()
     return found
@@ -48,6 +68,7 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
         repository = Repository(folder / f"late-{count}", count, files)
         seen: dict[str, list[float]] = {}
         bare: list[list[float]] = []
+        under_shells: list[list[float]] = []
         with service(repository.path, folder / f"state-{count}", "", f"bench6-{count}", engine="process") as child:
             child.await_jobs(count)
             time.sleep(SETTLE)
@@ -59,14 +80,18 @@ def cases(budget: Budget, folder: Path) -> Iterator[Case]:
                 bursts(child, since, seen, count)
                 if time.time() % PERIOD // 1 == PERIOD // 2:  # in the middle between two bursts
                     bare.append(spawned(count))
-        yield from _told(count, list(seen.values()), bare)
+                    under_shells.append(shells(count))
+        yield from _told(count, list(seen.values()), bare, under_shells)
 
 
-def _told(count: int, ours: list[list[float]], bare: list[list[float]]) -> Iterator[Case]:
+def _told(
+    count: int, ours: list[list[float]], bare: list[list[float]], under_shells: list[list[float]]
+) -> Iterator[Case]:
     rounds = min(len(ours), len(bare))
     for word, of in (("median", median), ("last", max)) if count > 1 else (("start", max),):
         what = f"{count} due in one second: {word}"
-        late, theirs = iter([of(burst) for burst in ours]), iter([of(burst) for burst in bare])
-        others = (Other("bare spawns, one after the other", theirs.__next__),)
+        late, theirs, floor = (iter([of(burst) for burst in them]) for them in (ours, bare, under_shells))
+        others = (Other("bare spawns, one after the other", theirs.__next__),
+                  Other(f"bare shells with the command, {STARTS} threads", floor.__next__))  # fmt: skip
         yield Case(6, what, late.__next__, others, ceiling=0.005 if count == 1 else None,
                    least=rounds, most=rounds, warm=0)  # fmt: skip

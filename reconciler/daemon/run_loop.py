@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
 from ..history.base import History
-from ..model.errors import StateError
+from ..model.errors import ReconcilerError, StateError
 from ..model.event import EventName
 from ..model.job import JobSpec, OnRetire
 from ..model.live import LivePhase, LiveState, StandingJob
@@ -216,23 +216,33 @@ class RunLoop:
         if not awake:
             return earliest
         config = self._fleet.view.config
-        ended = 0
         # Places are for those that have not started; with none of them, nobody else's turn is looked at.
         placing = any(entry.record.phase in UNSTARTED for entry in awake)
         shown = entries if placing else awake
         places = Places(((entry.record, self._spec(entry.record)) for entry in shown), config.limits)
         devices = Devices(config.devices.gpus or (), ((entry.record, entry.live) for entry in entries),
                           known=self._counted)  # fmt: skip
-        for entry in sorted(shown, key=lambda one: turn(one.record, self._spec(one.record))):
+        try:
+            earliest = self._take_turns(shown, places, devices, config, earliest, now)
+        except ReconcilerError:
+            self._work.carry_out()  # what had its turn before is not held up by this
+            raise
+        if not self._work.carry_out():
+            earliest = _earlier(earliest, now + SAVE_AGAIN)  # the disk refused what had to be written first
+        return earliest
+
+    def _take_turns(
+        self, entries: Iterable[Open], places: Places, devices: Devices, config: ServiceConfig,
+        earliest: datetime | None, now: datetime,
+    ) -> datetime | None:  # fmt: skip
+        ended = 0
+        for entry in sorted(entries, key=lambda one: turn(one.record, self._spec(one.record))):
             before = entry.record
             if entry.rests(now):
                 places.passed(before, before, self._spec(before))
                 continue
             if ended >= MOST_ENDS and _given_up(before):
                 earliest = now  # a thousand cells that are stopped at once must not keep others from firing
-                continue
-            if not placing and before.phase in UNSTARTED:
-                earliest = now  # another's turn has changed it: it needs a round with places
                 continue
             until = self._act_on(entry, config, places, devices, now)
             devices.taken(entry.record)

@@ -1,7 +1,8 @@
 """Carries out one step of one run, and books what the workers answer. The record is written before the act."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ..engine.base import Prepared
@@ -29,7 +30,19 @@ _CLASSES = {
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
 MOST_KEPT = 3  # containers of failed runs that one job has at once (hold_on_failure)
+MOST_INTENTS = 16  # starts that one flush of the disk makes wait for each other
 REMADE_AT_ONCE = 8  # times that a run which somebody has tidied away is made anew without a pause
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Intent:
+    """What is to be written before an engine is asked."""
+
+    entry: Open
+    before: RunRecord
+    made: RunRecord
+    pool: str
+    call: Callable[[], Result]
 
 
 class RunWork:
@@ -45,6 +58,8 @@ class RunWork:
         self._history, self._emit, self._cells = history, emit, cells
         self._storage, self._down = storage, down
         self._on_end, self._fire_after = ended, fire_after
+        self._intents: list[_Intent] = []
+        self._refused = False
 
     # -- steps ------------------------------------------------------------------------------------------------
     def act(
@@ -56,12 +71,10 @@ class RunWork:
         match step:
             case steps.Prepare(deadline=deadline):
                 preparing = to.preparing(run, now, deadline, devices)
-                if self.save(entry, preparing):
-                    self._send(entry, "prepare", "prepare", lambda: ops.prepare(preparing, spec, config))
+                self._intend(entry, preparing, "prepare", "prepare", lambda: ops.prepare(preparing, spec, config))
             case steps.Launch():
                 starting = to.starting(run, now)
-                if self.save(entry, starting):
-                    self._send(entry, "launch", "start", lambda: ops.launch(starting))
+                self._intend(entry, starting, "launch", "start", lambda: ops.launch(starting))
             case steps.FindStart():
                 self._send(entry, "find_start", "keep", lambda: ops.find_start(run))
             case steps.Adopt():
@@ -83,6 +96,55 @@ class RunWork:
             case steps.Renew():
                 if job is not None and (values := carried(run, spec, job.spec)) is not None:
                     self._follow_up(entry, *to.renewed(run, job, values, now))
+
+    def _intend(self, entry: Open, made: RunRecord, op: str, pool: str, call: Callable[[], Result]) -> None:
+        """Write `made`, then have `call` made: with other intents of this round, see `carry_out`."""
+        self._intents.append(_Intent(entry, entry.record, made, pool, call))
+        if made.cell is not None and made.phase is not entry.record.phase:
+            self._cells.note(made)
+        entry.record, entry.busy = made, op
+        if len(self._intents) >= MOST_INTENTS:
+            self._write_intents()
+
+    def carry_out(self) -> bool:
+        """Have everything done that was intended in this round. False if the disk refused some of it: that is as it was
+        before."""
+        self._write_intents()
+        refused, self._refused = self._refused, False
+        return not refused
+
+    def _write_intents(self) -> None:
+        """All with one flush of the disk; only then is the engine asked."""
+        intents, self._intents = self._intents, []
+        if not intents:
+            return
+        written: list[_Intent] = []
+        refused: StateError | None = None
+        try:
+            with self._history.together() if len(intents) > 1 else nullcontext():
+                for intent in intents:
+                    try:  # the record of now: it may have been asked to stop since
+                        self._history.update_run(intent.entry.record)
+                        written.append(intent)
+                    except StateError as error:
+                        refused = error
+        except StateError as error:
+            written, refused = [], error
+        for intent in intents:
+            if intent in written:
+                self._pools.submit(intent.pool, intent.call)
+            else:
+                self._take_back(intent)
+        self._refused = self._refused or refused is not None
+        self._storage(refused)
+
+    def _take_back(self, intent: "_Intent") -> None:
+        entry = intent.entry
+        entry.busy = ""
+        if entry.record is intent.made:
+            entry.record = intent.before
+        if intent.made.cell is not None:
+            self._cells.note(entry.record)
 
     def look(self, entry: Open) -> None:
         """Ask the engine about this one run."""
