@@ -13,6 +13,7 @@ from .. import __version__
 COMMANDS: dict[str, str] = {
     "init": "scaffold a job repository",
     "import": "write job files from what another scheduler runs",
+    "clone": "copy a job file under a new name",
     "validate": "check job files: every problem of every file at once",
     "plan": "show what would change, and when jobs would fire",
     "apply": "carry the plan out, or exactly the plan DIGEST",
