@@ -17,6 +17,7 @@ from ..history.sqlite import open_history
 from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.job import JobSpec
 from ..model.service import ServiceConfig
+from ..workspace.base import Parts
 
 log = structlog.get_logger()
 
@@ -78,6 +79,11 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
         drop_staged(keep, root)
 
     return tidy
+
+
+def workspace() -> Parts:
+    """What is made for each run, in this order."""
+    return Parts([])
 
 
 def build_engine(

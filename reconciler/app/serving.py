@@ -41,7 +41,7 @@ from ..server.api import Status
 from ..server.socket import Server
 from ..workspace.outputs import remove as remove_outputs
 from .devices import with_devices
-from .parts import State, choose_engine, open_state, stager, tidier
+from .parts import State, choose_engine, open_state, stager, tidier, workspace
 from .reading import open_repository
 from .routes import routes
 
@@ -136,7 +136,7 @@ class Whole:
         self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes)
-        ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir)
+        ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir, workspace())
         alive = Alive(state_dir / "alive")
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,

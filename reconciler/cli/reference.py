@@ -29,6 +29,7 @@ LOG_LINES = {
     "service.loop-busy": "A loop did not come to rest in time at the end; it ended with the process.",
     "service.reload-failed": "SIGHUP: the new service file is not in force, the old one is.",
     "service.unfit": "The service cannot work as it is and ends; the line says why.",
+    "workspace.left-over": "What a crash has left of a run's workspace cannot be removed. It is tried again hourly.",
 }
 
 CLI_HEAD = """\

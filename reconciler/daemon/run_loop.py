@@ -32,6 +32,7 @@ from .run_book import Book, Open
 from .run_context import UNSTARTED, context_of
 from .run_ops import RunOps
 from .run_work import RunWork
+from .tidying import Tidying
 from .trials import forget_old
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ class RunLoop:
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self._prune_at: datetime | None = None
         self._prune_every = prune_every
+        self._tidying = Tidying(ops.tidy)
         self._listing: LiveState | None = None
         self._counted = False  # the engine was listed in full: no run of ours is unknown
         self._recovered = False
@@ -94,6 +96,7 @@ class RunLoop:
     def _hear(self, now: datetime) -> None:
         if not self._recovered:
             self._recover(now)
+        self._tidying.step(self._book.runs, now)
         news = self._clock.look(now, self._boot())
         self._tell_clock(news)
         self._take_fleet(now)

@@ -21,7 +21,8 @@ class Part(Protocol):
         """The run has ended, or will never start: its things go. Never raises for what is not there."""
 
     def tidy(self, keep: Collection[str]) -> None:
-        """Remove what is left of all runs but those named, which a crash may have left."""
+        """Remove what is left of all runs but those named, which a crash may have left. Nothing is being made for
+        any other run meanwhile. Raises ReconcilerError if something cannot be removed."""
 
 
 class Parts:
@@ -42,5 +43,6 @@ class Parts:
                 all_of_them.callback(part.drop, run_id)
 
     def tidy(self, keep: Collection[str]) -> None:
-        for part in self._parts:
-            part.tidy(keep)
+        with ExitStack() as all_of_them:
+            for part in self._parts:
+                all_of_them.callback(part.tidy, keep)

@@ -23,6 +23,7 @@ from reconciler.model.run import RunRecord
 from reconciler.model.service import ServiceConfig
 from reconciler.schedule.due import carry_cursor
 from reconciler.spec.canonical import digest_of
+from reconciler.workspace.base import Part, Parts
 
 NIGHT = datetime.fromisoformat("2026-11-24T02:00:00+00:00")
 
@@ -72,8 +73,10 @@ class KeptOps(RunOps):
 class World:
     """`tick(seconds)` moves time in steps and lets the loop work; `restart()` is a kill -9 and a new process."""
 
-    def __init__(self, tmp_path: Path, config: ServiceConfig | None = None, start: datetime = NIGHT) -> None:
+    def __init__(self, tmp_path: Path, config: ServiceConfig | None = None, start: datetime = NIGHT,
+                 workspace: Part | None = None) -> None:  # fmt: skip
         self.path, self.time, self.boot_time = tmp_path, start, 1000.0
+        self.workspace = workspace or Parts()
         self.config = config or ServiceConfig(state_dir=str(tmp_path))
         self.machine = MemoryWorld(clock=lambda: self.time)
         KeptOps.orders.clear()
@@ -89,7 +92,7 @@ class World:
         self.fleet, self.pools, self.book = Fleet(self.config), InlinePools(), Book()
         self.emit = EventStream(self.history, lambda: self.time)
         pumps = Pumps(lambda: self.engine, lambda: 1 << 20)
-        ops = KeptOps(lambda: self.engine, self.history, lambda _spec, _digest: (), pumps, self.path)
+        ops = KeptOps(lambda: self.engine, self.history, lambda _spec, _digest: (), pumps, self.path, self.workspace)
         self.loop = RunLoop(
             history=self.history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=self.book, ops=ops,
             boot=lambda: self.boot_time, last_alive=self.last_alive, alive=self._alive, drop_logs=lambda _runs: None,
