@@ -27,10 +27,11 @@ from ..plan import words
 from ..plan.context import PlanContext
 from ..plan.diff import make_plan
 from ..spec.argv import final_argv
-from ..spec.filemodes import unreadable
+from ..spec.filemodes import unreadable, unreadable_secrets
 from .devices import with_devices
 from .parts import DATABASE, DEFAULT_ENGINE, ENGINE, build_engine, choose_engine, open_state, stager
 from .reading import desired_once
+from .secrets import with_secrets
 
 
 def _now() -> datetime:
@@ -40,7 +41,7 @@ def _now() -> datetime:
 def plan_once(config: ServiceConfig) -> tuple[Plan, Mapping[str, StandingJob]]:
     """The plan as the service would make it now, and the jobs that stand. Reads the state directory if there is one;
     changes nothing. Raises StateError, EngineUnavailable, SourceUnavailable, SourceRejected."""
-    config = with_devices(config)
+    config = with_secrets(with_devices(config))
     try:
         history = open_history(Path(config.state_dir) / DATABASE, read_only=True)
     except StateError as error:
@@ -69,7 +70,8 @@ def _first_plan(config: ServiceConfig) -> Plan:
 
 def _on_docker(spec: JobSpec) -> Preview:
     """What the Docker engine would say, before there is one."""
-    return Preview(final_argv(spec), problems=tuple(unreadable(spec, os.geteuid(), os.getegid())))
+    ids = (os.geteuid(), os.getegid())
+    return Preview(final_argv(spec), problems=(*unreadable(spec, *ids), *unreadable_secrets(spec, *ids)))
 
 
 def _on_processes(spec: JobSpec) -> Preview:
@@ -110,6 +112,7 @@ def apply_once(config: ServiceConfig, digest: str, say: Callable[[str], None]) -
     """Take the lock, plan and apply. With `digest`, only exactly that plan."""
     if not (Path(config.state_dir) / DATABASE).exists():
         desired_once(config)  # a source that cannot be read leaves no state directory behind, and no engine chosen
+    config = with_secrets(config)
     with open_state(config) as state:
         engine = choose_engine(config, state, say)
         try:

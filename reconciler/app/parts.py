@@ -81,9 +81,11 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
     return tidy
 
 
-def workspace() -> Parts:
+def workspace(config: ServiceConfig, engine: str, identity: Identity) -> Parts:
     """What is made for each run, in this order."""
-    return Parts([])
+    from .secrets import secrets_part
+
+    return Parts([secrets_part(config, engine, identity.instance_id)])
 
 
 def build_engine(

@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,6 +44,7 @@ from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier, workspace
 from .reading import open_repository
 from .routes import routes
+from .secrets import with_secrets
 
 log = structlog.get_logger()
 EVENTS_AGAIN = 2.0  # seconds before a broken event stream is opened again
@@ -58,7 +59,7 @@ def serve(
     """Run until told to stop; the exit code. Raises AlreadyRunning, StateError before anything is started."""
     configure(verbose=verbose)
     threading.stack_size(STACK)
-    config = with_devices(config)
+    config = with_secrets(with_devices(config))
     with open_state(config) as state:
         fleet = Fleet(config)
         engine = choose_engine(config, state, say, lambda: fleet.view.config)
@@ -136,7 +137,8 @@ class Whole:
         self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes)
-        ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir, workspace())
+        ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir,
+                     workspace(config, self.engine.name, self.state.identity))  # fmt: skip
         alive = Alive(state_dir / "alive")
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
@@ -188,6 +190,9 @@ class Whole:
                 self.sync.recovered = True
             except EngineUnavailable:
                 pass  # the pass itself says so, and comes again
+        config = self.fleet.view.config
+        if (looked := with_secrets(config)) is not config:
+            self.fleet.change(lambda view: replace(view, config=looked) if view.config is config else view)
         return self.sync.step(now)
 
     def _listen(self, stop: threading.Event) -> None:
@@ -225,7 +230,7 @@ class Whole:
         """SIGHUP: take the service file anew; what cannot be changed while running is said and left."""
         old = self.fleet.view.config
         try:
-            new = with_devices(self._load())
+            new = with_secrets(with_devices(self._load()))
         except ReconcilerError as error:
             log.error("service.reload-failed", code=error.code, error=str(error), hint=error.hint)
             return

@@ -33,11 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..app.secrets import unlooked
     from ..spec.render import render_problems
     from .context import now, settings, stated
     from .output import working
 
-    config = settings(args)
+    config = unlooked(settings(args))
     with working("reading job files"):
         reading, prefix = read(config, args.target, named=stated(args).source is not None)
     problems = sorted((*_with_fires(reading, now()), *_missing(reading)))

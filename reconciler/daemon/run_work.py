@@ -27,6 +27,11 @@ _CLASSES = {
     "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
     "packages-failed": FailureClass.PACKAGES,
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
+    "secret-gone": FailureClass.SECRET, "secret-forbidden": FailureClass.SECRET, "secret-sealed": FailureClass.SECRET,
+    "secret-not-text": FailureClass.SECRET, "secret-too-large": FailureClass.SECRET,
+    "secret-store-unsafe": FailureClass.SECRET, "secret-store-unreadable": FailureClass.SECRET,
+    "identity-invalid": FailureClass.SECRET, "no-memory-place": FailureClass.SECRET,
+    "memory-place-unsafe": FailureClass.SECRET,
 }  # fmt: skip
 DISCARD_AGAIN = 30.0  # seconds
 MOST_KEPT = 3  # containers of failed runs that one job has at once (hold_on_failure)

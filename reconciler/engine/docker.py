@@ -17,7 +17,7 @@ from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
 from ..model.outputs import OutputPart
 from ..spec.argv import final_argv
-from ..spec.filemodes import unreadable
+from ..spec.filemodes import unreadable, unreadable_secrets
 from . import docker_lean as docker_lean  # before anything that imports requests
 from . import labels
 from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
@@ -138,6 +138,7 @@ class DockerEngine:
 
     def preview(self, spec: JobSpec) -> Preview:
         found = tuple(unreadable(spec, os.geteuid(), os.getegid())) if spec.files else ()
+        found += tuple(unreadable_secrets(spec, os.geteuid(), os.getegid())) if spec.secrets else ()
         return Preview(final_argv(spec), problems=found)
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:

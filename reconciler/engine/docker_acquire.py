@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ..model.errors import EngineRejected, NotOurs
 from ..model.job import JobSpec, Mount
 from ..model.service import Policy
-from ..spec.filemodes import fault
+from ..spec.filemodes import fault, unreadable_secrets
 from . import labels
 from .docker_body import Acquired, engine_volume
 from .docker_client import translated
@@ -92,6 +92,9 @@ class Acquirer:
             found = fault(spec, file, status.st_uid, status.st_gid)
             if found is not None and found.severity == "error":
                 raise EngineRejected(f"cannot use files: {found.message}", code=found.code, hint=found.hint)
+        for problem in unreadable_secrets(spec, os.geteuid(), os.getegid()):
+            if problem.severity == "error":
+                raise EngineRejected(f"cannot give secrets: {problem.message}", code=problem.code, hint=problem.hint)
 
     # -- networks ---------------------------------------------------------------------------------------------
 

@@ -42,6 +42,9 @@ def warnings(spec: JobSpec) -> Iterator[str]:
         yield "resources.gpus: leased and named in CUDA_VISIBLE_DEVICES; nothing keeps the job from the others"
     for file in spec.files:
         yield f"files: {file.target} is found at $RECONCILER_FILES{_rooted(file.target)}, not at its own path"
+    for ref in spec.secrets:
+        if ref.target:
+            yield f"secrets: {ref.target} is found at $RECONCILER_FILES{ref.target}, not at its own path"
     odd = [name for name, _ in spec.environment if not IDENTIFIER.match(name)]
     if odd:
         yield f"environment: the shell drops names that are no identifiers ({', '.join(odd)})"

@@ -108,6 +108,18 @@ class FileMount:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A secret by its name: a file at `target`, or the variable `env`; never both. `sealed`: base64 of the encrypted
+    file of the same commit that holds it, "" = it is in a store of the service."""
+
+    name: str
+    target: str = ""
+    env: str = ""
+    mode: int = 0o400
+    sealed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Retries:
     limit: int = 0
     delay: float = 30.0
@@ -261,6 +273,7 @@ class JobSpec:
     outputs: str = ""  # a directory in the container whose contents are kept after the run; "" = none
     packages: Packages = Packages()
     start_script: str | None = None  # runs before the command, in the same container
+    secrets: tuple[SecretRef, ...] = ()
     hold_on_failure: float = 0.0  # seconds that the container of a failed run is kept; 0 = not
 
     @property

@@ -46,7 +46,7 @@ class Trigger(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Why a run ended badly, in the field's words; the first four happen before the command started."""
+    """Why a run ended badly, in the field's words; the first five happen before the command started."""
 
     NONE = ""
     IMAGE = "image"  # could not be pulled or is not there
@@ -55,6 +55,7 @@ class FailureClass(StrEnum):
     DISK = "disk"
     PACKAGES = "packages"  # could not be installed
     START_SCRIPT = "start_script"  # its own exit code, before the command
+    SECRET = "secret"  # noqa: S105 - is not there, not allowed, or cannot be given
     EXIT = "exit"  # the command's own exit code
     TIMEOUT = "timeout"
     OOM = "oom"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .job import Resources
+from .secret import StoreConfig
 
 DEFAULT_OWNER = "default"
 DEFAULT_STATE_DIR = "/var/lib/reconciler"
@@ -62,6 +63,8 @@ class Policy:
     max_resources: Resources | None = None  # ceiling of each limit; a job without one is then refused
     gpus: bool = False  # whole GPUs of the host
     packages: tuple[str, ...] | None = None  # managers that jobs may install with
+    secrets: tuple[str, ...] | None = None  # globs of names; see `spec.admission.may_have_secret`
+    secrets_in_env: bool = False  # whether a secret may be a variable, which `docker inspect` shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +127,5 @@ class ServiceConfig:
     on_invalid: str = "hold"  # or "reject"
     devices: DeviceConfig = DeviceConfig()
     packages: PackageConfig = PackageConfig()
+    secret_stores: tuple[StoreConfig, ...] = ()  # in the order they are searched
     allow_rewrite: bool = False  # True for local work repositories: a rewritten history only warns (rule D5)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..model.job import DesiredJob, JobSpec, Location, Schedule, ScheduleKind
+from ..model.job import DesiredJob, JobSpec, Location, Schedule, ScheduleKind, SecretRef
 from ..model.plan import FieldChange
 from ..schedule.expression import spreads
 from . import words
@@ -121,8 +121,9 @@ def _all_changes(old: JobSpec, new: DesiredJob) -> Iterator[FieldChange]:
     volumes = _shown({m.target: m for m in old.mounts}, {m.target: m for m in new.spec.mounts}, words.volume)
     files = _shown({f.target: f for f in old.files}, {f.target: f for f in new.spec.files}, words.file_mount)
     parameters = _shown({p.name: p for p in old.parameters}, {p.name: p for p in new.spec.parameters}, words.parameter)
+    secrets = _shown(_by_name(old.secrets), _by_name(new.spec.secrets), words.secret)
     groups = (("environment", environment), ("labels", labels), ("volumes", volumes), ("files", files),
-              ("parameters", parameters))  # fmt: skip
+              ("secrets", secrets), ("parameters", parameters))  # fmt: skip
     for name, pairs in groups:
         for key, before, after in pairs:
             yield FieldChange(f"{name}.{key}", before, after, place(new, f"{name}.{key}"))
@@ -147,6 +148,13 @@ def _hidden(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tuple[st
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             yield key, "", "added" if key not in old else "removed" if key not in new else "changed"
+
+
+def _by_name(refs: tuple[SecretRef, ...]) -> dict[str, tuple[SecretRef, ...]]:
+    found: dict[str, tuple[SecretRef, ...]] = {}
+    for ref in refs:
+        found[ref.name] = (*found.get(ref.name, ()), ref)
+    return found
 
 
 def _shown(old: Mapping[str, Any], new: Mapping[str, Any], say: Callable[[Any], str]) -> Iterator[tuple[str, str, str]]:

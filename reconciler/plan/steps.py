@@ -18,7 +18,8 @@ from .context import PlanContext
 from .effects import Effects
 
 UNSHARED = ("process",)  # engines without volumes and networks of an owner's
-OWN_CODES = ("name-taken", "stalled", "forbidden", "file-unreadable")  # problems that only a plan can find
+# Problems that only a plan can find.
+OWN_CODES = ("name-taken", "stalled", "forbidden", "file-unreadable", "secret-unreadable")
 
 
 class Steps:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from zlib import crc32
 
-from ..model.job import FileMount, Mount, Parameter, Schedule, ScheduleKind, Strategy
+from ..model.job import FileMount, Mount, Parameter, Schedule, ScheduleKind, SecretRef, Strategy
 from ..schedule.dates import days_of
 from ..schedule.expression import resolved, spreads
 from ..schedule.zones import find_zone
@@ -141,6 +142,16 @@ def file_mount(file: FileMount) -> str:
     """Where it comes from and how long it is: never its content."""
     lines = plural(len(file.content.splitlines()), "line")
     return f"{file.origin or 'inline'}, {lines}, mode {file.mode:04o}"
+
+
+def secret(refs: Sequence[SecretRef]) -> str:
+    """Where it goes, and which encrypted file it is from: never what is in it."""
+    return "; ".join(_secret(ref) for ref in refs)
+
+
+def _secret(ref: SecretRef) -> str:
+    where = f"variable {ref.env}" if ref.env else f"{ref.target}, mode {ref.mode:04o}"
+    return f"{where}, encrypted file {crc32(ref.sealed.encode()):08x}" if ref.sealed else where
 
 
 def instant(at: datetime, zone: str, now: datetime) -> str:

@@ -52,6 +52,8 @@ def effective_policy(config: ServiceConfig, owner: str) -> Policy:
         external_volumes=_common(top.external_volumes, own.external_volumes),
         gpus=top.gpus and own.gpus,
         packages=_narrowed(top.packages, own.packages),
+        secrets=own.secrets,
+        secrets_in_env=top.secrets_in_env and own.secrets_in_env,
         min_interval=max(filter(None, (top.min_interval, own.min_interval)), default=None),
         max_resources=_lower(top.max_resources, own.max_resources),
     )
@@ -71,6 +73,8 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
         found += _capabilities(spec, policy)
     if spec.packages.managers and policy.packages is not None:
         found += _packages(spec, policy.packages)
+    if spec.secrets:
+        found += _secrets(spec, policy, config)
     if spec.resources.gpus and not policy.gpus:
         message = f"GPUs are not allowed for {spec.owner}"
         found.append(Violation("/resources/gpus", "gpus-not-allowed", message, "The service file grants `gpus: true`."))
@@ -134,6 +138,34 @@ def _interval(spec: JobSpec, shortest: float) -> Iterator[Violation]:
         message = f"fires every {format_duration(interval)}, but {spec.owner} may at most every "
         message += format_duration(shortest)
         yield Violation("/schedule", "interval-too-short", message)
+
+
+# -- secrets ---------------------------------------------------------------------------------------------------
+
+
+def may_have_secret(config: ServiceConfig, owner: str, name: str) -> bool:
+    """With a policy of its own an owner has what it lists there; without one, what the global policy lists. Where the
+    global policy lists none, that is every secret of a service without owners, and no secret of one with owners."""
+    own, top = _own_policy(config, owner), config.policy.secrets
+    if top is not None and not matches_any(top, name):
+        return False
+    if own is not None:
+        return own.secrets is not None and matches_any(own.secrets, name)
+    return top is not None or not config.owners
+
+
+def _secrets(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:
+    for index, ref in enumerate(spec.secrets):
+        pointer = f"/secrets/{index}"
+        if not may_have_secret(config, spec.owner, ref.name):
+            hint = "The service file grants `secrets` by name, in the policy of each owner."
+            yield Violation(
+                pointer, "secret-not-allowed", f"the secret {ref.name} is not allowed for {spec.owner}", hint
+            )
+        elif ref.env and not policy.secrets_in_env:
+            message = f"{spec.owner} may not have the secret {ref.name} as a variable"
+            hint = f"Read the file /run/secrets/{ref.name}; or the service file grants `secrets_in_env: true`."
+            yield Violation(pointer, "secret-in-env", message, hint)
 
 
 # -- mounts ----------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from .images import parse_image
 from .layers import Merged
 from .parameters import check_defaults, check_variables, read_parameters
 from .schedules import Calendars, Pass, read_schedule
+from .secrets import Sealed, check_clashes, resolved
 from .strategy import read_strategy
 
 _BY_HAND = Schedule(ScheduleKind.MANUAL)  # stands for one that cannot be read, while the rest is looked at
@@ -51,10 +52,11 @@ class _Build:
 
 
 def build_spec(
-    name: str, owner: str, merged: Merged, texts: Mapping[str, tuple[str, str]], calendars: Calendars, shared: Pass
-) -> tuple[JobSpec | None, list[SpecProblem]]:
+    name: str, owner: str, merged: Merged, texts: Mapping[str, tuple[str, str]], calendars: Calendars,
+    sealed: Sealed, shared: Pass,
+) -> tuple[JobSpec | None, list[SpecProblem]]:  # fmt: skip
     """The spec, or None if a problem is an error. `texts` has, by target, path and text of each `files: from`;
-    `calendars` what each file that the schedule excludes says."""
+    `calendars` what each file that the schedule excludes says; `sealed` the encrypted files of its secrets."""
     build = _Build(merged, shared)
     values = merged.values
     _check_identity(build, name, owner)
@@ -65,6 +67,8 @@ def build_spec(
     given.setdefault("timeout", shared.config.limits.default_timeout)
     if "files" in values:
         given["files"] = _files(build, texts)
+    if "secrets" in values:
+        given["secrets"] = resolved(values["secrets"], owner, shared.config.secret_stores, sealed, build.report)
     if "parameters" in values or "strategy" in values:  # an axis is a parameter, too
         given["parameters"] = _parameters(build, schedule)
     if "strategy" in values:
@@ -76,6 +80,8 @@ def build_spec(
         field = "start_script" if spec.start_script is not None else "packages"
         message = f"the image's own command is not known here, and it comes after `{field}`"
         build.report((field,), "command-missing", message, "Give the job a `command` or a `script`.")
+    if spec.secrets:
+        check_clashes(spec, build.report)
     for violation in admit(spec, shared.config):
         tokens = tuple(violation.pointer.split("/")[1:])
         if tokens[:1] == ("image",) and image is None:
@@ -227,7 +233,7 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
         build.report(
             ("script",), "shebang", "a script is always run by sh; this first line is a comment", hint, warning=True
         )
-    if len(spec.mounts) + len(spec.files) + bool(spec.outputs) < 2:
+    if len(spec.mounts) + len(spec.files) + len(spec.secrets) + bool(spec.outputs) < 2:
         return
     taken: set[str] = set()
     places: list[tuple[str, tuple[str, ...]]] = [
@@ -235,6 +241,7 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
     ]
     places += [(file.target, ("files", file.target)) for file in spec.files]
     places += [(spec.outputs, ("outputs",))] if spec.outputs else []
+    places += [(ref.target, ("secrets", str(index))) for index, ref in enumerate(spec.secrets) if ref.target]
     for target, tokens in places:
         if target in taken:
             build.report(tokens, "target-twice", f"something else is mounted at {target} already")

@@ -94,6 +94,7 @@ _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
     "wait_for": lambda links: sorted((link.job, link.within) for link in links),
     "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
     "files": lambda files: sorted((file.target, file.content, file.mode) for file in files),
+    "secrets": lambda refs: sorted((ref.name, ref.target, ref.env, ref.mode, ref.sealed) for ref in refs),
     "strategy": _sparse,
     "packages": _sparse,
     "parameters": lambda parameters: [_sparse(parameter) for parameter in parameters],

@@ -179,7 +179,9 @@ class _Work:
         folder = entry.full_path.rpartition("/")[0]
         draft = guarded(
             entry.path,
-            lambda: draft_job(data, file.name, owner, entry.path, folder, base, lambda: self.blobs),
+            lambda: draft_job(
+                data, file.name, owner, entry.path, folder, base, lambda: self.blobs, self.shared.config.secret_stores
+            ),
         )
         if not isinstance(draft, Draft):
             return Draft(file.name, owner or "", entry.path, None, (), broken + draft)

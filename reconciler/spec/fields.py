@@ -274,7 +274,7 @@ def _without_slash(mount: Mount) -> Mount:
 
 
 @lru_cache(maxsize=4096)
-def _target_fault(target: str) -> str:
+def target_fault(target: str) -> str:
     if target == "/":
         return "nothing can be mounted over the root of the container"
     if not target.startswith("/") or target.startswith("//"):
@@ -287,6 +287,6 @@ def _target_fault(target: str) -> str:
 
 
 def _check_target(target: str, tokens: Tokens, report: Report) -> None:
-    fault = _target_fault(target)
+    fault = target_fault(target)
     if fault:
         report(tokens, "target-invalid", fault, "Use an absolute path such as /data.")

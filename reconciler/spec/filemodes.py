@@ -11,6 +11,7 @@ from ..model.problem import FieldProblem
 
 ALL = 0o444
 CODE = "file-unreadable"
+SECRET_CODE = "secret-unreadable"  # noqa: S105
 MAX_ID = 2**31 - 1
 UNKNOWN = -1
 
@@ -51,6 +52,17 @@ def fault(spec: JobSpec, file: FileMount, uid: int, gid: int) -> FieldProblem | 
         return None
     hint = "Write mode 0444 (what is in git is no secret), or give `user` as a number to a service that runs as root."
     return _problem(file, f"{said}: the job cannot read it", hint, "error")
+
+
+def unreadable_secrets(spec: JobSpec, uid: int, gid: int) -> Iterator[FieldProblem]:
+    """The same for the files of its secrets."""
+    for ref in spec.secrets:
+        if ref.target and ref.mode & ALL != ALL:
+            found = fault(spec, FileMount(ref.target, "", ref.mode), *staged_owner(spec.user, uid, gid))
+            if found is not None:
+                number = "Give `user` as a number to a service that runs as root" if uid else "Give `user` as a number"
+                hint = f"{number}, or write mode 0444: the directory on the host keeps everybody else out."
+                yield FieldProblem(f"secrets.{ref.name}", SECRET_CODE, found.message, hint, found.severity)
 
 
 def _reads(ids: tuple[int, int] | None, may: bool, mode: int, uid: int, gid: int) -> bool:

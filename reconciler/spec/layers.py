@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..model.job import Location
 from ..model.problem import SpecProblem
-from . import fields
+from . import fields, secrets
 from .document import Document
 from .places import Places, part_names
 
@@ -40,6 +40,7 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
     "wait_for": fields.wait_for,
     "cap_add": fields.capabilities,
     "files": fields.files,
+    "secrets": secrets.references,
 }
 
 

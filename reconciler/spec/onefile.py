@@ -1,23 +1,25 @@
 """In: the bytes of one file and the defaults above it. Out: a spec, or every reason why there is none."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 from typing import NamedTuple
 
 from ..model.job import JobSpec, Location
 from ..model.problem import SpecProblem
+from ..model.secret import StoreConfig
 from ..schedule.calendars import Calendar, read_calendar
 from .build import build_spec
 from .document import Document, guarded, read_document, read_sound_part
 from .layers import Base, Layer, Merged, make_layer, merge
 from .schedules import Pass, calendar_items
+from .secrets import files_of
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of the commit that goes into one job. `place`: where it is named, `files` and its target, or the path to
-    one of `exclude`. `blob` is "" if the commit has no such file."""
+    """A file of the commit that goes into one job. `place`: where it is named, `files` and its target, `secrets` with
+    the name and the store, or the path to one of `exclude`. `blob` is "" if the commit has no such file."""
 
     place: tuple[str, ...]
     full_path: str
@@ -56,9 +58,9 @@ def read_layer(data: bytes, path: str, folder: str, *, inherited: bool) -> tuple
 
 def draft_job(
     data: bytes, name: str, owner: str | None, path: str, folder: str, above: Base,
-    blobs: Callable[[], Mapping[str, str]],
+    blobs: Callable[[], Mapping[str, str]], stores: Sequence[StoreConfig] = (),
 ) -> Draft:  # fmt: skip
-    """`blobs` gives the blob of every file of the snapshot, by full path."""
+    """`blobs` gives the blob of every file of the snapshot, by full path; `stores` may hold secrets in files of it."""
     own, problems = read_layer(data, path, folder, inherited=False)
     found = list(problems)
     if owner is None:
@@ -70,8 +72,10 @@ def draft_job(
         return Draft(name, owner or "", path, None, (), tuple(found))
     broken = _broken(found)
     merged = merge(above, own)
-    sources = tuple(_sources(merged, blobs, found))
-    return Draft(name, owner, path, merged, sources, tuple(found), broken)
+    sources = _sources(merged, blobs, found)
+    for _, secret, store, full_path in files_of(merged.values.get("secrets", ()), stores):
+        sources.append(Source(("secrets", secret, store), full_path, blobs().get(full_path, "")))
+    return Draft(name, owner, path, merged, tuple(sources), tuple(found), broken)
 
 
 def _sound_layer(data: bytes, path: str, folder: str, found: list[SpecProblem]) -> Layer | None:
@@ -126,9 +130,12 @@ def finish_job(draft: Draft, contents: Mapping[str, bytes], shared: Pass) -> Fin
         return Finished(None, {}, draft.problems)
     texts: dict[str, tuple[str, str]] = {}
     calendars: dict[tuple[str, ...], tuple[str, Calendar]] = {}
+    sealed: dict[tuple[str, str], bytes] = {}
     for source in draft.sources:
         try:
-            if source.blob and source.place[0] == "files":
+            if source.blob and source.place[0] == "secrets":
+                sealed[source.place[1], source.place[2]] = contents[source.blob]
+            elif source.blob and source.place[0] == "files":
                 texts[source.place[1]] = (source.full_path, contents[source.blob].decode("utf-8"))
             elif source.blob:
                 calendars[source.place] = (source.full_path, _calendar(source.blob, contents, shared))
@@ -138,7 +145,7 @@ def finish_job(draft: Draft, contents: Mapping[str, bytes], shared: Pass) -> Fin
             hint = "Binary data belongs into the image or a volume." if files else ""
             code, message = "from-not-text" if files else "calendar-invalid", f"{source.full_path} is not UTF-8 text"
             problems.append(merged.problem(tokens, code, message, hint))
-    spec, found = build_spec(draft.name, draft.owner, merged, texts, calendars, shared)
+    spec, found = build_spec(draft.name, draft.owner, merged, texts, calendars, sealed, shared)
     problems += [problem for problem in found if not _follows(problem, draft.broken)]
     if any(problem.is_error for problem in problems):
         return Finished(None, {}, tuple(problems))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..model.job import Resources
 from ..model.problem import SpecProblem
+from ..model.secret import StoreConfig
 from ..model.service import (
     GRANTABLE_CAPABILITIES,
     Credential,
@@ -33,6 +34,10 @@ _DURATIONS = frozenset(
     {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval", "keep_unused"}
 )
 _SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes"})
+# What each type of secret store needs.
+_STORES: dict[str, set[str]] = {
+    "directory": {"path"}, "credentials": set(), "age": {"path", "identity_file"}, "environment": {"prefix"},
+}  # fmt: skip
 _MAY_BE_ZERO = frozenset({"min_interval", "queue_timeout"})
 
 
@@ -71,6 +76,7 @@ class _Service:
             owners=tuple(self._owners()),
             devices=DeviceConfig(self._gpus()),
             packages=PackageConfig(**self._section("packages")),
+            secret_stores=tuple(self._stores()),
         )
         self._check(config)
         if any(problem.is_error for problem in self.problems):
@@ -140,6 +146,24 @@ class _Service:
                 message = "indices and UUIDs stand in one list, so one GPU may be in it twice"
                 self.report(("devices", "gpus", str(index)), "gpu-twice", message, "See: nvidia-smi -L")
         return tuple(said)
+
+    def _stores(self) -> Iterator[StoreConfig]:
+        for index, said in enumerate(self.data.get("secret_stores", ())):
+            tokens, kind = ("secret_stores", str(index)), said["type"]
+            needed = _STORES[kind]
+            for name in sorted(needed - said.keys()):
+                self.report(tokens, "store-incomplete", f"a store of type {kind} needs `{name}`")
+            for name in sorted(said.keys() - needed - {"type"}):
+                self.report((*tokens, name), "store-incomplete", f"a store of type {kind} has no `{name}`")
+            path = said.get("path", "")
+            if path and kind == "directory" and not path.startswith("/"):
+                self.report((*tokens, "path"), "path-invalid", "the directory of a store is an absolute path")
+            if kind == "age":
+                path = "" if path == "." else path.strip("/")
+                if said.get("path", "").startswith("/") or any(part in ("..", ".git") for part in path.split("/")):
+                    message = "the path of a store of type age is relative to the root of the repository, without `..`"
+                    self.report((*tokens, "path"), "path-invalid", message)
+            yield StoreConfig(kind, path, said.get("identity_file", ""), said.get("prefix", ""))
 
     def _policy(self, said: Mapping[str, Any], tokens: Tokens) -> Policy:
         found = self._converted({key: value for key, value in said.items() if key != "max_resources"}, tokens)

@@ -16,6 +16,7 @@ from reconciler.model.job import (
     Retries,
     Schedule,
     ScheduleKind,
+    SecretRef,
     Strategy,
 )  # fmt: skip
 from reconciler.plan.changes import field_changes
@@ -79,7 +80,7 @@ def test_every_field_of_a_spec_is_told():
     from reconciler.plan.changes import FIELDS
 
     known = {field.name.partition(".")[0] for field in FIELDS} | {"timezone", "dst"}
-    known |= {"name", "labels", "script", "start_script", "environment", "mounts", "files", "parameters"}
+    known |= {"name", "labels", "script", "start_script", "environment", "mounts", "files", "parameters", "secrets"}
     assert {field.name for field in fields(JobSpec)} <= known
 
 
@@ -89,6 +90,16 @@ def test_S3_of_the_environment_only_names_are_told():
     assert said(new, old) == [
         ("environment.NEW", "", "added"), ("environment.OLD", "", "removed"), ("environment.TOKEN", "", "changed"),
     ]  # fmt: skip
+
+
+def test_S3_of_secrets_names_and_places_are_told():
+    old = {"secrets": (SecretRef("dsn", "/run/secrets/dsn"), SecretRef("sealed", "/s", sealed="AAAA"))}
+    new = {"secrets": (SecretRef("dsn", env="DSN"), SecretRef("sealed", "/s", sealed="BBBB"), SecretRef("new", "/n"))}
+    assert said(new, old) == [
+        ("secrets.dsn", "/run/secrets/dsn, mode 0400", "variable DSN"),
+        ("secrets.new", "none", "/n, mode 0400"),
+        ("secrets.sealed", "/s, mode 0400, encrypted file 9b0d08f1", "/s, mode 0400, encrypted file 39da1b3f"),
+    ]
 
 
 def test_a_files_content_is_not_told_only_that_it_is_another():

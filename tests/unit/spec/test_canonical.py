@@ -16,6 +16,7 @@ from reconciler.model.job import (
     Resources,
     Schedule,
     ScheduleKind,
+    SecretRef,
     Strategy,
     WaitFor,
 )
@@ -89,7 +90,7 @@ CHANGES: dict[str, object] = {
     "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
     "hold_on_failure": 60.0, "outputs": "/o",
     "after": (After("x"),), "wait_for": (WaitFor("x"),), "parameters": (Parameter("n", default="1"),),
-    "strategy": Strategy((("a", ("1", "2")),), max_parallel=1),
+    "strategy": Strategy((("a", ("1", "2")),), max_parallel=1), "secrets": (SecretRef("s", "/run/secrets/s"),),
 }  # fmt: skip
 
 
