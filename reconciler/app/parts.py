@@ -17,7 +17,7 @@ from ..history.sqlite import open_history
 from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.job import JobSpec
 from ..model.service import ServiceConfig
-from ..workspace.base import Parts
+from ..workspace.base import Part, Parts
 
 log = structlog.get_logger()
 
@@ -81,11 +81,9 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
     return tidy
 
 
-def workspace(config: ServiceConfig, engine: str, identity: Identity) -> Parts:
+def workspace(secrets: Part) -> Parts:
     """What is made for each run, in this order."""
-    from .secrets import secrets_part
-
-    return Parts([secrets_part(config, engine, identity.instance_id)])
+    return Parts([secrets])
 
 
 def build_engine(

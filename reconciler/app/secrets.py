@@ -31,7 +31,7 @@ def unlooked(config: ServiceConfig) -> ServiceConfig:
     looked = with_secrets(config)
     if looked.secret_stores and not any(store.fault for store in looked.secret_stores):
         return looked
-    stores = tuple(replace(store, names=None, fault="") for store in config.secret_stores)
+    stores = tuple(replace(store, names=None, short=frozenset(), fault="") for store in config.secret_stores)
     return replace(config, secret_stores=stores or (StoreConfig("directory"),))
 
 
@@ -39,9 +39,10 @@ def _looked(store: StoreConfig) -> StoreConfig:
     if store.type == "age":
         return store  # its files come with the commit
     try:
-        return replace(store, names=open_store(store, os.environ).names(), fault="")
+        found = open_store(store, os.environ).names()
+        return replace(store, names=found.all, short=found.short, fault="")
     except ReconcilerError as error:
-        return replace(store, names=frozenset(), fault=str(error))
+        return replace(store, names=frozenset(), short=frozenset(), fault=str(error))
 
 
 def places(config: ServiceConfig, instance_id: str) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ from ..daemon.kick import Kick
 from ..daemon.lean import structlog
 from ..daemon.log_pump import Pumps
 from ..daemon.loop import Loop
+from ..daemon.masks import Masks
 from ..daemon.operators import Operators
 from ..daemon.pools import Pools
 from ..daemon.run_book import Book
@@ -44,7 +45,7 @@ from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier, workspace
 from .reading import open_repository
 from .routes import routes
-from .secrets import with_secrets
+from .secrets import secrets_part, with_secrets
 
 log = structlog.get_logger()
 EVENTS_AGAIN = 2.0  # seconds before a broken event stream is opened again
@@ -57,14 +58,15 @@ def serve(
     show_plan: Callable[[Plan], None] | None = None, verbose: bool = False,
 ) -> int:  # fmt: skip
     """Run until told to stop; the exit code. Raises AlreadyRunning, StateError before anything is started."""
-    configure(verbose=verbose)
+    masks = Masks()
+    configure(verbose=verbose, mask=masks.anything)
     threading.stack_size(STACK)
     config = with_secrets(with_devices(config))
     with open_state(config) as state:
         fleet = Fleet(config)
         engine = choose_engine(config, state, say, lambda: fleet.view.config)
         try:
-            return Whole(fleet, state, engine, reload, show_plan).run()
+            return Whole(fleet, state, engine, reload, show_plan, masks).run()
         finally:
             engine.close()
 
@@ -110,7 +112,7 @@ class Whole:
 
     def __init__(
         self, fleet: Fleet, state: State, engine: Engine, reload: Callable[[], ServiceConfig],
-        show_plan: Callable[[Plan], None] | None,
+        show_plan: Callable[[Plan], None] | None, masks: Masks,
     ) -> None:  # fmt: skip
         config = fleet.view.config
         self.state, self.engine, self._load = state, engine, reload
@@ -118,7 +120,9 @@ class Whole:
         self.started_at = self.clock.now()
         self.fleet = fleet
         self.fleet.publish_standing(state.history.standing())
-        self.emit = EventStream(state.history, self.clock.now)
+        self.masks, self.secrets = masks, secrets_part(config, engine.name, state.identity.instance_id)
+        masks.look_in(self.secrets.values)
+        self.emit = EventStream(state.history, self.clock.now, masks)
         self.kick_runs, self.kick_sync = Kick(self.clock), Kick(self.clock)
         self.runs = self._run_loop(config)
         self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")
@@ -136,9 +140,9 @@ class Whole:
         history, state_dir = self.state.history, Path(config.state_dir)
         self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
-        pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes)
+        pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes, self.masks.stream)
         ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir,
-                     workspace(config, self.engine.name, self.state.identity))  # fmt: skip
+                     workspace(self.secrets), self.masks)  # fmt: skip
         alive = Alive(state_dir / "alive")
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from threading import get_ident
 
@@ -10,6 +11,7 @@ from ..model.errors import StateError
 from ..model.event import Event, EventName
 from ..runs.trial import is_trial
 from .lean import structlog
+from .masks import Masks
 
 log = structlog.get_logger()
 
@@ -35,8 +37,8 @@ def level_of(name: EventName, verdict: object = "", disposition: object = "") ->
 class EventStream:
     """Callable: takes an Event, logs it at the right level and stores it."""
 
-    def __init__(self, history: History, now: Callable[[], datetime]) -> None:
-        self._history = history
+    def __init__(self, history: History, now: Callable[[], datetime], masks: Masks | None = None) -> None:
+        self._history, self._masks = history, masks or Masks()
         self._joint: dict[int, list[Event]] = {}  # thread -> what is stored when its block ends
         self.now = now
 
@@ -55,6 +57,7 @@ class EventStream:
         self._store(held)
 
     def __call__(self, event: Event) -> None:
+        event = replace(event, fields=self._masks.anything(event.fields))
         said = {"job": event.job, "run": event.run, **event.fields}
         bound = log.bind(**{key: value for key, value in said.items() if value not in ("", None)})
         level = level_of(event.name, event.fields.get("verdict"), event.fields.get("disposition"))

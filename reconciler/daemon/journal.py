@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
 
 from .lean import structlog
@@ -13,11 +13,14 @@ _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 _SOCKET = "/run/systemd/journal/socket"
 
 
-def configure(stream: TextIO | None = None, *, verbose: bool = False, colour: bool | None = None) -> None:
-    """Set structlog up for this process. `stream` defaults to standard error."""
+def configure(stream: TextIO | None = None, *, verbose: bool = False, colour: bool | None = None,
+              mask: Callable[[Any], Any] = lambda event: event) -> None:  # fmt: skip
+    """Set structlog up for this process. `stream` defaults to standard error; `mask` sees every entry before it is
+    shown."""
     stream = stream or sys.stderr
     level = 10 if verbose else 20
-    shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
+    shared: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
+                         lambda _logger, _method, event: mask(event)]  # fmt: skip
     if os.environ.get("JOURNAL_STREAM") and os.path.exists(_SOCKET):  # noqa: PTH110
         processors: list[Any] = [*shared, _finite, JournalRenderer(_SOCKET)]
     elif colour if colour is not None else stream.isatty():

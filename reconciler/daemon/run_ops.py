@@ -23,6 +23,7 @@ from ..spec.argv import failed_phase, phases
 from ..workspace import outputs
 from ..workspace.base import Part, Parts
 from .log_pump import Pumps
+from .masks import Masks
 
 TAIL, TAIL_BYTES = 20, 8192  # lines, bytes of a failed run's log that are looked at for a hint
 Stager = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
@@ -56,13 +57,17 @@ class RunOps:
     def __init__(
         self, engine: Callable[[], Engine], history: History, stage: Stager, pumps: Pumps, state_dir: Path,
         workspace: Part = Parts(),  # noqa: B008 - it has no state
+        masks: Masks | None = None,
     ) -> None:  # fmt: skip
         self._engine, self._history, self._stage, self._pumps = engine, history, stage, pumps
         self._state_dir, self._workspace = state_dir, workspace
+        self._masks = masks or Masks()
 
     def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
         """Everything the engine must know to make this run ready (rule R9 included); its workspace is made."""
         made = self._workspace.make(run, spec, config)
+        if spec.secrets:
+            self._masks.learn(run.run_id)
         slot = run.replays or run.slot  # a backfill's run stands for a slot of the past
         earlier = self._history.run_env(run.job, slot)
         if run.replays is not None:
@@ -83,9 +88,9 @@ class RunOps:
     def guarded(self, op: str, run_id: str, call: Callable[[], object]) -> Result:
         """Run `call`; expected errors become part of the Result."""
         try:
-            return Result(op, run_id, call())
+            return Result(op, run_id, self._masks.answer(call()))
         except ReconcilerError as error:
-            return Result(op, run_id, error=error)
+            return Result(op, run_id, error=self._masks.error(error))
 
     def prepare(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Result:
         return self.guarded("prepare", run.run_id, lambda: self._engine().prepare(self.order(run, spec, config)))
@@ -126,15 +131,15 @@ class RunOps:
         engine = self._engine()
         usage = engine.usage(run.run_id, run.ref)
         self._pumps.drain(run.run_id, run.ref, self.log_path(run))
-        live = engine.inspect(run.run_id, run.ref)
-        if live is None or live.phase is LivePhase.EXITED:
-            self._workspace.drop(run.run_id)
+        live = self._masks.answer(engine.inspect(run.run_id, run.ref))
         gap = live is None and run.started_at is not None
         kept = self._pumps.close(run.run_id, gap=gap)
         left = self._outputs(run, spec, config) if spec.outputs and live is not None else None
         tail = self._tail(run) if live is not None and live.exit_code else b""
         phase = failed_phase(tail) if phases(spec) else ""
         failure = FailureClass(phase) if phase in BEFORE_THE_COMMAND else FailureClass.NONE
+        if live is None or live.phase is LivePhase.EXITED:
+            self._workspace.drop(run.run_id)
         return Collected(live, kept, usage, capability_hint(live.exit_code if live else None, tail), failure, left)
 
     def _outputs(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Kept | None:
@@ -158,6 +163,7 @@ class RunOps:
     def _discarded(self, run: RunRecord) -> None:
         self._engine().discard(run.run_id, run.ref)
         self._workspace.drop(run.run_id)
+        self._masks.forget(run.run_id)
 
     def tidy(self, keep: Collection[str]) -> None:
         """Remove what a crash has left of the workspaces of all runs but those named."""

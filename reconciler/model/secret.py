@@ -44,6 +44,7 @@ class StoreConfig:
     identity_file: str = ""  # age
     prefix: str = ""  # environment
     names: frozenset[str] | None = None
+    short: frozenset[str] = frozenset()  # those whose value is too short to be masked
     fault: str = ""
 
     @property

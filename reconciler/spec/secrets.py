@@ -79,6 +79,10 @@ def resolved(
         if where is None:
             message = f"{owner} asks for the secret {ref.name}, and no store has it"
             report(("secrets", str(index)), "secret-missing", message, _missing_hint(ref.name, stores))
+        elif _key(where, ref.name) in where.short:
+            message = f"the secret {ref.name} is too short to be masked in logs"
+            hint = "Less than 6 bytes would be found everywhere. Take a longer one."
+            report(("secrets", str(index)), "secret-short", message, hint, warning=True)
         data = sealed[ref.name, where.path] if where is not None and where.type == "age" else None
         found.append(replace(ref, sealed=base64.b64encode(data).decode()) if data is not None else ref)
     return tuple(found)
@@ -87,8 +91,12 @@ def resolved(
 def _has(store: StoreConfig, name: str, sealed: Sealed) -> bool:
     if store.type == "age":
         return (name, store.path) in sealed
-    wanted = variable_of(name) if store.type == "environment" else name
-    return store.names is None or wanted in store.names
+    return store.names is None or _key(store, name) in store.names
+
+
+def _key(store: StoreConfig, name: str) -> str:
+    """What the store calls it."""
+    return variable_of(name) if store.type == "environment" else name
 
 
 def _missing_hint(name: str, stores: Sequence[StoreConfig]) -> str:

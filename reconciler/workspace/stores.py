@@ -9,19 +9,27 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..model.errors import Permanent
 from ..model.secret import MAX_BYTES, NAME, Secret, StoreConfig, variable_of
+from ..runs.masking import SHORTEST
 
 MOST = 10_000  # names of one store
 _OTHERS = 0o077
 
 
+class Names(NamedTuple):
+    """`short`: those of less than SHORTEST bytes, as far as that can be told without a look at the value."""
+
+    all: frozenset[str] = frozenset()
+    short: frozenset[str] = frozenset()
+
+
 class SecretStore(Protocol):
     """Both raise Permanent: the store cannot be used, as it is or at all."""
 
-    def names(self) -> frozenset[str]:
+    def names(self) -> Names:
         """What it has; of an environment the variables without their prefix."""
 
     def read(self, name: str) -> Secret | None:
@@ -34,15 +42,17 @@ class Directory:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def names(self) -> frozenset[str]:
+    def names(self) -> Names:
         with self._opened() as fd, os.scandir(fd) as entries:
-            found = []
+            found, short = set(), set()
             for entry in entries:
                 if NAME.match(entry.name) and entry.is_file(follow_symlinks=False):
-                    found.append(entry.name)
+                    found.add(entry.name)
+                    if entry.stat(follow_symlinks=False).st_size < SHORTEST:
+                        short.add(entry.name)
                 if len(found) > MOST:
                     raise _unusable(self._path, f"it holds more than {MOST} files")
-        return frozenset(found)
+        return Names(frozenset(found), frozenset(short))
 
     def read(self, name: str) -> Secret | None:
         with self._opened() as fd:
@@ -83,9 +93,11 @@ class Environment:
     def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
         self._prefix, self._environ = prefix, environ
 
-    def names(self) -> frozenset[str]:
+    def names(self) -> Names:
         cut = len(self._prefix)
-        return frozenset(name[cut:] for name in self._environ if name.startswith(self._prefix) and len(name) > cut)
+        found = [name for name in self._environ if name.startswith(self._prefix) and len(name) > cut]
+        short = frozenset(name[cut:] for name in found if len(os.fsencode(self._environ[name])) < SHORTEST)
+        return Names(frozenset(name[cut:] for name in found), short)
 
     def read(self, name: str) -> Secret | None:
         value = self._environ.get(self._prefix + variable_of(name))
@@ -95,8 +107,8 @@ class Environment:
 class Nothing:
     """Credentials of a service that systemd has not given any."""
 
-    def names(self) -> frozenset[str]:
-        return frozenset()
+    def names(self) -> Names:
+        return Names()
 
     def read(self, name: str) -> Secret | None:  # noqa: ARG002
         return None

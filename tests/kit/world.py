@@ -10,6 +10,7 @@ from typing import ClassVar
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fleet import Fleet
 from reconciler.daemon.log_pump import Pumps
+from reconciler.daemon.masks import Masks
 from reconciler.daemon.operators import Operators
 from reconciler.daemon.run_book import Book
 from reconciler.daemon.run_loop import RunLoop
@@ -76,7 +77,7 @@ class World:
     def __init__(self, tmp_path: Path, config: ServiceConfig | None = None, start: datetime = NIGHT,
                  workspace: Part | None = None) -> None:  # fmt: skip
         self.path, self.time, self.boot_time = tmp_path, start, 1000.0
-        self.workspace = workspace or Parts()
+        self.workspace, self.masks = workspace or Parts(), Masks()
         self.config = config or ServiceConfig(state_dir=str(tmp_path))
         self.machine = MemoryWorld(clock=lambda: self.time)
         KeptOps.orders.clear()
@@ -90,9 +91,10 @@ class World:
         context = EngineContext("local", "0" * 32, b"k" * 32, str(self.path))
         self.engine = MemoryEngine(context, self.machine)
         self.fleet, self.pools, self.book = Fleet(self.config), InlinePools(), Book()
-        self.emit = EventStream(self.history, lambda: self.time)
-        pumps = Pumps(lambda: self.engine, lambda: 1 << 20)
-        ops = KeptOps(lambda: self.engine, self.history, lambda _spec, _digest: (), pumps, self.path, self.workspace)
+        self.emit = EventStream(self.history, lambda: self.time, self.masks)
+        pumps = Pumps(lambda: self.engine, lambda: 1 << 20, self.masks.stream)
+        ops = KeptOps(lambda: self.engine, self.history, lambda _spec, _digest: (), pumps, self.path, self.workspace,
+                      self.masks)  # fmt: skip
         self.loop = RunLoop(
             history=self.history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=self.book, ops=ops,
             boot=lambda: self.boot_time, last_alive=self.last_alive, alive=self._alive, drop_logs=lambda _runs: None,

@@ -206,7 +206,7 @@ def test_a_directory_has_plain_files_with_plain_names(store: Path) -> None:
     (store / "folder").mkdir()
     os.mkfifo(store / "pipe")
     directory = Directory(str(store))
-    assert directory.names() == {"dsn"}
+    assert directory.names().all == {"dsn"}
     for name in ("link", "folder", "pipe"):
         assert refused(lambda name=name: directory.read(name)) == "secret-store-unreadable"
     assert directory.read("none") is None
@@ -238,16 +238,16 @@ def test_a_value_is_bounded(store: Path) -> None:
 def test_variables_of_the_service_are_a_store() -> None:
     environ = {"S_ORDERS_DSN": "x", "S_": "y", "HOME": "/"}
     store = open_store(StoreConfig("environment", prefix="S_"), environ)
-    assert store.names() == {"ORDERS_DSN"}
+    assert store.names() == ({"ORDERS_DSN"}, {"ORDERS_DSN"})
     value = store.read("orders-dsn")
     assert value is not None and value.reveal() == b"x" and store.read("home") is None
 
 
 def test_credentials_are_what_systemd_has_handed_over(store: Path) -> None:
     credentials = open_store(StoreConfig("credentials"), {"CREDENTIALS_DIRECTORY": str(store)})
-    assert credentials.names() == {"dsn"}
+    assert credentials.names() == ({"dsn"}, frozenset())
     nothing = open_store(StoreConfig("credentials"), {})
-    assert nothing.names() == frozenset() and nothing.read("dsn") is None
+    assert nothing.names() == (frozenset(), frozenset()) and nothing.read("dsn") is None
 
 
 def test_the_next_store_is_asked_when_one_is_broken_or_lacks_it(memory: Path, store: Path, tmp_path: Path) -> None:

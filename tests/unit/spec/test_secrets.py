@@ -95,6 +95,17 @@ def test_the_variables_of_an_environment_are_names_in_capitals() -> None:
     assert desired("secrets: [orders]\n", service(store)).errors[0].code == "secret-missing"
 
 
+def test_one_that_is_too_short_to_be_masked_is_a_warning() -> None:
+    stores = (
+        StoreConfig("directory", "/s", names=frozenset({"a", "b"}), short=frozenset({"a"})),
+        StoreConfig("environment", prefix="S_", names=frozenset({"C"}), short=frozenset({"C"})),
+    )
+    state = desired("secrets: [a, b, c]\n", service(*stores))
+    assert [(p.code, p.severity, p.pointer) for p in state.problems] == [
+        ("secret-short", "warning", "/secrets/0"), ("secret-short", "warning", "/secrets/2"),
+    ]  # fmt: skip
+
+
 OWNERS = (
     Owner("ml", ("ml/**",), Policy(secrets=("s3-*",))), Owner("web", ("web/**",), Policy()), Owner("rest", ("**",)),
 )  # fmt: skip
