@@ -30,6 +30,7 @@ from .images import parse_image
 from .layers import Merged
 from .parameters import check_defaults, check_variables, read_parameters
 from .schedules import Calendars, Pass, read_schedule
+from .secretlike import looks_secret
 from .secrets import Sealed, check_clashes, resolved
 from .strategy import read_strategy
 
@@ -75,6 +76,7 @@ def build_spec(
         given["strategy"] = read_strategy(values["strategy"], given.get("parameters", ()), build.report)
     spec = JobSpec(name=name, owner=owner, schedule=schedule or _BY_HAND, image=image or "", **given)
     _check_queue(build, spec)
+    _check_plain_text(build, spec)
     _check_targets(build, spec)
     if phases(spec) and command_argv(spec) is None:
         field = "start_script" if spec.start_script is not None else "packages"
@@ -224,6 +226,16 @@ def _check_queue(build: _Build, spec: JobSpec) -> None:
         build.report(("catch_up",), "catch-up-conflict", message, hint)
     if "catch_up_limit" in values and spec.catch_up is not CatchUp.ALL:
         build.report(("catch_up_limit",), "catch-up-limit-unused", "only `catch_up: all` has a limit")
+
+
+def _check_plain_text(build: _Build, spec: JobSpec) -> None:
+    """git keeps for ever what is written here."""
+    for name, value in spec.environment:
+        why = looks_secret(name, value)
+        if why:
+            hint = "Put the value into a store and name it in `secrets`; if git has it, replace it."
+            message = f"environment: {name} looks like a secret in plain text: {why}"
+            build.report(("environment", name), "plaintext-secret", message, hint, warning=True)
 
 
 def _check_targets(build: _Build, spec: JobSpec) -> None:
