@@ -1,7 +1,7 @@
 """The configuration with the names that its stores have, and where runs' secrets lie."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from ..daemon.settings import socket_path
 from ..engine.process_spawn import job_user
 from ..model.errors import ReconcilerError
 from ..model.job import JobSpec
-from ..model.secret import StoreConfig
+from ..model.secret import Secret, StoreConfig
 from ..model.service import ServiceConfig
 from ..spec.filemodes import numeric_user
 from ..workspace.secrets import Reader, Secrets
@@ -50,9 +50,12 @@ def places(config: ServiceConfig, instance_id: str) -> tuple[Path, ...]:
     return (socket_path(config).parent / "secrets", SHARED_MEMORY / f"reconciler-{instance_id[:16]}")
 
 
-def secrets_part(config: ServiceConfig, engine: str, instance_id: str) -> Secrets:
-    """What makes the secrets of runs on this engine."""
-    return Secrets(places(config, instance_id), _on_host(config) if engine == "process" else _in_container)
+def secrets_part(
+    config: ServiceConfig, engine: str, instance_id: str, given: Callable[[str, str, Mapping[str, Secret]], None]
+) -> Secrets:
+    """What makes the secrets of runs on this engine; `given` as of Secrets."""
+    reader = _on_host(config) if engine == "process" else _in_container
+    return Secrets(places(config, instance_id), reader, given=given)
 
 
 def _in_container(spec: JobSpec) -> Reader:

@@ -23,6 +23,7 @@ from ..daemon.loop import Loop
 from ..daemon.masks import Masks
 from ..daemon.operators import Operators
 from ..daemon.pools import Pools
+from ..daemon.rotation import Versions
 from ..daemon.run_book import Book
 from ..daemon.run_loop import RunLoop
 from ..daemon.run_ops import RunOps
@@ -120,9 +121,10 @@ class Whole:
         self.started_at = self.clock.now()
         self.fleet = fleet
         self.fleet.publish_standing(state.history.standing())
-        self.masks, self.secrets = masks, secrets_part(config, engine.name, state.identity.instance_id)
+        self.masks, self.emit = masks, EventStream(state.history, self.clock.now, masks)
+        versions = Versions(state.history, self.emit, state.identity.key)
+        self.secrets = secrets_part(config, engine.name, state.identity.instance_id, versions.given)
         masks.look_in(self.secrets.values)
-        self.emit = EventStream(state.history, self.clock.now, masks)
         self.kick_runs, self.kick_sync = Kick(self.clock), Kick(self.clock)
         self.runs = self._run_loop(config)
         self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")

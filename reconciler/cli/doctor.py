@@ -57,6 +57,8 @@ def examine(config: "ServiceConfig", *, stated_source: bool) -> Iterator[Finding
     else:
         yield (WARN, "source", "none is named here", "to look at one: --source, RECONCILER_SOURCE or a service file")
     yield _guarded("engine", lambda: _engine(config))
+    if config.secret_stores:
+        yield from _secrets(config)
     yield _service(config)
 
 
@@ -116,6 +118,20 @@ def _engine(config: "ServiceConfig") -> Finding:
     from ..app.oneshot import engine_line
 
     return (OK, "engine", engine_line(config), "")
+
+
+def _secrets(config: "ServiceConfig") -> Iterator[Finding]:
+    """Names are counted; no value is read."""
+    from ..app.secrets import places, with_secrets
+    from ..workspace.memory_place import choose
+
+    for store in with_secrets(config).secret_stores:
+        level = OK if not store.fault else WARN if "Permission denied" in store.fault else FAULT
+        counted = "" if store.names is None else f": {count(len(store.names), 'secret')}"
+        yield (level, "secrets", store.fault or store.words + counted, "docs/secrets.md says who must own it")
+    yield _guarded(
+        "memory", lambda: (OK, "memory", f"secrets of runs lie below {choose(places(config, '')).parent}", "")
+    )
 
 
 def _service(config: "ServiceConfig") -> Finding:

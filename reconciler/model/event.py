@@ -70,6 +70,11 @@ class EventName(StrEnum):
         "run.delayed",
         "A run could not be prepared or started; it is tried again until its deadline. Said once per reason.",
     )
+    RUN_SECRETS = (
+        "run.secrets-given",
+        "A run was made ready with these secrets, each with its version (a keyed MAC, no part of the value).",
+    )
+    SECRET_ROTATED = "secret.rotated", "A run was given another value of a secret than the run before that had it."
     RUN_STARTED = "run.started", "The command runs. `late`: seconds from the slot."
     RUN_ADOPTED = (
         "run.adopted",

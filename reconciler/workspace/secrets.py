@@ -37,13 +37,16 @@ class Reader:
 
 
 class Secrets:
-    """A Part. `places`: where runs' secrets may lie, the first in memory counts; `reader` says whose files they are."""
+    """A Part. `places`: where runs' secrets may lie, the first in memory counts; `reader` says whose files they are;
+    `given` hears of job, run and values."""
 
     def __init__(
-        self, places: Sequence[Path], reader: Callable[[JobSpec], Reader], environ: Mapping[str, str] | None = None
-    ) -> None:
+        self, places: Sequence[Path], reader: Callable[[JobSpec], Reader], environ: Mapping[str, str] | None = None,
+        given: Callable[[str, str, Mapping[str, Secret]], None] = lambda _job, _run_id, _values: None,
+    ) -> None:  # fmt: skip
         self._places, self._reader = tuple(places), reader
         self._environ = os.environ if environ is None else environ
+        self._given = given
 
     def make(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Workspace:
         if not spec.secrets:
@@ -58,6 +61,7 @@ class Secrets:
                 _write(directory / _file_name(ref), value, ref.mode, self._reader(spec) if ref.target else Reader())
         except OSError as error:
             raise _failed(directory, error) from error
+        self._given(spec.name, run.run_id, {ref.name: value for ref, value in values.items()})
         return Workspace(binds, variables)
 
     def drop(self, run_id: str) -> None:

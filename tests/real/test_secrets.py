@@ -142,3 +142,5 @@ def test_S3_a_missing_or_unsafe_secret_is_a_problem_of_the_file_and_heals_by_its
     eventually(lambda: "echo edited" in (service.standing()["reads"].spec.script or ""), "the edit is applied")
     os.chmod(store, 0o755)
     eventually(lambda: "has mode 0755" in service.run("plan").stdout, "the store is refused")
+    done = service.run("doctor")
+    assert done.returncode == 1 and f"cannot use the secrets in {store}: it has mode 0755" in done.stdout

@@ -266,3 +266,45 @@ def test_the_group_may_list_and_others_may_not(box: Box) -> None:
 
     assert "tick" in as_nobody("reconciler").output
     assert as_nobody("nogroup").code != 0
+
+
+CREDENTIALS = "[Service]\nLoadCredential=plain:/srv/plain.txt\nLoadCredentialEncrypted=sealed:/srv/sealed.cred\n"
+STORES = "secret_stores: [{type: credentials}, {type: directory, path: /etc/reconciler/secrets}]\n"
+SECRETS = """
+schedule: manual
+image: none
+secrets: [plain, sealed, kept]
+script: |
+  for name in plain sealed kept; do
+    file=$RECONCILER_FILES/run/secrets/$name
+    echo "$name $(cat $file) $(wc -c < $file) $(stat -L -c '%U %a' $file) $(stat -L -f -c %T $file)"
+  done
+"""
+
+
+def test_S3_credentials_of_systemd_and_files_of_the_installed_directory_reach_a_run(box: Box) -> None:
+    """An encrypted one, too; as the steps of docs/secrets.md say."""
+    box.write("/srv/plain.txt", "c4n4ry-plain", 0o600)
+    box.write("/srv/sealed.txt", "c4n4ry-sealed", 0o600)
+    box.sh("systemd-creds encrypt --name=sealed /srv/sealed.txt /srv/sealed.cred && rm /srv/sealed.txt")
+    box.write("/etc/reconciler/secrets/kept", "c4n4ry-kept-there")
+    box.sh("systemd-tmpfiles --create reconciler.conf")
+    assert box.sh("stat -c '%U %a' /etc/reconciler/secrets /etc/reconciler/secrets/kept").split("\n") == [
+        "reconciler 700", "reconciler 400",
+    ]  # fmt: skip
+    box.write("/etc/systemd/system/reconciler.service.d/credentials.conf", CREDENTIALS)
+    box.write("/etc/reconciler/reconciler.yaml", SERVICE_FILE.format(zone="Europe/Vienna") + STORES)
+    box.write("/srv/work/jobs.d/creds.yaml", SECRETS)
+    box.sh("cd /srv/work && git add . && git -c user.name=A -c user.email=a@example.org commit -qm Secrets && "
+           "git push -q /srv/jobs.git main")  # fmt: skip
+    box.sh("systemctl daemon-reload && systemctl restart reconciler")
+    box.wait_for("the job stands", lambda: "creds" in box.run(PROGRAM, "jobs", "--all", check=False).output)
+    done = box.run(PROGRAM, "run", "creds", "--wait", check=False)
+    assert done.code == 0, done.output
+    assert box.run(PROGRAM, "logs", "creds").output.splitlines() == [
+        "plain *** 12 reconciler 400 tmpfs", "sealed *** 13 reconciler 400 tmpfs", "kept *** 17 reconciler 400 tmpfs",
+    ]  # fmt: skip
+    box.wait_for("nothing is left", lambda: box.sh("ls /run/reconciler/secrets") == "")
+    found = box.run("grep", "-rl", "c4n4ry-", "/var/lib/reconciler", "/var/log", "/run/log", check=False)
+    assert found.output == "", found
+    assert "c4n4ry-" not in box.journal(UNIT)

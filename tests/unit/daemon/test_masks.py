@@ -12,6 +12,7 @@ from reconciler.daemon.journal import configure
 from reconciler.daemon.lean import structlog
 from reconciler.daemon.log_pump import MOST_READY, LogPump
 from reconciler.daemon.masks import Masks
+from reconciler.daemon.rotation import VERSIONS, Versions
 from reconciler.engine.base import LogChunk
 from reconciler.model.errors import EngineRejected
 from reconciler.model.event import EventName
@@ -141,10 +142,12 @@ def world(tmp_path: Path) -> Iterator[World]:
     store.mkdir(mode=0o700)
     (store / "dsn").write_text(CANARY)
     place = Path(f"/dev/shm/reconciler-test-{os.getpid()}-{os.urandom(4).hex()}")
-    part = Secrets([place], lambda _spec: Reader(), {})
+    versions: list[Versions] = []
+    part = Secrets([place], lambda _spec: Reader(), {}, lambda *said: versions[0].given(*said))
     config = ServiceConfig(state_dir=str(tmp_path), secret_stores=(StoreConfig("directory", str(store)),))
     made = World(tmp_path, config, workspace=Parts([part]))
     made.masks.look_in(part.values)
+    versions.append(Versions(made.history, made.emit, b"k" * 32))
     yield made
     if place.exists():
         place.rmdir()  # no run has left anything in it
@@ -177,6 +180,33 @@ def test_S3_the_log_of_a_run_is_masked_and_after_a_restart_as_well(world: World)
     (run,) = world.runs("nightly")
     assert (world.path / run.log).read_bytes() == b"dsn is " + MASK + b"\n"
     assert world.masks.text(CANARY) == CANARY, "it is forgotten with its run"
+
+
+def test_S3_each_run_tells_its_versions_and_a_rotation_is_an_event(world: World) -> None:
+    world.apply(cron("1-4 2 * * *", secrets=(*SECRETS, SecretRef("dsn", "/x"))))
+    world.tick(130)
+    (world.path / "store/dsn").write_text(f"{CANARY}, the next one")
+    world.tick(120)
+    given = [e for e in reversed(world.history.events(job="nightly")) if e.name is EventName.RUN_SECRETS]
+    versions = [str(event.fields["secrets"]) for event in given]
+    assert [event.run for event in given] == [run.run_id for run in world.runs("nightly")]
+    first, last = versions[0], versions[-1]
+    assert versions == [first, first, first, last] or versions == [first, first, last, last]
+    assert first != last and first.startswith("dsn@") and len(first) == len("dsn@12345678")
+    (rotated,) = [e for e in world.history.events(job="") if e.name is EventName.SECRET_ROTATED]
+    assert (rotated.fields["secret"], f"dsn@{rotated.fields['old']}", f"dsn@{rotated.fields['new']}") == (
+        "dsn", first, last,
+    )  # fmt: skip
+    assert world.history.get_meta(VERSIONS) == json.dumps({"dsn": last.removeprefix("dsn@")})
+
+
+def test_a_version_is_of_key_name_and_value(world: World) -> None:
+    def version(key: bytes, name: str, value: bytes) -> str:
+        Versions(world.history, world.emit, key).given("a", f"a.{key!r}{name}", {name: Secret(value)})
+        return json.loads(world.history.get_meta(VERSIONS) or "")[name]
+
+    found = [version(b"k", "x", b"1"), version(b"k", "y", b"1"), version(b"k", "x", b"2"), version(b"l", "x", b"1")]
+    assert len(set(found)) == 4 and version(b"k", "x", b"1") == found[0]
 
 
 def test_a_secret_that_has_gone_delays_the_run_and_is_a_class_of_its_own(world: World) -> None:
