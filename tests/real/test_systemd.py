@@ -287,8 +287,8 @@ def test_S3_credentials_of_systemd_and_files_of_the_installed_directory_reach_a_
     box.write("/srv/plain.txt", "c4n4ry-plain", 0o600)
     box.write("/srv/sealed.txt", "c4n4ry-sealed", 0o600)
     box.sh("systemd-creds encrypt --name=sealed /srv/sealed.txt /srv/sealed.cred && rm /srv/sealed.txt")
-    box.write("/etc/reconciler/secrets/kept", "c4n4ry-kept-there")
-    box.sh("systemd-tmpfiles --create reconciler.conf")
+    box.write("/srv/kept.txt", "c4n4ry-kept-there", 0o600)
+    box.sh("install -o reconciler -m 400 /srv/kept.txt /etc/reconciler/secrets/kept")
     assert box.sh("stat -c '%U %a' /etc/reconciler/secrets /etc/reconciler/secrets/kept").split("\n") == [
         "reconciler 700", "reconciler 400",
     ]  # fmt: skip
