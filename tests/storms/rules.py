@@ -25,9 +25,9 @@ class Story:
 
     def __init__(self, world: World) -> None:
         self.world, service = world, world.service
+        self.rows = service.standing()  # before the slots: a pause goes on being recorded
         self.runs = {name: service.runs(name) for name in world.ever}
         self.slots = {name: service.slots(name) for name in world.ever}
-        self.rows = service.standing()
         self.starts, self.ends = _witness(world, STARTS), _witness(world, ENDS)
         self.by_id = {run.run_id: run for runs in self.runs.values() for run in runs}
         self.crashed = bool(world.crashes)
