@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "import": "write job files from what another scheduler runs",
     "clone": "copy a job file under a new name",
     "validate": "check job files: every problem of every file at once",
+    "lint": "advice on valid job files: moving tags, loose packages, root",
     "plan": "show what would change, and when jobs would fire",
     "apply": "carry the plan out, or exactly the plan DIGEST",
     "approve": "lift the refusal of exactly one plan, or accept a rewritten history",

@@ -28,6 +28,7 @@ from .durations import format_duration
 from .fields import member
 from .images import parse_image
 from .layers import Merged
+from .lint import PLAINTEXT
 from .parameters import check_defaults, check_variables, read_parameters
 from .schedules import Calendars, Pass, read_schedule
 from .secretlike import looks_secret
@@ -105,7 +106,7 @@ _AS_GIVEN = {field: field for field in (
     "timeout",
     "stop_grace_period", "concurrency_policy", "start_deadline", "protect", "read_only", "cap_add", "moved_from",
     "concurrency_group", "priority", "catch_up_limit", "pause_after_failures", "outputs", "hold_on_failure", "after",
-    "wait_for",
+    "wait_for", "accept",
 )} | {"volumes": "mounts"}  # fmt: skip
 _BUILT: dict[str, Callable[[_Build], Any]] = {
     "labels": lambda build: _pairs(build, "labels"),
@@ -232,7 +233,7 @@ def _check_plain_text(build: _Build, spec: JobSpec) -> None:
     """git keeps for ever what is written here."""
     for name, value in spec.environment:
         why = looks_secret(name, value)
-        if why:
+        if why and PLAINTEXT not in spec.accept:
             hint = "Put the value into a store and name it in `secrets`; if git has it, replace it."
             message = f"environment: {name} looks like a secret in plain text: {why}"
             build.report(("environment", name), "plaintext-secret", message, hint, warning=True)

@@ -13,8 +13,8 @@ from ..model.job import JobSpec, Schedule, ScheduleKind
 
 Data = dict[str, Any]
 _FIELDS = tuple(field.name for field in fields(JobSpec))
-# Not part of what a job is: `moved_from` says how it came to be.
-_DIGESTED = tuple(sorted(name for name in _FIELDS if name != "moved_from"))
+# Not part of what a job is: `moved_from` says how it came to be, `accept` what its readers know.
+_DIGESTED = tuple(sorted(name for name in _FIELDS if name not in ("moved_from", "accept")))
 _values = attrgetter(*_DIGESTED)
 _DEFAULTS: tuple[object, ...] = _values(JobSpec(name="", owner="", schedule=Schedule(ScheduleKind.MANUAL), image=""))
 

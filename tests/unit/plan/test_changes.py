@@ -80,7 +80,18 @@ def test_every_field_of_a_spec_is_told():
     from reconciler.plan.changes import FIELDS
 
     known = {field.name.partition(".")[0] for field in FIELDS} | {"timezone", "dst"}
-    known |= {"name", "labels", "script", "start_script", "environment", "mounts", "files", "parameters", "secrets"}
+    known |= {
+        "accept",
+        "name",
+        "labels",
+        "script",
+        "start_script",
+        "environment",
+        "mounts",
+        "files",
+        "parameters",
+        "secrets",
+    }
     assert {field.name for field in fields(JobSpec)} <= known
 
 
