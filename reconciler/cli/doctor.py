@@ -5,6 +5,7 @@ Exit code 0: no fault; 1: at least one.
 
 import argparse
 import os
+import pwd
 import shutil
 import sqlite3
 import subprocess
@@ -60,6 +61,24 @@ def examine(config: "ServiceConfig", *, stated_source: bool) -> Iterator[Finding
     if config.secret_stores:
         yield from _secrets(config)
     yield _service(config)
+    yield from people(config)
+
+
+def people(config: "ServiceConfig") -> Iterator[Finding]:
+    """Accounts that the service file names and this host does not have, and members who would not get as far as the
+    socket."""
+    for person in config.people:
+        if person.unix and not _account(person.unix):
+            hint = f"make it, or correct people.{person.name}.unix in the service file"
+            yield (WARN, "people", f"{person.name}: there is no user {person.unix} on this host", hint)
+
+
+def _account(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _git() -> Finding:

@@ -68,12 +68,22 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody whom `owners.*.members` may name. `unix`: the user account on this host; "" = none."""
+
+    name: str
+    unix: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
-    """A team: the paths that are its own, and what it is granted within the global policy."""
+    """A team: the paths that are its own, who belongs to it, and what it is granted within the global policy."""
 
     name: str
     paths: tuple[str, ...] = ("**",)
     policy: Policy | None = None  # None = the global policy alone
+    members: tuple[str, ...] = ()  # names of people
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,7 @@ class ServiceConfig:
     sizes: Mapping[str, Resources] = field(default_factory=dict)
     limits: Limits = Limits()
     policy: Policy = Policy()
+    people: tuple[Person, ...] = ()
     owners: tuple[Owner, ...] = ()
     on_invalid: str = "hold"  # or "reject"
     devices: DeviceConfig = DeviceConfig()

@@ -25,6 +25,7 @@ from .admission import is_below
 from .document import Document, guarded, read_document
 from .durations import parse_duration, parse_size
 from .fields import MIN_MEMORY
+from .people import faults, people_from
 
 Tokens = tuple[str, ...]
 Parsed = tuple[ServiceConfig, tuple[SpecProblem, ...]]
@@ -73,6 +74,7 @@ class _Service:
             sizes={name: self._resources(size, ("sizes", name)) for name, size in said.get("sizes", {}).items()},
             limits=Limits(**self._section("limits")),
             policy=self._policy(said.get("policy", {}), ("policy",)),
+            people=people_from(said),
             owners=tuple(self._owners()),
             devices=DeviceConfig(self._gpus()),
             packages=PackageConfig(**self._section("packages")),
@@ -188,7 +190,7 @@ class _Service:
         for name, said in self.data.get("owners", {}).items():
             tokens = ("owners", name, "policy")
             policy = self._policy(said["policy"], tokens) if "policy" in said else None
-            yield Owner(name, tuple(said["paths"]), policy)
+            yield Owner(name, tuple(said["paths"]), policy, tuple(said.get("members", ())))
 
     # -- what only the whole file tells -----------------------------------------------------------------------
 
@@ -196,6 +198,8 @@ class _Service:
         if find_zone(config.timezone) is None:
             hint = zone_hint(config.timezone)
             self.report(("timezone",), "timezone-unknown", f'unknown time zone "{config.timezone}"', hint)
+        for fault in faults(config.people, config.owners):
+            self.report(*fault)
         for owner in config.owners:
             if owner.policy is not None:
                 self._check_ceiling(owner.name, owner.policy, config.policy)

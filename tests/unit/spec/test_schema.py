@@ -16,6 +16,7 @@ from reconciler.model.service import (
     GitConfig,
     Limits,
     Owner,
+    Person,
     Policy,
     ServiceConfig,
     SourceConfig,
@@ -66,6 +67,7 @@ PARTS = {
     "policy": (set(schema("service")["$defs"]["policy"]["properties"]), fields_of(Policy)),
     "sizes": (set(schema("service")["$defs"]["resources"]["properties"]), fields_of(Resources)),
     "owners": (set(SERVICE["owners"]["additionalProperties"]["properties"]), fields_of(Owner) - {"name"}),
+    "people": (set(SERVICE["people"]["additionalProperties"]["properties"]), fields_of(Person) - {"name"}),
 }
 
 

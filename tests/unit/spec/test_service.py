@@ -9,6 +9,7 @@ from reconciler.model.service import (
     GitConfig,
     Limits,
     Owner,
+    Person,
     Policy,
     Registry,
     ServiceConfig,
@@ -38,8 +39,9 @@ limits: {max_running: 12, queue_timeout: 30m, max_retired_share: 0.5, prepare_ti
          default_timeout: 1h, groups: {warehouse: 2}, outputs_bytes: 2g, outputs_entries: 50}
 policy: {images: ["registry.example.org/**"], binds: [/srv/reports], networks: [shop], capabilities: [CAP_CHOWN, KILL],
          external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}, gpus: true}
+people: {anna: {unix: anna, email: anna@example.org}, cleo: {email: cleo@example.org}}
 owners:
-  group/ml: {paths: [ml/**]}
+  group/ml: {paths: [ml/**], members: [anna, cleo]}
   group/web: {paths: ["web/*", shared], policy: {networks: [shop]}}
 on_invalid: reject
 allow_rewrite: true
@@ -72,7 +74,9 @@ def test_every_field_of_the_service_file() -> None:
             ("registry.example.org/**",), ("/srv/reports",), ("shop",), ("CHOWN", "KILL"), ("backup",), 60.0,
             Resources(cpus=4.0, pids_limit=1 << 22), gpus=True,
         ),
-        owners=(Owner("group/ml", ("ml/**",)), Owner("group/web", ("web/*", "shared"), Policy(networks=("shop",)))),
+        people=(Person("anna", "anna", "anna@example.org"), Person("cleo", email="cleo@example.org")),
+        owners=(Owner("group/ml", ("ml/**",), members=("anna", "cleo")),
+                Owner("group/web", ("web/*", "shared"), Policy(networks=("shop",)))),
         on_invalid="reject",
         allow_rewrite=True,
     )  # fmt: skip
@@ -111,6 +115,33 @@ WRONG = {
         "/devices/gpus/1",
     ),
     "a GPU by another word": ("devices: {gpus: [all]}", "value-invalid", "/devices/gpus/0"),
+    "a member whom nobody knows": (
+        "people: {anna: {unix: anna}}\nowners: {a: {paths: ['**'], members: [ana]}}",
+        "person-unknown",
+        "/owners/a/members/0",
+    ),
+    "a member without people": (
+        "owners: {a: {paths: ['**'], members: [anna]}}",
+        "person-unknown",
+        "/owners/a/members/0",
+    ),
+    "a member twice": (
+        "people: {anna: {unix: anna}}\nowners: {a: {paths: ['**'], members: [anna, anna]}}",
+        "person-twice",
+        "/owners/a/members/1",
+    ),
+    "an account of two people": ("people: {a: {unix: x}, b: {unix: x}}", "account-twice", "/people/b/unix"),
+    "a person of whom nothing is said": ("people: {anna: {}}", "value-empty", "/people/anna"),
+    "a signing key": ("people: {anna: {unix: anna, signing_key: x}}", "unknown-key", "/people/anna/signing_key"),
+    "an e-mail of two words": ("people: {anna: {email: an na@x}}", "value-invalid", "/people/anna/email"),
+    "an account that is none": ("people: {anna: {unix: 'a:b'}}", "value-invalid", "/people/anna/unix"),
+    "an owner with two slashes": ("owners: {a/b/c: {paths: ['**']}}", "value-invalid", "/owners/a~1b~1c"),
+    "an owner that climbs": ("owners: {a/..: {paths: ['**']}}", "value-invalid", "/owners/a~1.."),
+    "owners with one name in the engine": (
+        "owners: {group/ml: {paths: [a/**]}, group.ml: {paths: [b/**]}}",
+        "owner-clash",
+        "/owners/group.ml",
+    ),
     "an owner without paths": ("owners: {a: {}}", "field-missing", "/owners/a"),
     "a share above one": ("limits: {max_retired_share: 30}", "value-out-of-range", "/limits/max_retired_share"),
     "a token without its file": ("git: {tokens: [{url: x}]}", "field-missing", "/git/tokens/0"),
@@ -131,6 +162,13 @@ def test_all_problems_come_at_once() -> None:
     _, problems = parse_service(b"timezone: X\nsource: {paths: [..]}\npolicy: {binds: [/a/../b]}\n", "x")
     assert {p.code for p in problems} == {"timezone-unknown", "path-invalid"}
     assert len(problems) == 3
+
+
+def test_a_member_whom_nobody_knows_is_told_with_line_and_the_nearest_name() -> None:
+    text = b"people:\n  anna: {unix: anna}\nowners:\n  ml:\n    paths: [ml/**]\n    members:\n      - ana\n"
+    _, (problem,) = parse_service(text, "x")
+    assert (problem.line, problem.column) == (7, 9)
+    assert (problem.message, problem.hint) == ('"ana" is none of `people`', 'did you mean "anna"?')
 
 
 def test_a_grant_beyond_the_ceiling_is_pointed_out() -> None:
