@@ -9,7 +9,7 @@ from ..answers.facts import Facts, RunFact, ServiceDefaults, durations
 from ..answers.instants import Window, busy, choose, day_of, final, is_slot, latest_trouble, windows
 from ..answers.rules import blockers_of
 from ..daemon.draining import stored
-from ..history.base import History
+from ..history.base import Reader
 from ..history.logread import last_line
 from ..model.desired import HeldJob
 from ..model.errors import StateError, UsageError
@@ -35,7 +35,7 @@ class Asker:
     """One question about one job. `degraded`: what the service says is wrong, its own absence included."""
 
     def __init__(
-        self, history: History, config: ServiceConfig, job: str, now: datetime, *,
+        self, history: Reader, config: ServiceConfig, job: str, now: datetime, *,
         held: HeldJob | None = None, degraded: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self._history, self._config, self._job, self._now = history, config, job, now

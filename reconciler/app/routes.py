@@ -17,73 +17,92 @@ from ..plan.timeline import timeline
 from ..runs.environment import iso
 from ..server import api
 from ..server.exchange import Handlers, Request, Response
+from .authority import Authority
 from .trying import read_trial
 
 
 def routes(
-    operators: Operators, status: Callable[[], api.Status], view: Callable[[], View], now: Callable[[], datetime]
-) -> Handlers:
-    """Handlers by (method, path)."""
+    operators: Operators, authority: Authority, job_of: Callable[[str], str], status: Callable[[], api.Status],
+    view: Callable[[], View], now: Callable[[], datetime],
+) -> Handlers:  # fmt: skip
+    """Handlers by (method, path). `job_of`: the job of a run, by its id."""
 
     def run_job(request: Request) -> Response:
         asked = api.RunJob.from_data(request.body)
+        actor = authority.for_job(request.peer, asked.job, "run")
         rows = tuple((row.values, row.where) for row in asked.rows)
         cells = CellsAsked(rows, asked.resume, asked.max_parallel)
-        run, repeated, made = operators.run_job(asked.job, request.peer.actor, asked.parameters, asked.key, cells)
+        run, repeated, made = operators.run_job(asked.job, actor, asked.parameters, asked.key, cells)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
 
     def try_file(request: Request) -> Response:
         asked = api.TryFile.from_data(request.body)
+        actor = authority.for_job(request.peer, asked.path.rpartition(".")[0], "try")
         job = read_trial(view().config, asked.path, asked.files)
-        run = operators.try_job(job.spec, job.revision, request.peer.actor, asked.parameters)
+        run = operators.try_job(job.spec, job.revision, actor, asked.parameters)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, False, 0).to_data())
 
     def forget(request: Request) -> Response:
-        return _done(operators.forget_trial(api.OneRun.from_data(request.body).run_id))
+        run_id = api.OneRun.from_data(request.body).run_id
+        authority.for_job(request.peer, job_of(run_id), "forget a trial of")
+        return _done(operators.forget_trial(run_id))
 
     def replay(request: Request) -> Response:
-        run = operators.replay(api.OneRun.from_data(request.body).run_id, request.peer.actor)
+        run_id = api.OneRun.from_data(request.body).run_id
+        run = operators.replay(run_id, authority.for_job(request.peer, job_of(run_id), "replay a run of"))
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, False, 0).to_data())
 
     def backfill(request: Request) -> Response:
         asked = api.Backfill.from_data(request.body)
+        actor = authority.for_job(request.peer, asked.job, "backfill")
         span = BackfillAsked(asked.begin, asked.end, asked.max_parallel, asked.excluded)
         if asked.dry_run:
             return Response(api.Slots(tuple(iso(slot) for slot in operators.backfill_slots(asked.job, span))).to_data())
-        run, repeated, made = operators.backfill(asked.job, request.peer.actor, span, asked.parameters, asked.key)
+        run, repeated, made = operators.backfill(asked.job, actor, span, asked.parameters, asked.key)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
 
     def stop_run(request: Request) -> Response:
         asked = api.StopRun.from_data(request.body)
-        return _done(operators.stop_run(asked.run_id, request.peer.actor, asked.reason, whole_slot=asked.whole_slot))
+        actor = authority.for_job(request.peer, job_of(asked.run_id), "stop a run of")
+        return _done(operators.stop_run(asked.run_id, actor, asked.reason, whole_slot=asked.whole_slot))
 
     def discard_run(request: Request) -> Response:
-        return _done(operators.discard_run(api.DiscardRun.from_data(request.body).run_id))
+        asked = api.DiscardRun.from_data(request.body)
+        authority.for_job(request.peer, job_of(asked.run_id), "discard a run of")
+        return _done(operators.discard_run(asked.run_id))
+
+    def of_jobs(request: Request, job: str, deed: str) -> str:
+        """A job, or `*`."""
+        if job == "*":
+            return authority.for_all(request.peer, f"{deed} all jobs")
+        return authority.for_job(request.peer, job, deed)
 
     def pause(request: Request) -> Response:
         asked = api.PauseJob.from_data(request.body)
-        return _done(operators.pause(asked.job, asked.until, asked.reason, request.peer.actor))
+        return _done(operators.pause(asked.job, asked.until, asked.reason, of_jobs(request, asked.job, "pause")))
 
     def resume(request: Request) -> Response:
-        return _done(operators.resume(api.ResumeJob.from_data(request.body).job, request.peer.actor))
+        asked = api.ResumeJob.from_data(request.body)
+        return _done(operators.resume(asked.job, of_jobs(request, asked.job, "resume")))
 
     def drain(request: Request) -> Response:
-        asked = api.Drain.from_data(request.body or {})
-        if asked.end:
-            return _done(operators.end_drain(request.peer.actor))
-        return _done(operators.drain(request.peer.actor, asked.reason))
+        asked, actor = api.Drain.from_data(request.body or {}), authority.for_all(request.peer, "drain the service")
+        return _done(operators.end_drain(actor) if asked.end else operators.drain(actor, asked.reason))
 
     def approve(request: Request) -> Response:
-        asked = api.Approve.from_data(request.body)
-        return _done(operators.approve(asked.digest, request.peer.actor, asked.reason))
+        asked, actor = api.Approve.from_data(request.body), authority.for_all(request.peer, "approve a plan")
+        return _done(operators.approve(asked.digest, actor, asked.reason))
 
     def apply(request: Request) -> Response:
+        authority.for_all(request.peer, "apply a plan")
         return Response(applied_data(operators.apply(api.ApplyPlan.from_data(request.body or {}).digest)))
 
-    def sync(_request: Request) -> Response:
+    def sync(request: Request) -> Response:
+        authority.for_all(request.peer, "apply a plan")
         return Response(applied_data(operators.apply("")))
 
     def show_plan(request: Request) -> Response:
+        authority.for_all(request.peer, "see the plan of all jobs")
         stale = operators.plan()
         seen = view()
         if seen.plan is None:

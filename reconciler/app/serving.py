@@ -42,9 +42,11 @@ from ..runs.conditions import but_for
 from ..server.api import Status
 from ..server.socket import Server
 from ..workspace.outputs import remove as remove_outputs
+from .authority import Authority
 from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier, workspace
 from .reading import open_repository
+from .reading_routes import reading_routes
 from .routes import routes
 from .secrets import secrets_part, with_secrets
 
@@ -168,8 +170,13 @@ class Whole:
         config = self.fleet.view.config
         runs = Loop("run", self.runs.step, self.clock, fatal=fatal, kick=self.kick_runs)
         sync = Loop("sync", self._sync_step, self.clock, fatal=fatal, kick=self.kick_sync)
+        authority = Authority(lambda: self.fleet.view.config)
+        handlers = routes(self.operators, authority, self._job_of, self.status, lambda: self.fleet.view, self.clock.now)
+        reading = reading_routes(self.state.history, authority, self._state_dir)
+        self.server = Server(socket_path(config), {**handlers, **reading}, others=authority.knows,
+                             open_to_all=bool(config.people))  # fmt: skip
         parts: list[Part] = [
-            Server(socket_path(config), routes(self.operators, self.status, lambda: self.fleet.view, self.clock.now)),
+            self.server,
             Background("engine-events", self._listen),
             Background("watch", self._watch),
         ]
@@ -187,6 +194,14 @@ class Whole:
             self.pools.close()
             self.fetcher.close()
             self.emit.emit(EventName.SERVICE_STOPPED)
+
+    def _job_of(self, run_id: str) -> str:
+        """The job of a run: by its record, else as its id says; of what is no run id, itself."""
+        found = self.state.history.run(run_id)
+        try:
+            return found.job if found is not None else parse_run_id(run_id).job
+        except ValueError:
+            return run_id
 
     # -- what runs beside the loops ---------------------------------------------------------------------------
     def _sync_step(self, now: datetime) -> datetime | None:
@@ -246,6 +261,7 @@ class Whole:
                       error=f"cannot change {', '.join(fixed)} while running")  # fmt: skip
             return
         self.fleet.reconfigure(new)
+        self.server.let_in(everybody=bool(new.people))
         self.emit.emit(EventName.SERVICE_RELOADED)
         self.sync.look()
         self.kick_sync()
@@ -262,7 +278,7 @@ class Whole:
             engine=self.engine.name, engine_ok=engine is None or engine.ok,
             revision=self.state.history.get_meta(APPLIED) or "", ref=view.config.source.ref, synced_at=view.synced_at,
             jobs=len(view.standing), running=self.runs.running, degraded=self.degraded(),
-            failed=self.sync.held.behind[0], held=self.sync.held.behind[1],
+            failed=self.sync.held.behind[0], held=self.sync.held.behind[1], timezone=view.config.timezone,
         )  # fmt: skip
 
     def status_line(self) -> str:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from .output import print_json
     from .run import pairs, wait_for_cells
 
-    config = settings(args)
+    config = settings(args, asking=True)
     with ledger(config) as history:
         job = known_job(history, args.job)
         zone = zone_of(history, job, config)

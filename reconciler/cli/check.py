@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from .context import ledger, now, service_status, settings
     from .fleet import rows
 
-    config = settings(args)
+    config = settings(args, asking=True)
     odd = [name for name in args.job if not is_job_name(name)]
     if odd:
         raise UsageError(f"cannot check {odd[0]!r}: not a job's name", hint="'reconciler jobs --all' lists the jobs")

@@ -5,14 +5,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from ..daemon.settings import Overrides, from_environment, load, socket_path
-from ..history.base import History
-from ..model.errors import ReconcilerError, Transient, UsageError
+from ..daemon.settings import Overrides, from_environment, is_hidden, load, socket_path
+from ..history.base import Reader
+from ..model.errors import ReconcilerError, StateError, Transient, UsageError
 from ..model.service import ServiceConfig
 
 AWAY = ("service-not-running", "service-unreachable")  # codes: nobody answers
@@ -32,26 +33,49 @@ def stated(args: argparse.Namespace) -> Overrides:
     return overrides(args).over(from_environment(os.environ))
 
 
-def settings(args: argparse.Namespace) -> ServiceConfig:
-    """The configuration in force. Problems of the service file go to standard error; errors end the command."""
-    config, problems = load(overrides(args))
+def settings(args: argparse.Namespace, *, asking: bool = False) -> ServiceConfig:
+    """The configuration in force. Problems of the service file go to standard error; errors end the command. A command
+    that is `asking` needs of it only what a service tells to whoever may ask it."""
+    config, problems = load(overrides(args), asking=asking)
     for problem in problems:
         print(f"{problem}{f' ({problem.hint})' if problem.hint else ''}", file=sys.stderr)
     if any(problem.is_error for problem in problems):
         raise UsageError("cannot use the service file: see the lines above", code="config-invalid")
+    if asking and stated(args).config is None and is_hidden():
+        said, _ = service_status(config)
+        config = replace(config, **{name: said[name] for name in ("instance", "timezone") if name in said})
     return config
 
 
 @contextmanager
-def ledger(config: ServiceConfig) -> Iterator[History]:
-    """The ledger, read-only: works beside a running service and without one. Raises StateError."""
-    from ..history.sqlite import open_history
-
-    history = open_history(Path(config.state_dir) / "reconciler.db", read_only=True)
+def ledger(config: ServiceConfig) -> Iterator[Reader]:
+    """The ledger, read-only: works beside a running service and without one. Who may not read it gets from the running
+    service what is theirs. Raises StateError."""
+    history = _opened(config)
     try:
         yield history
     finally:
         history.close()
+
+
+def _opened(config: ServiceConfig) -> Reader:
+    from ..history.sqlite import open_history
+
+    try:
+        return open_history(Path(config.state_dir) / "reconciler.db", read_only=True)
+    except StateError as error:
+        if error.code != "state-unreadable":
+            raise
+        unreadable = error
+    from ..server.remote import RemoteReader
+
+    try:
+        ask(config, "GET", "/v1/status", timeout=5.0)
+    except ReconcilerError as error:
+        if error.code in (*AWAY, "not-permitted"):
+            raise unreadable from error
+        raise
+    return RemoteReader(socket_path(config))
 
 
 def ask(config: ServiceConfig, method: str, route: str, body: Any = None, timeout: float = 30.0) -> Any:

@@ -12,7 +12,7 @@ def run(args: argparse.Namespace) -> int:
     from .context import ask, ledger, now, settings
     from .find import find_run
 
-    config = settings(args)
+    config = settings(args, asking=True)
     ask(config, "GET", "/v1/status", timeout=5.0)  # without a service nothing is removed: say that first
     with ledger(config) as history:
         record = find_run(history, config, args.run, now())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..daemon.settings import socket_path
 from ..model.errors import ReconcilerError
 from .output import count
 
@@ -71,6 +72,17 @@ def people(config: "ServiceConfig") -> Iterator[Finding]:
         if person.unix and not _account(person.unix):
             hint = f"make it, or correct people.{person.name}.unix in the service file"
             yield (WARN, "people", f"{person.name}: there is no user {person.unix} on this host", hint)
+    closed = next((folder for folder in socket_path(config).parents if _closed(folder)), None)
+    if config.people and closed is not None:
+        hint = "set runtime_dir in the service file to a directory that all users may pass through"
+        yield (WARN, "people", f"members cannot reach the socket: {closed} is closed to them", hint)
+
+
+def _closed(folder: Path) -> bool:
+    try:
+        return not folder.stat().st_mode & 0o001
+    except OSError:
+        return False  # not there yet
 
 
 def _account(name: str) -> bool:

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from .find import known_job
     from .fleet import held_jobs
 
-    config, at = settings(args), now()
+    config, at = settings(args, asking=True), now()
     _, degraded = service_status(config)
     with ledger(config) as history:
         name = known_job(history, args.job)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..history.base import History
+from ..history.base import Reader
 from ..model.errors import UsageError
 from ..model.ids import is_job_name, parse_run_id
 from ..model.run import RunRecord
@@ -13,7 +13,7 @@ MOST = 2000  # runs of a job that are searched for a time
 _FORMS = ("%H:%M", "%H:%M:%S", "%m-%dT%H:%M", "%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 
-def find_run(history: History, config: ServiceConfig, text: str, now: datetime, *, active: bool = False) -> RunRecord:
+def find_run(history: Reader, config: ServiceConfig, text: str, now: datetime, *, active: bool = False) -> RunRecord:
     """RUN: a run id, JOB (its latest run) or JOB@TIME (a slot: `02:30`, `11-24T02:30`, `2026-11-24T02:30`, Z for UTC).
 
     `active`: of JOB's runs, rather the latest one that has not ended. Raises UsageError.
@@ -56,13 +56,13 @@ def matches(slot: datetime, text: str, zone: str) -> bool:
     return any(at.strftime(form) == said for form in _FORMS)
 
 
-def zone_of(history: History, job: str, config: ServiceConfig) -> str:
+def zone_of(history: Reader, job: str, config: ServiceConfig) -> str:
     """The zone in which people speak of this job's slots."""
     standing = history.standing().get(job)
     return standing.spec.schedule.timezone if standing else config.timezone
 
 
-def known_job(history: History, job: str) -> str:
+def known_job(history: Reader, job: str) -> str:
     """The job's name: it stands, is held, or history speaks of it. Raises UsageError with the nearest name."""
     from .fleet import held_jobs
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..history.base import History
+from ..history.base import Reader
 from ..model.desired import HeldJob
 from ..model.live import StandingJob
 from ..model.problem import SpecProblem
@@ -32,7 +32,7 @@ class Row:
         return self.status.state.value
 
 
-def rows(history: History, now: datetime) -> list[Row]:
+def rows(history: Reader, now: datetime) -> list[Row]:
     """All jobs, worst first."""
     from ..schedule.cursor import silent_until
 
@@ -61,7 +61,7 @@ def _next_fire(job: StandingJob | None, now: datetime) -> datetime | None:
     return next_fire(job.spec.schedule, max(now, job.cursor), job.anchor)
 
 
-def held_jobs(history: History) -> dict[str, HeldJob]:
+def held_jobs(history: Reader) -> dict[str, HeldJob]:
     """The broken files of the newest revision, as the service last saw them."""
     said = json.loads(history.get_meta("held") or "{}")
     return {

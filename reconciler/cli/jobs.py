@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from .context import ledger, now, service_status, settings
     from .fleet import rows
 
-    config, at = settings(args), now()
+    config, at = settings(args, asking=True), now()
     with ledger(config) as history:
         found = rows(history, at)
         revision, engine = history.get_meta("applied_revision") or "", history.get_meta("engine") or ""

@@ -132,7 +132,7 @@ def _job(args: argparse.Namespace) -> Asked:
     from .context import ledger, now, settings
     from .find import known_job
 
-    with ledger(settings(args)) as history:
+    with ledger(settings(args, asking=True)) as history:
         name = known_job(history, args.job)
         standing, pauses = history.standing().get(name), history.pauses()
     if standing is None:

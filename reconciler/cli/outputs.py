@@ -5,9 +5,12 @@ import argparse
 import shutil
 from pathlib import Path
 
+from ..history.base import Reader
 from ..model.errors import UsageError
 from ..model.outputs import Kept
 from ..model.run import RunRecord
+from ..model.service import ServiceConfig
+from ..server.remote import RemoteReader
 from .output import plain, print_json, print_table, size
 
 
@@ -18,21 +21,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..workspace.outputs import place_of, read
+    from ..workspace.outputs import place_of
     from .context import ledger, now, settings
     from .find import find_run
 
-    config = settings(args)
+    config = settings(args, asking=True)
+    place = None
     with ledger(config) as history:
         record = find_run(history, config, args.run, now())
-        spec = history.spec(record.digest)
-    place = place_of(record, Path(config.state_dir))
-    kept = read(place)
+        spec, kept = history.spec(record.digest), kept_of(history, config, record)
+        if not isinstance(history, RemoteReader):
+            place = place_of(record, Path(config.state_dir))
+        if kept is not None and args.to:
+            _fetch(history, record, kept, place, Path(args.to))
     if kept is None:
         raise UsageError(f"cannot show outputs of {record.run_id}: {_none(record, spec is not None and spec.outputs)}",
                          code="outputs-absent", hint=f"see: reconciler show {record.run_id}")  # fmt: skip
-    if args.to:
-        _copy(place / "data", Path(args.to))
     if args.output == "json":
         print_json(data(record, kept, place))
         return 0
@@ -46,6 +50,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def kept_of(history: Reader, config: ServiceConfig, run: RunRecord) -> Kept | None:
+    """What was kept of a run's outputs, by the state directory or the service; None = nothing was collected."""
+    from ..workspace.outputs import place_of, read
+
+    if isinstance(history, RemoteReader):
+        return history.outputs(run.run_id)
+    return read(place_of(run, Path(config.state_dir)))
+
+
 def _none(run: RunRecord, wanted: object) -> str:
     if not wanted:
         return "its job has no `outputs`"
@@ -56,10 +69,11 @@ def _none(run: RunRecord, wanted: object) -> str:
     return "its container was gone before they were collected, or they were removed with its history"
 
 
-def data(run: RunRecord, kept: Kept, place: Path) -> dict[str, object]:
-    """Stable keys; sizes in bytes."""
+def data(run: RunRecord, kept: Kept, place: Path | None) -> dict[str, object]:
+    """Stable keys; sizes in bytes. No directory where this user may not read it."""
     return {
-        "run_id": run.run_id, "directory": str(place / "data"), "complete": not kept.left_out,
+        "run_id": run.run_id, "directory": str(place / "data") if place is not None else None,
+        "complete": not kept.left_out,
         "left_out_from": kept.left_out, "why": kept.why, "skipped": list(kept.skipped),
         "skipped_in_all": kept.skipped_in_all, "bytes": kept.size,
         "files": [{"path": path, "size": length} for path, length in kept.files],
@@ -83,8 +97,21 @@ def remarks(kept: Kept) -> list[str]:
     return said
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Our own tree, which holds no links. Nothing that is there is overwritten."""
+def _fetch(history: Reader, run: RunRecord, kept: Kept, place: Path | None, target: Path) -> None:
+    """Copy them into `target`. Nothing that is there is overwritten."""
     if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise UsageError(f"cannot copy to {target}: it is not empty", code="not-empty", hint="name a new directory")
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    if place is not None:
+        shutil.copytree(place / "data", target, symlinks=True, dirs_exist_ok=True)  # our own tree, which holds no links
+        return
+    assert isinstance(history, RemoteReader)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, _ in kept.files:
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        runnable = False
+        with path.open("xb") as file:
+            for data, runnable in history.output(run.run_id, name):  # noqa: B007  # the last one counts
+                file.write(data)
+        if runnable:
+            path.chmod(path.stat().st_mode | 0o100)

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .context import ask, now, settings
 
-    job, config = target(args), settings(args)
+    job, config = target(args), settings(args, asking=True)
     until = parse_until(args.until, now(), config.timezone) if args.until else None
     body = {"job": job, "until": until.isoformat() if until else "", "reason": args.reason}
     print(ask(config, "POST", "/v1/pause", body)["message"])

@@ -18,5 +18,5 @@ def run(args: argparse.Namespace) -> int:
     from .context import ask, settings
 
     job = target(args)
-    print(ask(settings(args), "POST", "/v1/resume", {"job": job})["message"])
+    print(ask(settings(args, asking=True), "POST", "/v1/resume", {"job": job})["message"])
     return 0

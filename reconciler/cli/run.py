@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from .context import ask, settings
 
-    config = settings(args)
+    config = settings(args, asking=True)
     if args.max_parallel and not (args.rows or args.resume):
         raise UsageError("cannot run it: --max-parallel goes with --from or --resume",
                          hint="a strategy has its own, `max_parallel` in the job file")  # fmt: skip

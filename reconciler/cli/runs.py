@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from ..history.base import History
+from ..history.base import Reader
 from ..model.live import StandingJob
 from ..model.run import Disposition, RunRecord, SlotRecord
 from ..runs.parameters import said
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from .context import instant, ledger, now, settings
     from .find import known_job, zone_of
 
-    config, at = settings(args), now()
+    config, at = settings(args, asking=True), now()
     with ledger(config) as history:
         job = known_job(history, args.job) if args.job is not None else None
         zone = zone_of(history, job, config) if job is not None else config.timezone
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def others(
-    history: History, job: str, records: Sequence[RunRecord], limit: int, before: datetime | None, *, failed: bool
+    history: Reader, job: str, records: Sequence[RunRecord], limit: int, before: datetime | None, *, failed: bool
 ) -> list[SlotRecord]:
     """The slots that no run of the listing speaks for."""
     runs = {run.slot for run in records}
@@ -75,7 +75,7 @@ def others(
     ]  # fmt: skip
 
 
-def header(history: History, job: str, now: datetime, zone: str) -> list[str]:
+def header(history: Reader, job: str, now: datetime, zone: str) -> list[str]:
     """The last day in numbers, then how long and how late the runs that history keeps were."""
     from ..plan import words
 
@@ -96,7 +96,7 @@ def header(history: History, job: str, now: datetime, zone: str) -> list[str]:
     return [*lines, ""]
 
 
-def _day(history: History, job: str, standing: StandingJob | None, now: datetime) -> str:
+def _day(history: Reader, job: str, standing: StandingJob | None, now: datetime) -> str:
     """`96 slots = 91 ran (2 failed) + 1 skipped + 4 missed`; runs by hand have slots of their own."""
     since = now - DAY
     counts: Counter[str] = Counter()
@@ -127,7 +127,7 @@ def centile(ordered: Sequence[float], percent: int) -> float | None:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
 
-def differing(history: History, records: Sequence[RunRecord]) -> dict[str, str]:
+def differing(history: Reader, records: Sequence[RunRecord]) -> dict[str, str]:
     """By run id: the values that are no defaults, `since=2026-11-20`."""
     specs = {run.digest: history.spec(run.digest) for run in records if run.parameters}
     found = {run.run_id: values(said(run, specs[run.digest])) for run in records if run.parameters}

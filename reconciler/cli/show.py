@@ -22,12 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..workspace.outputs import place_of, read
     from .context import ledger, now, settings
     from .find import find_run, zone_of
-    from .outputs import summary
+    from .outputs import kept_of, summary
 
-    config, at = settings(args), now()
+    config, at = settings(args, asking=True), now()
     with ledger(config) as history:
         record = find_run(history, config, args.run, at)
         engine = history.get_meta("engine") or ""
@@ -35,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
         events = history.events(run=record.run_id, limit=50)
         slot = history.of_slot(record.job, record.slot)
         attempts = [r for r in slot if r.cell == record.cell]
+        kept = kept_of(history, config, record)
     if args.output == "json":
         said = [{"at": iso(e.at), "event": e.name.value, **e.fields} for e in events]
         cells = [record_data(r) for r in final_cells(slot)]
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for key, value in lines(record, spec, attempts, zone, at):
         print(f"{key:<10} {plain(value)}")
-    if (kept := read(place_of(record, Path(config.state_dir)))) is not None:
+    if kept is not None:
         print(f"outputs    {plain(summary(kept))}   reconciler outputs {record.run_id}")
     if there := installed(config, record.image_id):
         what = ", ".join(f"{len(names)} of {manager}" for manager, names in there.items())

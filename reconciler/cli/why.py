@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from .find import known_job
     from .fleet import held_jobs
 
-    config, at = settings(args), now()
+    config, at = settings(args, asking=True), now()
     job, said = _asked(args)
     _, degraded = service_status(config)
     with ledger(config) as history:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..history.base import History
+from ..history.base import History, Reader
 from ..model.errors import Permanent
 from ..model.event import EventName
 from .events import EventStream
@@ -45,7 +45,7 @@ def boot_id() -> str:
         return ""
 
 
-def stored(history: History) -> Drain | None:
+def stored(history: Reader) -> Drain | None:
     """The drain in force, by the ledger."""
     text = history.get_meta(META)
     return Drain(**json.loads(text)) if text else None

@@ -54,16 +54,31 @@ def default_state_dir(environ: Mapping[str, str], uid: int) -> str:
     return str(Path(base) / "reconciler")
 
 
-def load(said: Overrides, environ: Mapping[str, str] | None = None) -> tuple[ServiceConfig, tuple[SpecProblem, ...]]:
+def load(
+    said: Overrides, environ: Mapping[str, str] | None = None, *, asking: bool = False, system_file: str = SYSTEM_FILE
+) -> tuple[ServiceConfig, tuple[SpecProblem, ...]]:
     """The configuration in force and what is wrong with the service file. Raises UsageError if the file named
-    cannot be read; a missing default file is simply absent."""
+    cannot be read; a missing default file is simply absent. For whoever is only `asking` the system's own service, a
+    system file that is not theirs to read says that there is one, and where it listens."""
     environ = os.environ if environ is None else environ
     said = said.over(from_environment(environ))
-    path = said.config or SYSTEM_FILE
-    data = _read(path, required=said.config is not None)
+    path = said.config or system_file
+    hidden = asking and said.config is None and is_hidden(path)
+    data = None if hidden else _read(path, required=said.config is not None)
     config, problems = parse_service(data, path)
-    installed = data is not None and path == SYSTEM_FILE
+    installed = hidden or (data is not None and path == system_file)
     return _override(config, said, environ, installed=installed), problems
+
+
+def is_hidden(path: str = SYSTEM_FILE) -> bool:
+    """It may be there, and this user may not read it."""
+    try:
+        with Path(path).open("rb"):
+            return False
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _read(path: str, *, required: bool) -> bytes | None:

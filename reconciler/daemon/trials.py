@@ -16,9 +16,9 @@ from ..model.live import StandingJob
 from ..model.run import RunRecord, RunRequest, Trigger
 from ..runs.parameters import resolve
 from ..runs.transitions import claimed
-from ..runs.trial import trial_of
+from ..runs.trial import trial_of, tried
 from ..schedule.after import own_instant
-from ..spec.admission import admit
+from ..spec.admission import admit, owner_of
 from ..spec.canonical import digest_of
 from .deciding import MANUAL_DEADLINE
 from .events import EventStream
@@ -50,6 +50,10 @@ def replay(loop: "RunLoop", history: History, run_id: str, actor: str, now: date
     if spec is None or (old.prepared_at is None and old.started_at is None):
         what = "its definition is no longer kept" if spec is None else "it was never made ready, so no image is known"
         raise Permanent(f"cannot replay {run_id}: {what}", code="replay-gone", hint=f"reconciler run {old.job}")
+    owner = owner_of(loop.config, tried(old.job))
+    if owner != spec.owner:  # its job has moved: what it could reach then is not its new owner's to use
+        raise Permanent(f"cannot replay {run_id}: it was a run of {spec.owner}, and its job is {owner or 'nobody'}'s now",
+                        code="replay-gone", hint=f"reconciler run {old.job}")  # fmt: skip
     if loop.drained:
         raise Permanent(f"cannot replay {run_id}: {loop.drained}", code="draining", hint="reconciler drain --end")
     refused = next(iter(admit(spec, loop.config)), None)

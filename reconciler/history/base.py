@@ -12,7 +12,39 @@ from ..model.origin import Origin
 from ..model.run import CellState, Pause, RunRecord, SlotRecord
 
 
-class History(Protocol):
+class Reader(Protocol):
+    """What may be read of the ledger, by the service or by whoever asks it. Raises StateError, as `History`; over the
+    service's socket also what `server.client.call` raises."""
+
+    def get_meta(self, key: str) -> str | None: ...
+    def standing(self) -> Mapping[str, StandingJob]: ...
+    def spec(self, digest: str) -> JobSpec | None: ...
+    def origin(self, digest: str) -> Origin | None: ...
+    def run(self, run_id: str) -> RunRecord | None: ...
+    def last_success(self, job: str) -> datetime | None:
+        """The latest slot for which a run of `job` has succeeded."""
+
+    def cells(self, job: str, slot: datetime) -> Sequence[CellState]:
+        """Where each cell of a slot stands; none for a slot without a strategy."""
+
+    def active_runs(self) -> Sequence[RunRecord]:
+        """Active ones, waiting retries included, and ended ones not yet collected or discarded."""
+
+    def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
+             failed: bool = False, fold: bool = False) -> Sequence[RunRecord]:  # fmt: skip
+        """Newest slot first; within a slot by cell, attempts newest first. `fold`: only one of
+        the cells of a slot, one that is active or else the worst; `limit` then counts slots."""
+
+    def of_slot(self, job: str, slot: datetime) -> Sequence[RunRecord]:
+        """All runs of one slot: by cell, attempts oldest first."""
+
+    def slots(self, job: str, *, limit: int = 50, before: datetime | None = None) -> Sequence[SlotRecord]: ...
+    def pauses(self) -> Sequence[Pause]: ...
+    def events(self, *, job: str | None = None, run: str | None = None, limit: int = 100) -> Sequence[Event]: ...
+    def close(self) -> None: ...
+
+
+class History(Reader, Protocol):
     """Every method is one transaction, durable when it returns. Raises StateError (codes `disk-full`,
     `state-corrupt`, `state-busy`, `state-error`)."""
 
@@ -21,11 +53,9 @@ class History(Protocol):
         was before. Other writers wait meanwhile: nothing slow belongs in it."""
 
     # -- meta: engine choice, applied revision, schema version ------------------------------------------------
-    def get_meta(self, key: str) -> str | None: ...
     def set_meta(self, key: str, value: str) -> None: ...
 
     # -- standing jobs ----------------------------------------------------------------------------------------
-    def standing(self) -> Mapping[str, StandingJob]: ...
     def put_standing(self, job: StandingJob) -> None:
         """Insert or update; the spec is stored under its digest too."""
 
@@ -43,11 +73,8 @@ class History(Protocol):
         """Set a cursor (and an anchor) that lies after `to` back to it, because a person says so. What was recorded
         after `to` without a run is forgotten; `kept` is recorded in place of a range that reached beyond it."""
 
-    def spec(self, digest: str) -> JobSpec | None: ...
     def put_origin(self, origin: Origin) -> None:
         """Where the definition of this digest comes from; kept as long as the definition is."""
-
-    def origin(self, digest: str) -> Origin | None: ...
 
     # -- intents (rule P6) ------------------------------------------------------------------------------------
     def begin_intent(self, kind: str, name: str, at: datetime, detail: str = "") -> int: ...
@@ -76,35 +103,13 @@ class History(Protocol):
     def update_run(self, run: RunRecord, slot: SlotRecord | None = None) -> None:
         """Write the whole row; `slot` closes the slot's row in the same transaction."""
 
-    def run(self, run_id: str) -> RunRecord | None: ...
     def keyed(self, job: str, key: str) -> RunRecord | None:
         """The first run that was asked for with this idempotency key, as long as history keeps it."""
-
-    def last_success(self, job: str) -> datetime | None:
-        """The latest slot for which a run of `job` has succeeded."""
-
-    def cells(self, job: str, slot: datetime) -> Sequence[CellState]:
-        """Where each cell of a slot stands; none for a slot without a strategy."""
-
-    def active_runs(self) -> Sequence[RunRecord]:
-        """Active ones, waiting retries included, and ended ones not yet collected or discarded."""
-
-    def runs(self, job: str | None = None, *, limit: int = 50, before: datetime | None = None,
-             failed: bool = False, fold: bool = False) -> Sequence[RunRecord]:  # fmt: skip
-        """Newest slot first; within a slot by cell, attempts newest first. `fold`: only one of
-        the cells of a slot, one that is active or else the worst; `limit` then counts slots."""
-
-    def of_slot(self, job: str, slot: datetime) -> Sequence[RunRecord]:
-        """All runs of one slot: by cell, attempts oldest first."""
 
     def run_env(self, job: str, slot: datetime) -> tuple[datetime | None, datetime | None]:
         """(previous slot that ran, previous slot that succeeded) before `slot`, for rule R9."""
 
-    # -- slots ------------------------------------------------------------------------------------------------
-    def slots(self, job: str, *, limit: int = 50, before: datetime | None = None) -> Sequence[SlotRecord]: ...
-
     # -- operators --------------------------------------------------------------------------------------------
-    def pauses(self) -> Sequence[Pause]: ...
     def put_pause(self, pause: Pause) -> None: ...
     def drop_pause(self, job: str) -> bool: ...
     def approve(self, plan_digest: str, actor: str, at: datetime, why: str) -> None: ...
@@ -113,8 +118,5 @@ class History(Protocol):
 
     # -- events, retention, health ----------------------------------------------------------------------------
     def add_events(self, events: Iterable[Event]) -> None: ...
-    def events(self, *, job: str | None = None, run: str | None = None, limit: int = 100) -> Sequence[Event]: ...
     def prune(self, now: datetime) -> Sequence[RunRecord]:
         """Drop rows that age out by each job's HistoryLimits and return the runs whose log files may go."""
-
-    def close(self) -> None: ...

@@ -31,12 +31,22 @@ def last_line(path: Path) -> tuple[str, datetime] | None:
 
 
 class LogFollower:
-    """`read` gives what has come since the last time; call it until the run's log is complete, and once more."""
+    """`read` gives what has come since the last time; call it until the run's log is complete, and once more.
 
-    def __init__(self, path: Path, *, tail: int | None = None) -> None:
+    `place` is where another follower of this log has got to.
+    """
+
+    def __init__(self, path: Path, *, tail: int | None = None, place: tuple[int, bool] | None = None) -> None:
         self._path, self._tail = path, tail
         self._at: int | None = None  # offset of the next byte: in the output while live, then in the one file
         self._live = True
+        if place is not None:
+            self._at, self._live = place
+
+    @property
+    def place(self) -> tuple[int, bool] | None:
+        """None = nothing was there yet."""
+        return None if self._at is None else (self._at, self._live)
 
     def read(self) -> Iterator[bytes]:
         """Nothing = nothing new. What was dropped before it could be read shows as a line. Raises StateError."""
@@ -55,8 +65,8 @@ class LogFollower:
     def _new_of(self, offset: int, file: BinaryIO) -> Iterator[bytes]:
         assert self._at is not None
         if self._at < offset:
-            yield logfiles.marker(offset - self._at)
-            self._at = offset
+            missing, self._at = offset - self._at, offset
+            yield logfiles.marker(missing)
         file.seek(self._at - offset)
         while data := file.read(_BLOCK):
             self._at += len(data)

@@ -150,6 +150,22 @@ def origin_from(row: Row) -> Origin:
     return Origin(digest, Commit(revision, author, at, subject), path, found)
 
 
+def ended_slot_row(slot: SlotRecord) -> tuple[Any, ...]:
+    """The inverse of `slot_from`."""
+    return (slot.job, slot_text(slot.first), slot_text(slot.last), slot.count, slot.disposition, slot.reason,
+            slot.run_id, optional_text(slot.decided_at))  # fmt: skip
+
+
+def pause_row(pause: Pause) -> tuple[Any, ...]:
+    """The inverse of `pause_from`."""
+    return pause.job, instant_text(pause.since), optional_text(pause.until), pause.reason, pause.actor
+
+
+def event_row(event: Event) -> tuple[Any, ...]:
+    """The inverse of `event_from`."""
+    return event.name.value, instant_text(event.at), event.job, event.run, json.dumps(event.fields)
+
+
 def pause_from(row: Row) -> Pause:
     job, since, until, reason, actor = row
     return Pause(job, instant(since), optional_instant(until), reason, actor)

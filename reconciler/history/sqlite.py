@@ -1,7 +1,6 @@
 """The ledger in SQLite: fulfils history/base.py. In: the model's values; out: the same, after any crash."""
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -259,7 +258,7 @@ class SqliteHistory:
         with self._database.write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO pauses (job, since, until, reason, actor) VALUES (?, ?, ?, ?, ?)",
-                (pause.job, rows.instant_text(pause.since), rows.optional_text(pause.until), pause.reason, pause.actor),
+                rows.pause_row(pause),
             )
 
     def drop_pause(self, job: str) -> bool:
@@ -278,7 +277,7 @@ class SqliteHistory:
 
     # -- events, retention, health ----------------------------------------------------------------------------
     def add_events(self, events: Iterable[Event]) -> None:
-        values = [(e.name.value, rows.instant_text(e.at), e.job, e.run, json.dumps(e.fields)) for e in events]
+        values = [rows.event_row(event) for event in events]
         if values:
             with self._database.write() as connection:
                 connection.executemany("INSERT INTO events (name, at, job, run, fields) VALUES (?, ?, ?, ?, ?)", values)

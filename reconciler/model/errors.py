@@ -79,6 +79,12 @@ class UsageError(Permanent):
     code = "usage"
 
 
+class NotAllowed(Permanent):
+    """Whoever asks may give orders, but not this one (rule S6)."""
+
+    code = "not-allowed"
+
+
 class InvariantBroken(Exception):
     """A fault of ours. Never caught: the process ends and systemd restarts it."""
 

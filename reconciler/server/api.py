@@ -1,8 +1,8 @@
 """What the service is asked and what it answers, as values; the same on the socket and on any later listener.
 
-Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/try, /v1/try/forget,
-/v1/runs/replay, /v1/runs/stop, /v1/runs/discard,
-/v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve. An error is `Failure`, with a status from 400 on.
+Routes (app fills in the handlers): GET /v1/status, GET /v1/plan, POST /v1/jobs/run, /v1/jobs/backfill, /v1/try,
+/v1/try/forget, /v1/runs/replay, /v1/runs/stop, /v1/runs/discard, /v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve; and POST /v1/ledger, /v1/log,
+/v1/outputs, /v1/output, which only read. An error is `Failure`, with a status from 400 on.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,10 @@ __all__ = [
     "Failure",
     "OneRun",
     "PauseJob",
+    "ReadLedger",
+    "ReadLog",
+    "ReadOutput",
+    "ReadOutputs",
     "RefusalLine",
     "ResultLine",
     "ResumeJob",
@@ -165,6 +169,52 @@ class Approve(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadLedger(Shape):
+    """POST /v1/ledger. One read of `history.base.Reader`, by the name `read`, with what it takes. The answer's `rows`
+    are as `history.rows` has them. With `digest` (a definition's), `run` is a run that had it. `all_jobs`: of events,
+    whatever `job` says."""
+
+    read: str
+    job: str = ""
+    run: str = ""
+    key: str = ""
+    digest: str = ""
+    slot: datetime | None = None
+    before: datetime | None = None
+    limit: int = 50
+    failed: bool = False
+    fold: bool = False
+    all_jobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog(Shape):
+    """POST /v1/log. What has come of a run's log since `at` and `live` of the answer before; at first its last `tail`
+    lines, or all. The answer has the run's row, too."""
+
+    run_id: str
+    tail: int | None = None
+    at: int | None = None
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOutputs(Shape):
+    """POST /v1/outputs. What was kept of a run's outputs."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOutput(Shape):
+    """POST /v1/output. A piece of one file of them, from byte `at`."""
+
+    run_id: str
+    path: str
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Done(Shape):
     """The answer to pause, resume, stop, sync and approve: one sentence for the person who asked."""
 
@@ -221,6 +271,7 @@ class Status(Shape):
     failed: int = 0  # changes that could not be applied and are tried again
     held: int = 0  # jobs that wait for a person
     degraded: tuple[str, ...] = ()
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from http.client import HTTPException, parse_headers
 from typing import IO, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ..model.errors import ReconcilerError, Transient, UsageError
+from ..model.errors import NotAllowed, ReconcilerError, Transient, UsageError
 from .api import Failure
 from .peer import Peer
 from .shapes import ApiError
@@ -145,6 +145,8 @@ def answer(handlers: Handlers, request: Request) -> Response:
 def _status_of(error: ReconcilerError) -> int:
     if isinstance(error, ApiError | UsageError):
         return HTTPStatus.BAD_REQUEST
+    if isinstance(error, NotAllowed):
+        return HTTPStatus.FORBIDDEN
     return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, Transient) else HTTPStatus.CONFLICT
 
 

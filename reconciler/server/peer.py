@@ -14,15 +14,16 @@ _GROUP_LIST_BYTES = 1024  # 256 groups; the socket module allows no more
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`actor` is the name that history records. All of it is as of the moment of connect."""
+    """`actor` is the name of its user account. All of it is as of the moment of connect. `admin`: `may` has said so."""
 
     pid: int
     uid: int
     groups: frozenset[int]
     actor: str
+    admin: bool = False
 
     def may(self, group: int | None) -> bool:
-        """root, the service's own user, and members of the socket's group (rule S6)."""
+        """The administrators: root, the service's own user, and members of the socket's group (rule S6)."""
         return self.uid in (0, os.geteuid()) or (group is not None and group in self.groups)
 
 

@@ -11,6 +11,7 @@ from ..model.years import OUTSIDE, plausible
 
 TEXT_LIMIT = 4096  # characters of one string
 PAIRS_LIMIT = 1000  # of one map
+INT_LIMIT = (1 << 62) - 1  # what files and databases can count to
 
 
 LongText = NewType("LongText", str)  # as long as a request may be
@@ -99,6 +100,8 @@ def _scalar(hint: Any, value: object, name: str) -> Any:
         raise ApiError(f"cannot read the request: field {name!r} is longer than {TEXT_LIMIT} characters")
     if isinstance(value, str) and not _storable(value):
         raise ApiError(f"cannot read the request: field {name!r} is not UTF-8")
+    if isinstance(value, int) and abs(value) > INT_LIMIT:
+        raise ApiError(f"cannot read the request: field {name!r} is too large a number")
     return value
 
 

@@ -11,7 +11,9 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -31,7 +33,8 @@ from .peer import Peer, group_id, peer_of
 
 __all__ = ["Handler", "Peer", "Request", "Response", "Server", "ServerError"]
 
-MAX_CONNECTIONS = 16
+MAX_CONNECTIONS = 32
+OF_OTHERS, OF_ONE = 24, 8  # of them: of all who are no administrators, and of one user of those
 GROUP = "reconciler"
 _PATH_LIMIT = 107  # bytes of sun_path on Linux, less its zero
 _STOP_SECONDS = 5.0
@@ -44,10 +47,18 @@ class ServerError(Permanent):
 
 
 class Server:
-    """`start` returns when clients can connect; `stop` when no handler runs any more, or after a few seconds."""
+    """`start` returns when clients can connect; `stop` when no handler runs any more, or after a few seconds.
 
-    def __init__(self, path: str | Path, handlers: Handlers, *, group: str | int = GROUP) -> None:
-        self._path, self._handlers = Path(path), handlers
+    `others` says of a peer that is no administrator whether it may ask at all; what it may, the handlers decide. With
+    `open_to_all` the file's mode lets every user connect, so that `others` can be asked.
+    """
+
+    def __init__(
+        self, path: str | Path, handlers: Handlers, *, group: str | int = GROUP,
+        others: Callable[[Peer], bool] = lambda _peer: False, open_to_all: bool = False,
+    ) -> None:  # fmt: skip
+        self._path, self._handlers, self._others, self._open = Path(path), handlers, others, open_to_all
+        self._of_uid: Counter[int] = Counter()  # connections of those who are no administrators
         self._group = group_id(group) if isinstance(group, str) else group
         self._listener: socket.socket | None = None
         self._inode = (0, 0)
@@ -60,13 +71,19 @@ class Server:
     def start(self) -> None:
         """Raises ServerError. A stale socket file is replaced, one that answers never."""
         try:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._listener = _listen(self._path, self._group)
+            self._path.parent.mkdir(mode=0o755 if self._open else 0o750, parents=True, exist_ok=True)
+            self._listener = _listen(self._path, self._group, _mode(self._open))
             found = self._path.stat()
         except OSError as error:
             raise ServerError(f"cannot listen on {self._path}: {error.strerror or error}") from error
         self._inode = (found.st_dev, found.st_ino)
         self._acceptor.start()
+
+    def let_in(self, *, everybody: bool) -> None:
+        """From now on `open_to_all`, or not."""
+        self._open = everybody
+        with contextlib.suppress(OSError):  # it is being stopped
+            self._path.chmod(_mode(everybody))
 
     def stop(self) -> None:
         """Idempotent. Takes the file away if it is still ours."""
@@ -102,9 +119,8 @@ class Server:
     def _serve_in_thread(self, connection: socket.socket) -> None:
         if not self._places.acquire(blocking=False):
             with connection, contextlib.suppress(OSError):
-                full = failure(HTTPStatus.SERVICE_UNAVAILABLE, "service-busy", "too many requests at once", "try again")
                 connection.settimeout(1.0)
-                write_response(connection, full, self._stopping.is_set)
+                write_response(connection, _busy(), self._stopping.is_set)
             return
         thread = threading.Thread(target=self._serve, args=(connection,), name="request", daemon=True)
         with self._lock:
@@ -124,19 +140,46 @@ class Server:
 
     def _respond(self, connection: socket.socket) -> Response | None:
         peer = peer_of(connection)
-        if not peer.may(self._group):
+        peer = replace(peer, admin=peer.may(self._group))
+        if not (peer.admin or self._others(peer)):
             return failure(
                 HTTPStatus.FORBIDDEN, "not-permitted", f"{peer.actor} may not give orders to this service",
                 f"join the group {GROUP!r}, or ask root",
             )  # fmt: skip
+        with self._counted(peer) as has_place:
+            if not has_place:
+                return _busy()
+            try:
+                request = read_request(connection, peer)
+            except Refused as refused:
+                return failure(refused.status, refused.code, str(refused), refused.hint)
+            return None if request is None else answer(self._handlers, request)
+
+    @contextlib.contextmanager
+    def _counted(self, peer: Peer) -> Iterator[bool]:
+        """Whoever is no administrator has a few places, so that the others find one."""
+        if peer.admin:
+            yield True
+            return
+        with self._lock:
+            room = self._of_uid.total() < OF_OTHERS and self._of_uid[peer.uid] < OF_ONE
+            self._of_uid[peer.uid] += room
         try:
-            request = read_request(connection, peer)
-        except Refused as refused:
-            return failure(refused.status, refused.code, str(refused), refused.hint)
-        return None if request is None else answer(self._handlers, request)
+            yield room
+        finally:
+            with self._lock:
+                self._of_uid[peer.uid] -= room
 
 
-def _listen(path: Path, group: int | None) -> socket.socket:
+def _busy() -> Response:
+    return failure(HTTPStatus.SERVICE_UNAVAILABLE, "service-busy", "too many requests at once", "try again")
+
+
+def _mode(everybody: bool) -> int:
+    return 0o666 if everybody else 0o660
+
+
+def _listen(path: Path, group: int | None, mode: int) -> socket.socket:
     """Bind beside and rename into place: at no moment is there a socket with looser permissions, or none."""
     fresh = path.with_name(path.name + ".new")
     if len(os.fsencode(fresh)) > _PATH_LIMIT:
@@ -153,7 +196,7 @@ def _listen(path: Path, group: int | None) -> socket.socket:
             if group is not None:
                 with contextlib.suppress(PermissionError):  # not root and no member: the group then stays our own
                     os.chown(fresh, -1, group)
-            fresh.chmod(0o660)
+            fresh.chmod(mode)
             listener.listen(MAX_CONNECTIONS)
             fresh.rename(path)
         except BaseException:

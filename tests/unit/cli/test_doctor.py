@@ -1,5 +1,7 @@
 """Promise: doctor says what of the service file this machine cannot honour, and calls it no fault."""
 
+from pathlib import Path
+
 from reconciler.cli.doctor import WARN, people
 from reconciler.model.service import Person, ServiceConfig
 
@@ -11,3 +13,12 @@ def test_S1_an_account_that_this_host_does_not_have_is_a_warning() -> None:
     assert [(level, what, found) for level, what, found, _ in people(config)] == [
         (WARN, "people", "anna: there is no user no-such-user-here on this host")
     ]
+
+
+def test_S1_a_socket_that_members_cannot_reach_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o750)
+    config = ServiceConfig(people=(Person("ops", "root"),), runtime_dir=str(tmp_path / "run"))
+    ((level, _, found, hint),) = people(config)
+    assert (level, found) == (WARN, f"members cannot reach the socket: {tmp_path / 'run'} is closed to them")
+    assert "runtime_dir" in hint
+    assert list(people(ServiceConfig(runtime_dir=str(tmp_path / "run")))) == []

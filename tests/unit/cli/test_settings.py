@@ -7,6 +7,7 @@ import pytest
 from reconciler.daemon.settings import Overrides, default_state_dir, from_environment, load, socket_path
 from reconciler.model.errors import UsageError
 from reconciler.model.service import ServiceConfig, SourceConfig
+from tests.unit.history.dropping import needs_root, open_to_all, run_as_nobody
 
 FILE = """
 instance: db1
@@ -141,3 +142,33 @@ def test_the_default_source_is_the_directory_that_one_stands_in(
     monkeypatch.chdir(tmp_path)
     config, _ = load(Overrides(), {"HOME": str(tmp_path)})
     assert config.source == SourceConfig(url=str(tmp_path))
+
+
+@needs_root
+def test_S1_who_may_not_read_the_systems_file_asks_the_systems_service(tmp_path: Path) -> None:
+    """Members of an owner are no readers of the service file."""
+    file = tmp_path / "reconciler.yaml"
+    file.write_text(FILE)
+    open_to_all(tmp_path)
+    file.chmod(0o640)
+    code = f"""
+config, problems = load(Overrides(), {{}}, asking=True, system_file={str(file)!r})
+print(config.state_dir, socket_path(config), problems)
+try:
+    load(Overrides(), {{}}, system_file={str(file)!r})
+except UsageError as error:
+    print(error.code)
+"""
+    imports = """
+from reconciler.daemon.settings import Overrides, load, socket_path
+from reconciler.model.errors import UsageError
+"""
+    assert run_as_nobody(imports, code).splitlines() == [
+        "/var/lib/reconciler /run/reconciler/reconciler.sock ()", "config-unreadable",
+    ]  # fmt: skip
+
+
+def test_a_file_that_is_named_is_not_passed_over_by_whoever_asks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(Overrides(config=str(tmp_path / "none")), {}, asking=True)
+    assert caught.value.code == "config-missing"

@@ -21,6 +21,7 @@ from reconciler.server.api import (
     Shape,
     Status,
 )
+from reconciler.server.shapes import INT_LIMIT
 
 SHAPES = [
     shape for name in api.__all__
@@ -35,7 +36,8 @@ YEARS = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31), timezones=st.
 def test_every_shape_survives_the_wire(shape: type[Shape], data: st.DataObject) -> None:
     value = data.draw(st.builds(shape, **{  # type: ignore[arg-type]
         spec.name: YEARS for spec in fields(shape) if spec.name in ("slot", "started_at")
-    } | {spec.name: st.none() for spec in fields(shape) if spec.name in ("until", "synced_at")}))  # type: ignore[arg-type]  # fmt: skip
+    } | {spec.name: st.none() for spec in fields(shape) if spec.name in ("until", "synced_at")}
+      | {spec.name: st.integers(-INT_LIMIT, INT_LIMIT) for spec in fields(shape) if spec.type is int}))  # type: ignore[arg-type]  # fmt: skip
     assert shape.from_data(json.loads(json.dumps(value.to_data()))) == value
 
 
@@ -56,6 +58,8 @@ def test_every_shape_survives_the_wire(shape: type[Shape], data: st.DataObject) 
                      "field 'begin' is not within the years", id="a span before any slot"),
         pytest.param(PauseJob, {"job": "a", "reason": "x\udcff"}, "field 'reason' is not UTF-8", id="a byte"),
         pytest.param(RunJob, {"job": "a", "parameters": {"s": "\ud800"}}, "'parameters.s' is not UTF-8", id="a half"),
+        pytest.param(RunJob, {"job": "a", "max_parallel": 1 << 70}, "too large a number",
+                     id="more than can be counted"),
         pytest.param(PauseJob, {"job": "a", "until": 5}, "ISO 8601, not a number", id="a number for an instant"),
         pytest.param(Applied, {"revision": "", "applied": True, "failed": 0, "unchanged": 0}, "must be an integer",
                      id="a truth value for a number"),

@@ -19,7 +19,7 @@ from reconciler.server.client import ServiceNotRunning, ServiceUnreachable, call
 from reconciler.server.exchange import Request, Response
 from reconciler.server.peer import Peer, peer_of, user_name
 from reconciler.server.shapes import ApiError
-from reconciler.server.socket import MAX_CONNECTIONS, Server, ServerError
+from reconciler.server.socket import MAX_CONNECTIONS, OF_ONE, Server, ServerError
 from tests.unit.history.dropping import needs_root, open_to_all, run_as_nobody
 
 
@@ -104,6 +104,59 @@ def test_S6_who_may_give_orders(path: Path, groups: list[int], answer: str) -> N
         open_to_all(path.parent)
         path.chmod(0o666)
         assert run_as_nobody(IMPORTS, ASK.format(path=str(path)), groups) == answer
+
+
+@needs_root
+def test_S6_others_are_let_in_while_the_service_knows_some_of_them(path: Path) -> None:
+    open_to_all(path.parent)
+    known: list[str] = []
+    routes = {("GET", "/v1/echo"): lambda request: Response({"code": f"{request.peer.admin}"})}
+    server = Server(path, routes, others=lambda peer: peer.actor in known, open_to_all=True)
+    server.start()
+    try:
+        assert run_as_nobody(IMPORTS, ASK.format(path=str(path))) == "403 not-permitted"
+        known.append("nobody")
+        assert run_as_nobody(IMPORTS, ASK.format(path=str(path))) == "200 False"
+        assert call(path, "GET", "/v1/echo") == (200, {"code": "True"})
+        server.let_in(everybody=False)
+        assert run_as_nobody(IMPORTS, ASK.format(path=str(path))) == "not-permitted True"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    finally:
+        server.stop()
+
+
+@needs_root
+def test_S6_one_who_is_no_administrator_leaves_places_to_the_others(path: Path) -> None:
+    open_to_all(path.parent)
+    release, inside = threading.Event(), threading.Semaphore(0)
+
+    def wait(_: Request) -> Response:
+        inside.release()
+        release.wait(50)
+        return Response({})
+
+    hold = f"""
+held = [socket.socket(socket.AF_UNIX) for _ in range({OF_ONE})]
+for one in held:
+    one.connect({str(path)!r})
+    one.sendall(b"GET /v1/echo HTTP/1.1" + bytes([13, 10, 13, 10]))
+print(b"".join(one.recv(15) for one in held))
+"""
+    server = Server(path, {("GET", "/v1/echo"): wait}, others=lambda peer: True, open_to_all=True)
+    server.start()
+    holder = threading.Thread(target=run_as_nobody, args=("import socket", hold))
+    try:
+        holder.start()
+        for _ in range(OF_ONE):
+            assert inside.acquire(timeout=50)
+        assert run_as_nobody(IMPORTS, ASK.format(path=str(path))) == "503 service-busy"
+        release.set()
+        assert call(path, "GET", "/v1/echo")[0] == 200
+        holder.join(50)
+        assert poll(lambda: run_as_nobody(IMPORTS, ASK.format(path=str(path))) == "200")
+    finally:
+        release.set()
+        server.stop()
 
 
 @needs_root
