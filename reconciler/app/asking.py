@@ -14,11 +14,11 @@ from ..history.logread import last_line
 from ..model.desired import HeldJob
 from ..model.errors import StateError, UsageError
 from ..model.event import EventName
-from ..model.job import Concurrency
+from ..model.job import Concurrency, JobSpec
 from ..model.live import StandingJob
 from ..model.run import Phase, RunRecord, SlotRecord
-from ..model.service import ServiceConfig
-from ..runs.places import HOLDING
+from ..model.service import Limits, ServiceConfig
+from ..runs.places import HOLDING, Places, turn
 from ..schedule.after import awaited
 from ..schedule.cron import latest_fires, next_fire
 
@@ -185,9 +185,31 @@ class Asker:
         most = self._config.limits.max_running
         if most is not None and sum(one.phase in HOLDING for one in active) >= most:
             yield f"all {most} places are taken (limits.max_running)"
+        yield from self._owner_lacks(run, job.spec, active)
         if job.spec.resources.gpus and not run.devices and run.reason.startswith("waits for "):
             leased = [f"{one.run_id} has {', '.join(one.devices)}" for one in active if one.devices]
             yield f"it {run.reason} (resources.gpus){'; ' + '; '.join(leased[:SHOWN]) if leased else ''}"
+
+    def _owner_lacks(self, mine: RunRecord, spec: JobSpec, active: Sequence[RunRecord]) -> Iterator[str]:
+        """What its owner's total leaves for it, who has the rest, and who is before it in line."""
+        totals = self._config.totals
+        if spec.owner not in totals:
+            return
+        found = ((run, self._history.spec(run.digest)) for run in active if run.slot <= self._now)
+        ours = [(run, replace(other, concurrency_group="")) for run, other in found
+                if other is not None and other.owner == spec.owner]  # fmt: skip
+        places = Places(ours, Limits(), totals)
+        ahead = [
+            (run, other) for run, other in ours if run.phase not in HOLDING and turn(run, other) < turn(mine, spec)
+        ]
+        for _, other in ahead:
+            places.waits(other)
+        lacking = places.lacking(replace(spec, concurrency_group=""))
+        if lacking:
+            holding = [run.run_id for run, _ in ours if run.phase in HOLDING]
+            who = ", ".join(holding[:SHOWN]) + (", ..." if len(holding) > SHOWN else "")
+            first = f"; {ahead[0][0].run_id} is before it" if ahead else ""
+            yield f"it waits for {lacking}; taken by {who}{first}"
 
     def _told(self, runs: Sequence[RunRecord]) -> tuple[RunFact, ...]:
         """The last attempts that ended badly, or that run, show the end of their logs."""

@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     jobs = _jobs(args, config, span.begin)
     durations = _durations(args, config, jobs)
     with working("simulating"):
-        figures = simulate(jobs, span, durations, config.limits, ZoneInfo(config.timezone), config.devices.gpu_count)
+        figures = simulate(
+            jobs, span, durations, config.limits, ZoneInfo(config.timezone), config.devices.gpu_count, config.totals
+        )
     if args.heat_map:
         title = f"{config.instance}: {span.begin:%Y-%m-%d} to {span.end:%Y-%m-%d}"
         Path(args.heat_map).write_text(svg(figures, title), encoding="utf-8")

@@ -222,7 +222,7 @@ class RunLoop:
         # Places are for those that have not started; with none of them, nobody else's turn is looked at.
         placing = any(entry.record.phase in UNSTARTED for entry in awake)
         shown = entries if placing else awake
-        places = Places(((entry.record, self._spec(entry.record)) for entry in shown), config.limits)
+        places = Places(((entry.record, self._spec(entry.record)) for entry in shown), config.limits, config.totals)
         devices = Devices(config.devices.gpus or (), ((entry.record, entry.live) for entry in entries),
                           known=self._counted)  # fmt: skip
         try:
@@ -289,6 +289,8 @@ class RunLoop:
             if isinstance(step, Wait):
                 if not run.active and run.discarded and not busy:
                     self._book.done(run.run_id, now)
+                if step.place:
+                    places.waits(spec)
                 if step.device:
                     devices.waits(run, spec)
                     if run.reason != step.why:

@@ -13,9 +13,9 @@ from ..model.evolve import evolve
 from ..model.job import Concurrency
 from ..model.live import StandingJob
 from ..model.run import Disposition, Phase, RunRecord, RunRequest, SlotRecord
-from ..model.service import Limits
+from ..model.service import Limits, Total
 from ..runs.cells import expand
-from ..runs.places import HOLDING, Places, turn
+from ..runs.places import HOLDING, NO_TOTALS, Places, turn
 from ..runs.transitions import claimed
 from ..schedule.after import awaited, fires, own_instant, triggered
 from ..schedule.due import decide
@@ -32,22 +32,22 @@ Event = tuple[datetime, int, int, str]
 
 def simulate(
     jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits, zone: ZoneInfo,
-    gpus: int | None = None,
+    gpus: int | None = None, totals: Mapping[str, Total] = NO_TOTALS,
 ) -> Figures:  # fmt: skip
     """`duration(job, n)`: seconds that the n-th run of a job takes, from 0. Cursors are set to the span's begin.
-    `gpus`: how many the host has; None = not known, and none is lacking."""
-    return _World(jobs, span, duration, limits, zone, gpus).run()
+    `gpus`: how many the host has; None = not known, and none is lacking. `totals`: of owners."""
+    return _World(jobs, span, duration, limits, zone, gpus, totals).run()
 
 
 class _World:
     def __init__(
         self, jobs: Mapping[str, StandingJob], span: Span, duration: Callable[[str, int], float], limits: Limits,
-        zone: ZoneInfo, gpus: int | None,
+        zone: ZoneInfo, gpus: int | None, totals: Mapping[str, Total],
     ) -> None:  # fmt: skip
         self.jobs = {name: evolve(job, cursor=span.begin, applied_at=span.begin) for name, job in jobs.items()}
         self.span, self.duration = span, duration
         self.figures = Figures(zone)
-        self.places = Places((), limits)
+        self.places = Places((), limits, totals)
         self.gpus, self.free_gpus = gpus, gpus
         self.first = ""  # who waits for more GPUs than are free: they are kept for it
         self.patience = limits.queue_timeout
@@ -169,6 +169,7 @@ class _World:
         if not self.waiting:
             return
         self.first = ""
+        self.places.new_round()
         order = sorted(self.waiting.values(), key=lambda run: turn(run, self.jobs[run.job].spec))
         for run in order:
             job = self.jobs[run.job]
@@ -208,7 +209,10 @@ class _World:
                 return words, bound or until
         if cells is not None and cells.full(run.max_parallel):
             return "cells of its slot (strategy.max_parallel)", until
-        lacking = self.places.lacking(spec) or self._lacks_gpus(run, spec.resources.gpus or 0)
+        lacking = self.places.lacking(spec)
+        if lacking:
+            self.places.waits(spec)
+        lacking = lacking or self._lacks_gpus(run, spec.resources.gpus or 0)
         return (lacking, until) if lacking else ("", now)
 
     def _lacks_gpus(self, run: RunRecord, wanted: int) -> str:

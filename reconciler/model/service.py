@@ -77,6 +77,21 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """What all jobs of one owner may have together. None = not limited. `jobs`: that exist; the others: of runs at
+    once, by their own limits (cores, bytes, devices)."""
+
+    jobs: int | None = None
+    running: int | None = None
+    cpus: float | None = None
+    memory: int | None = None
+    gpus: int | None = None
+
+
+NO_TOTAL = Total()
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """A team: the paths that are its own, who belongs to it, and what it is granted within the global policy."""
 
@@ -84,6 +99,7 @@ class Owner:
     paths: tuple[str, ...] = ("**",)
     policy: Policy | None = None  # None = the global policy alone
     members: tuple[str, ...] = ()  # names of people
+    total: Total = NO_TOTAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +156,8 @@ class ServiceConfig:
     packages: PackageConfig = PackageConfig()
     secret_stores: tuple[StoreConfig, ...] = ()  # in the order they are searched
     allow_rewrite: bool = False  # True for local work repositories: a rewritten history only warns (rule D5)
+
+    @property
+    def totals(self) -> Mapping[str, Total]:
+        """By owner; only of those that have any."""
+        return {owner.name: owner.total for owner in self.owners if owner.total != NO_TOTAL}

@@ -58,7 +58,8 @@ def _pending(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step
     if ctx.cells_full:
         return Wait(_deadline(run, ctx), f"waits for a cell of its slot to end (max_parallel: {run.max_parallel})")
     if ctx.no_place and (ctx.crowded or (leases and now >= run.slot)):
-        return Wait(min(_deadline(run, ctx), _queued_until(run, spec, ctx)), f"waits for {ctx.no_place}")
+        until = min(_deadline(run, ctx), _queued_until(run, spec, ctx))
+        return Wait(until, f"waits for {ctx.no_place}", place=now >= run.slot and not ctx.awaits)
     if ctx.awaits and now >= run.slot:
         return Wait(_earliest(_deadline(run, ctx), ctx.awaits_until), f"waits for {ctx.awaits}")
     # A device is leased once nothing else is lacking: it would lie idle while its run waits for its instant or a place.
@@ -81,7 +82,8 @@ def _preparing(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetim
     if ctx.awaits:
         return Wait(_earliest(_deadline(run, ctx), ctx.awaits_until), f"is ready, and waits for {ctx.awaits}")
     if ctx.no_place:
-        return Wait(min(_deadline(run, ctx), _queued_until(run, spec, ctx)), f"is ready, and waits for {ctx.no_place}")
+        until = min(_deadline(run, ctx), _queued_until(run, spec, ctx))
+        return Wait(until, f"is ready, and waits for {ctx.no_place}", place=True)
     return Launch()
 
 

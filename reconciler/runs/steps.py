@@ -13,6 +13,7 @@ class Wait:
     until: datetime | None
     why: str
     device: bool = False  # it lacks nothing but devices
+    place: bool = False  # it is due and lacks nothing but a place
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from ..model.job import JobSpec, Mount, Resources, ScheduleKind
-from ..model.service import DEFAULT_OWNER, GRANTABLE_CAPABILITIES, Policy, ServiceConfig
+from ..model.service import DEFAULT_OWNER, GRANTABLE_CAPABILITIES, NO_TOTAL, Policy, ServiceConfig, Total
 from ..schedule.intervals import written_interval
 from .durations import format_duration, format_size
 from .globs import matches_any
 from .images import image_allowed
+from .totals import beyond_total
 
 # What would hand the host or the service itself to a job, whatever a policy says. Also refused: what contains them.
 _ENGINE_PATHS = (
@@ -82,11 +83,20 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
         found += _resources(spec, policy.max_resources)
     if policy.min_interval is not None:
         found += _interval(spec, policy.min_interval)
+    if (total := _total(config, spec.owner)) is not None:
+        told = {(violation.pointer, violation.code) for violation in found}
+        for name, code, message, hint in beyond_total(spec, total):
+            if (f"/resources/{name}", code) not in told:
+                found.append(Violation(f"/resources/{name}", code, message, hint))
     return tuple(found)
 
 
 def _own_policy(config: ServiceConfig, owner: str) -> Policy | None:
     return next((item.policy for item in config.owners if item.name == owner), None)
+
+
+def _total(config: ServiceConfig, owner: str) -> Total | None:
+    return next((item.total for item in config.owners if item.name == owner and item.total is not NO_TOTAL), None)
 
 
 def _images(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:

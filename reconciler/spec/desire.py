@@ -6,7 +6,7 @@ cannot be used becomes a held job, and never looks like a deleted one (rule D2).
 """
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ..model.desired import DesiredState, Entry, HeldJob, Snapshot
@@ -22,6 +22,7 @@ from .layers import NO_DEFAULTS, Base, merge_defaults
 from .links import conflicts
 from .onefile import Draft, Finished, draft_job, finish_job, read_layer
 from .schedules import Pass
+from .totals import too_many
 from .tree import Folder, JobFile, Tree, TreeSorter, owner_or_default
 
 BATCH = 256  # files that are read and parsed at a time
@@ -236,10 +237,11 @@ class _Work:
                 problems.update(parsed.problems)
             if parsed.uses:
                 used.update(path for path, _ in parsed.uses)
-        for blocked in (*self.tree.held, *conflicts(jobs, held, self.shared.config)):
-            jobs.pop(blocked.name, None)
-            held[blocked.name] = _joined(held.get(blocked.name), blocked)
-            problems.update(blocked.problems)
+        blocked = [*self.tree.held, *conflicts(jobs, held, self.shared.config)]
+        _hold(blocked, jobs, held)
+        beyond, warnings = too_many(jobs, held, self.standing, self.shared.config)
+        _hold(beyond, jobs, held)
+        problems.update(warnings, *(job.problems for job in (*blocked, *beyond)))
         return DesiredState(
             commit=self.snapshot.commit,
             ref=self.snapshot.ref,
@@ -260,6 +262,12 @@ class _Work:
             if parsed.job is None and parsed.held is None and parsed.layer is None and parsed.problems:
                 folder = parsed.problems[0].path.rpartition("/")[0]
                 yield owner_or_default(self.shared.config, f"{folder}/x" if folder else "x")
+
+
+def _hold(blocked: Iterable[HeldJob], jobs: dict[str, DesiredJob], held: dict[str, HeldJob]) -> None:
+    for job in blocked:
+        jobs.pop(job.name, None)
+        held[job.name] = _joined(held.get(job.name), job)
 
 
 def _joined(known: HeldJob | None, other: HeldJob) -> HeldJob:

@@ -95,8 +95,11 @@ def same_state(
     others say of a job depends on names alone, and those are as they were."""
     if not all(was[path].plain and now[path].plain for path in read):
         return None
+    edited = {job.spec.name: job for path in read if (job := now[path].job) is not None}
+    if not edited.keys() <= last.state.jobs.keys():
+        return None  # one of them is held, though nothing is wrong with its file
     jobs = dict(last.state.jobs)
-    jobs.update((job.spec.name, job) for path in read if (job := now[path].job) is not None)
+    jobs.update(edited)
     return replace(
         last.state, commit=snapshot.commit, ref=snapshot.ref, jobs=jobs, missing_paths=snapshot.missing_paths,
         descends=snapshot.descends,

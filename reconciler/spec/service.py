@@ -19,6 +19,7 @@ from ..model.service import (
     Registry,
     ServiceConfig,
     SourceConfig,
+    Total,
 )
 from ..schedule.zones import find_zone, zone_hint
 from .admission import is_below
@@ -190,7 +191,8 @@ class _Service:
         for name, said in self.data.get("owners", {}).items():
             tokens = ("owners", name, "policy")
             policy = self._policy(said["policy"], tokens) if "policy" in said else None
-            yield Owner(name, tuple(said["paths"]), policy, tuple(said.get("members", ())))
+            total = Total(**self._converted(said.get("total", {}), ("owners", name, "total")))
+            yield Owner(name, tuple(said["paths"]), policy, tuple(said.get("members", ())), total)
 
     # -- what only the whole file tells -----------------------------------------------------------------------
 

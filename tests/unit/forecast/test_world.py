@@ -17,7 +17,7 @@ from reconciler.forecast.world import simulate
 from reconciler.model.job import After, CatchUp, Concurrency, JobSpec, Queue, Resources, Strategy, WaitFor
 from reconciler.model.live import StandingJob
 from reconciler.model.run import Phase, RunRecord, Trigger
-from reconciler.model.service import Limits, ServiceConfig
+from reconciler.model.service import Limits, ServiceConfig, Total
 from tests.kit.world import NIGHT, World, cron, every
 
 HOUR = timedelta(hours=1)
@@ -205,3 +205,15 @@ def test_R2_a_forecast_counts_GPUs_as_the_service_leases_them() -> None:
     assert (peak(None), peak(4), peak(3)) == (2, 2, 1)
     starved = simulate(jobs, span, Durations(600.0, {}), Limits(), UTC_ZONE, 1)
     assert starved.jobs["a"].left_out and not starved.jobs["a"].ran
+
+
+def test_S1_a_forecast_shares_an_owners_total_as_the_service_does() -> None:
+    specs = [cron("0 * * * *", name, owner="ml", resources=Resources(cpus=2)) for name in ("a", "b", "c")]
+    jobs = {s.name: StandingJob(s.name, s, "d", "r", "p", NIGHT, NIGHT, NIGHT) for s in specs}
+    span = Span(NIGHT, NIGHT + 3 * HOUR)
+
+    def peak(**total: float) -> float:
+        totals = {"ml": Total(**total)}  # type: ignore[arg-type]
+        return simulate(jobs, span, Durations(600.0, {}), Limits(), UTC_ZONE, None, totals).running.value
+
+    assert (peak(), peak(cpus=4), peak(cpus=3.9), peak(running=2)) == (3, 2, 1, 2)

@@ -124,7 +124,7 @@ class TestQueue:
 
     def test_T6_a_full_house_makes_it_wait(self) -> None:
         waits = step(run(), ctx=self.full)
-        assert waits == Wait(SLOT + 10 * MINUTE, "waits for a place (limits.max_running)")
+        assert waits == Wait(SLOT + 10 * MINUTE, "waits for a place (limits.max_running)", place=True)
 
     def test_T6_waiting_has_its_own_bound(self) -> None:
         given_up = step(run(), at=SLOT + 10 * MINUTE, ctx=self.full)
@@ -134,7 +134,7 @@ class TestQueue:
 
     def test_T6_the_start_deadline_bounds_it_too(self) -> None:
         soon = run(deadline=SLOT + MINUTE)
-        assert step(soon, ctx=self.full) == Wait(SLOT + MINUTE, "waits for a place (limits.max_running)")
+        assert step(soon, ctx=self.full) == Wait(SLOT + MINUTE, "waits for a place (limits.max_running)", place=True)
         given_up = step(soon, at=SLOT + MINUTE, ctx=self.full)
         assert isinstance(given_up, GiveUp)
         assert given_up.disposition is Disposition.MISSED

@@ -20,6 +20,7 @@ from reconciler.model.service import (
     Policy,
     ServiceConfig,
     SourceConfig,
+    Total,
 )
 from reconciler.model.service import Registry as RegistryLogin
 from reconciler.spec.rules import compile_rule
@@ -68,6 +69,7 @@ PARTS = {
     "sizes": (set(schema("service")["$defs"]["resources"]["properties"]), fields_of(Resources)),
     "owners": (set(SERVICE["owners"]["additionalProperties"]["properties"]), fields_of(Owner) - {"name"}),
     "people": (set(SERVICE["people"]["additionalProperties"]["properties"]), fields_of(Person) - {"name"}),
+    "totals": (set(SERVICE["owners"]["additionalProperties"]["properties"]["total"]["properties"]), fields_of(Total)),
 }
 
 

@@ -14,6 +14,7 @@ from reconciler.model.service import (
     Registry,
     ServiceConfig,
     SourceConfig,
+    Total,
 )
 from reconciler.spec.service import parse_service
 
@@ -41,7 +42,8 @@ policy: {images: ["registry.example.org/**"], binds: [/srv/reports], networks: [
          external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}, gpus: true}
 people: {anna: {unix: anna, email: anna@example.org}, cleo: {email: cleo@example.org}}
 owners:
-  group/ml: {paths: [ml/**], members: [anna, cleo]}
+  group/ml: {paths: [ml/**], members: [anna, cleo],
+             total: {jobs: 40, running: 4, cpus: 32.5, memory: 256g, gpus: 2}}
   group/web: {paths: ["web/*", shared], policy: {networks: [shop]}}
 on_invalid: reject
 allow_rewrite: true
@@ -75,7 +77,8 @@ def test_every_field_of_the_service_file() -> None:
             Resources(cpus=4.0, pids_limit=1 << 22), gpus=True,
         ),
         people=(Person("anna", "anna", "anna@example.org"), Person("cleo", email="cleo@example.org")),
-        owners=(Owner("group/ml", ("ml/**",), members=("anna", "cleo")),
+        owners=(Owner("group/ml", ("ml/**",), members=("anna", "cleo"),
+                      total=Total(40, 4, 32.5, 256 << 30, 2)),
                 Owner("group/web", ("web/*", "shared"), Policy(networks=("shop",)))),
         on_invalid="reject",
         allow_rewrite=True,
@@ -124,6 +127,16 @@ WRONG = {
         "owners: {a: {paths: ['**'], members: [anna]}}",
         "person-unknown",
         "/owners/a/members/0",
+    ),
+    "a total of nothing": (
+        "owners: {a: {paths: ['**'], total: {memory: 0}}}",
+        "value-out-of-range",
+        "/owners/a/total/memory",
+    ),
+    "a total that is not counted": (
+        "owners: {a: {paths: ['**'], total: {volumes: 1}}}",
+        "unknown-key",
+        "/owners/a/total/volumes",
     ),
     "a member twice": (
         "people: {anna: {unix: anna}}\nowners: {a: {paths: ['**'], members: [anna, anna]}}",
