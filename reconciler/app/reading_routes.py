@@ -21,6 +21,7 @@ from ..server import api
 from ..server.exchange import Handlers, Request, Response
 from ..workspace.outputs import place_of, read
 from .authority import Authority, Caller
+from .owners import owners_data
 
 METAS = ("applied_revision", "engine", "held", DRAIN)
 PIECE = 1 << 20  # bytes of a log or file in one answer
@@ -71,7 +72,12 @@ def reading_routes(history: Reader, authority: Authority, state_dir: Path) -> Ha
             file.seek(asked.at)
             return Response({"data": b64encode(file.read(PIECE)).decode(), "executable": executable})
 
+    def owners(request: Request) -> Response:
+        caller = authority.caller(request.peer)
+        return Response({"owners": owners_data(caller.config, history, caller.belongs)})
+
     return {
+        ("GET", "/v1/owners"): owners,
         ("POST", "/v1/ledger"): ledger,
         ("POST", "/v1/log"): log,
         ("POST", "/v1/outputs"): outputs,

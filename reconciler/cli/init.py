@@ -1,4 +1,7 @@
-"""Scaffold a job repository: a first job, defaults, a README, and the schema for editors. Never overwrites a file."""
+"""Scaffold a job repository: a first job, defaults, a README, and the schema for editors. Never overwrites a file.
+
+With --config it also writes CODEOWNERS, from the owners and people of that service file.
+"""
 
 import argparse
 import shlex
@@ -56,6 +59,11 @@ def run(args: argparse.Namespace) -> int:
         "jobs.d/hello.yaml": HELLO, "jobs.d/_defaults.yaml": DEFAULTS, "README.md": README,
         "job.schema.json": schema_text("job"), ".gitignore": "/.state/\n",
     }  # fmt: skip
+    if args.config:
+        from ..spec.codeowners import codeowners
+        from .context import settings
+
+        files["CODEOWNERS"] = codeowners(settings(args))
     if args.github:
         files[".github/workflows/jobs.yml"] = WORKFLOW
     for name, text in files.items():

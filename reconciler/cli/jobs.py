@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..model.errors import UsageError
 from .output import STATE_COLOURS, Cell, count, iso, local, plain, print_json, print_table, took
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _TROUBLE = frozenset({"FORBIDDEN", "FAILING", "MISSED", "AHEAD", "RETRYING"})
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="show the jobs that are fine, too")
+    parser.add_argument("--owner", metavar="NAME", help="only those of this owner")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
 
 
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     config, at = settings(args, asking=True), now()
     with ledger(config) as history:
-        found = rows(history, at)
+        found = of_owner(rows(history, at), config, args.owner)
         revision, engine = history.get_meta("applied_revision") or "", history.get_meta("engine") or ""
     service, degraded = service_status(config)
     if args.output == "json":
@@ -44,6 +46,20 @@ def run(args: argparse.Namespace) -> int:
         print(plain(line))
     _body(found, args.all or len(found) <= FEW, config.timezone, at)
     return 0
+
+
+def of_owner(found: "list[Row]", config: "ServiceConfig", owner: str | None) -> "list[Row]":
+    """Those of one owner; all without. Raises UsageError for one that nobody has heard of."""
+    if owner is None:
+        return found
+    known = {row.status.owner for row in found} | {one.name for one in config.owners}
+    if owner not in known:
+        from difflib import get_close_matches
+
+        near = get_close_matches(owner, sorted(known), 1)
+        raise UsageError(f"cannot find owner {owner!r}", code="owner-unknown",
+                         hint=f"did you mean {near[0]!r}?" if near else "see: reconciler owners")  # fmt: skip
+    return [row for row in found if row.status.owner == owner]
 
 
 def header(

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "approve": "lift the refusal of exactly one plan, or accept a rewritten history",
     "serve": "run the service in the foreground",
     "jobs": "list jobs, worst first",
+    "owners": "list owners: members, jobs, totals, grants",
     "runs": "list runs and slots of a job",
     "why": "why a slot did, did not or will not run, and what to do",
     "explain": "read a job's schedule and rules aloud",

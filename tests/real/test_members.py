@@ -155,3 +155,25 @@ def test_S6_who_belongs_to_nobody_is_turned_away_and_so_is_who_no_longer_does(se
     socket = service.folder / "run/reconciler.sock"
     eventually(lambda: socket.stat().st_mode & 0o777 == 0o660, "nobody but the administrators may connect")
     refused(typed(service, ANNA, "run ml/says")[0], "not-permitted")
+
+
+def test_S1_owners_are_listed_with_what_they_use_and_a_member_sees_the_own_one(service: ServiceChild) -> None:
+    service.configure(PEOPLE.replace("paths: [ml/**],", "paths: [ml/**], total: {jobs: 9, running: 2},"))
+    service.hang_up()
+    service.run("run", "ml/long")
+    service.await_run("ml/long")
+    ml, web = service.json("owners")
+    assert (ml["name"], ml["members"], ml["paths"], ml["running"]) == ("group/ml", ["anna"], ["ml/**"], 1)
+    assert ml["jobs"] == ["ml/leaves", "ml/long", "ml/says", "ml/yearly"]
+    assert ml["total"]["jobs"] == {"used": 4, "allowed": 9}
+    assert ml["total"]["running"] == {"used": 1, "allowed": 2}
+    assert (web["jobs"], web["running"], web["grants"]["images"]) == (["web/says"], 0, None)
+    eventually(lambda: service.entries("service.reloaded"), "the service has taken the totals")
+    text, own = said(service, ANNA, "owners", "owners -o json")
+    assert json.loads(own) == [ml]
+    assert "4 of 9 jobs, 1 of 2 running" in text
+    assert "web" not in text
+    assert [job["name"] for job in service.json("jobs", "--owner", "group/web")["jobs"]] == ["web/says"]
+    done = service.run("jobs", "--owner", "group/wet")
+    assert done.stderr.splitlines()[0].endswith("[owner-unknown]"), done
+    assert "did you mean 'group/web'?" in done.stderr
