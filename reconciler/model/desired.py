@@ -52,6 +52,7 @@ class HeldJob:
     owner: str
     problems: tuple[SpecProblem, ...]
     apply_failed: bool = False  # its file is good, but its change was tried and could not be made
+    moved_from: str = ""  # the job that it wants to be the heir of, as far as its file can be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class _Planner:
         self.step = Steps(live, config, ctx, standing)
         self.broken_owners = {held.owner for held in (*desired.held.values(), *desired.refused)} | desired.broken_owners
 
+        self.heirs = {held.moved_from: held for held in desired.held.values() if held.moved_from}
+
     def plan(self) -> Plan:
         proposal = self._propose()
         digest = fingerprint(self.desired.commit.id, proposal.steps())
@@ -104,7 +106,7 @@ class _Planner:
         created = [n for n in differing if n not in self.standing or self.standing[n].retiring]
         jobs, held = self.desired.jobs, self.desired.held
         gone = frozenset([name for name in self.standing if name not in jobs and name not in held])
-        moves = find_moves(self.desired, created, gone, self.standing)
+        moves = find_moves(self.desired, created, gone, self.standing, self.broken_owners)
         leaving = sorted(gone - set(moves.old_of.values()))
         hints = self._hints([n for n in created if n not in moves.old_of], leaving)
         steps: list[Action | tuple[Action, Action]] = []
@@ -185,6 +187,11 @@ class _Planner:
         if row.owner in self.broken_owners:
             why = f"file deleted, but another file of {row.owner} cannot be used"
             return self.step.kept(row, replace(hold, why=why)), retire
+        heir = self.heirs.get(row.name)
+        if heir is not None:
+            lacks = tuple(f"{heir.name}: {problem}" for problem in heir.problems)
+            why = f"file deleted, but {heir.name} of {heir.owner}, where it moves to, cannot be used"
+            return self.step.kept(row, replace(hold, why=why, notes=lacks)), retire
         return retire
 
     def _orphans(self) -> Iterable[Action | tuple[Action, Action]]:

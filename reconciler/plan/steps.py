@@ -61,7 +61,12 @@ class Steps:
 
     def move(self, job: DesiredJob, row: StandingJob) -> Action:
         changes = self.effects.replaced(row, job, field_changes(row.spec, job))
+        if self.live.engine not in UNSHARED:
+            changes = with_belongings(changes, row.spec, job, self.config.instance)
         notes = ("history, cursor and active runs go along", *self._runs_note(row.name))
+        if row.owner != job.spec.owner:
+            seen = f"! members of {job.spec.owner} see its history and logs from now on, those of {row.owner} no more"
+            notes = (seen, *notes)
         return Action(
             ActionKind.MOVE, job.name, f"from {row.name}", job.path, job.spec.owner, job, row.digest,
             tuple(c for c in changes if c.field != "moved_from"), notes + self.effects.installs(job, argv=False),

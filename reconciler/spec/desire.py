@@ -214,7 +214,9 @@ class _Work:
             job = DesiredJob(spec, digest, draft.path, finished.lines, file.entry.full_path)
         else:
             owner = owner_or_default(self.shared.config, draft.name)
-            held = HeldJob(draft.name, draft.path, owner, tuple(p for p in problems if p.is_error))
+            old = draft.merged.values.get("moved_from") if draft.merged is not None else None
+            errors = tuple(p for p in problems if p.is_error)
+            held = HeldJob(draft.name, draft.path, owner, errors, moved_from=str(old or ""))
         return Parsed(file.entry.blob, file.folder.context, job, held, None, problems, uses)
 
     def users(self) -> tuple[str, ...]:
@@ -273,4 +275,5 @@ def _hold(blocked: Iterable[HeldJob], jobs: dict[str, DesiredJob], held: dict[st
 def _joined(known: HeldJob | None, other: HeldJob) -> HeldJob:
     if known is None:
         return other
-    return HeldJob(known.name, known.path, known.owner, tuple(dict.fromkeys(known.problems + other.problems)))
+    problems = tuple(dict.fromkeys(known.problems + other.problems))
+    return HeldJob(known.name, known.path, known.owner, problems, moved_from=known.moved_from or other.moved_from)

@@ -20,14 +20,14 @@ def conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob], confi
 def _blocked(job: DesiredJob, field: str, code: str, message: str, hint: str) -> HeldJob:
     place = job.lines.get(field)
     problem = SpecProblem(job.path, place.line if place is not None else 1, 1, code, message, hint, f"/{field}")
-    return HeldJob(job.name, job.path, job.spec.owner, (problem,))
+    return HeldJob(job.name, job.path, job.spec.owner, (problem,), moved_from=job.spec.moved_from or "")
 
 
 def _move_conflicts(
     jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob], config: ServiceConfig
 ) -> list[HeldJob]:
-    """One history has one heir, and no heir while its job lives. Who has another owner than the old path is no heir, so
-    no team can stand in the way of another's move; the plan tells it that nothing is carried along."""
+    """One history has one heir, and no heir while its job lives. Who has another owner than the old path is held for no
+    other claim, so no team can stand in the way of another's move; the plan tells who of them has the history."""
     heirs: dict[str, list[DesiredJob]] = {}
     for job in jobs.values():
         if job.spec.moved_from is not None:

@@ -78,7 +78,7 @@ def _refused(job: DesiredJob, most: int) -> HeldJob:
     )
     hint = f"Delete a job of {owner}, or have owners.{owner}.total.jobs raised."
     problem = SpecProblem(job.path, 1, 1, "too-many-jobs", message, hint)
-    return HeldJob(job.name, job.path, owner, (problem,))
+    return HeldJob(job.name, job.path, owner, (problem,), moved_from=job.spec.moved_from or "")
 
 
 def _over(job: DesiredJob, most: int) -> SpecProblem:

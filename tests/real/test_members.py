@@ -177,3 +177,19 @@ def test_S1_owners_are_listed_with_what_they_use_and_a_member_sees_the_own_one(s
     done = service.run("jobs", "--owner", "group/wet")
     assert done.stderr.splitlines()[0].endswith("[owner-unknown]"), done
     assert "did you mean 'group/web'?" in done.stderr
+
+
+def test_S1_a_job_that_is_handed_to_another_owner_takes_its_history_and_its_readers_along(
+    service: ServiceChild, folder: Path
+) -> None:
+    service.run("run", "ml/says")
+    service.await_run("ml/says", "failed")
+    eventually(lambda: not service.open_runs(), "its log is kept")
+    repo = GitRepo(folder / "jobs")
+    repo.commit({"jobs.d/ml/says.yaml": None, "jobs.d/web/moved.yaml": SAYS + "moved_from: ml/says\n"}, "hand it over")
+    eventually(lambda: "web/moved" in service.standing(), "it has moved")
+    assert "ml/says" not in service.standing()
+    assert said(service, TOM, "logs web/moved", "show web/moved")[0] == "to the owner\n"
+    for done in typed(service, ANNA, "logs web/moved", "runs ml/says"):
+        refused(done, "job-unknown")
+    refused(typed(service, ANNA, "run web/moved")[0], "not-allowed", "ask one of its members: tom")

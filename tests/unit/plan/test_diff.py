@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.job import Location, OnRetire, PullPolicy
+from reconciler.model.desired import HeldJob
+from reconciler.model.job import Location, Mount, OnRetire, PullPolicy
 from reconciler.model.live import LiveJob
 from reconciler.model.plan import ActionKind, Plan
+from reconciler.model.problem import SpecProblem
 from reconciler.model.service import Policy, ServiceConfig
 from tests.kit.fleet import (
     NEW,
@@ -278,10 +280,62 @@ def test_D1_moved_from_that_cannot_be_followed_is_a_create_that_says_why(jobs, b
     assert any(said in note for action in plan.actions for note in action.notes)
 
 
-def test_S1_history_does_not_move_between_owners():
-    mine, theirs = spec("ml/new", owner="ml", moved_from="web/old"), spec("web/old", owner="web")
-    plan = plan_of(desired([mine]), rows(theirs), config=teams("ml", "web"))
-    assert did(plan) == {"ml/new": "create", "web/old": "retire"}
+WEB_OLD, ML_NEW = spec("web/old", owner="web"), spec("ml/new", owner="ml", moved_from="web/old")
+TEAMS = teams("ml", "web")
+
+
+def test_S1_a_job_moves_to_another_owner_when_its_old_file_goes():
+    volume = (Mount("volume", "models", "/models"),)
+    old, new = replace(WEB_OLD, mounts=volume), replace(ML_NEW, mounts=volume)
+    action = only(plan_of(desired([new]), rows(old), config=TEAMS))
+    assert (action.kind, action.moved_from, action.keep_cursor) == (ActionKind.MOVE, "web/old", True)
+    assert any("members of ml see its history and logs from now on" in note for note in action.notes)
+    shown = {change.field: (change.old, change.new) for change in action.changes}
+    assert shown["owner"] == ("web", "ml")
+    assert shown["networks.default"] == ("db1.web", "db1.ml")
+    assert shown["volumes./models"] == ("db1.web.models:/models", "db1.ml.models:/models")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "broken", "standing", "kinds", "said"),
+    [
+        pytest.param([ML_NEW, WEB_OLD], [], rows(WEB_OLD), {"ml/new": "create"}, "still has its file",
+                     id="the old owner has not deleted it"),
+        pytest.param([ML_NEW], [], rows(replace(row(WEB_OLD), retiring=True)),
+                     {"ml/new": "create", "web/old": "retire"},
+                     "had begun before", id="it was deleted before, and not for this"),
+        pytest.param([ML_NEW], [], rows(replace(WEB_OLD, protect=True)), {"ml/new": "create", "web/old": "hold"},
+                     "is protected", id="the old one is protected"),
+        pytest.param([ML_NEW], [held("web/x", "web")], rows(WEB_OLD),
+                     {"ml/new": "create", "web/old": "hold", "web/x": "hold"}, "nothing leaves that owner",
+                     id="the old owner's deletion itself must wait"),
+        pytest.param([ML_NEW, spec("etl/new", owner="etl", moved_from="web/old")], [], rows(WEB_OLD),
+                     {"ml/new": "create", "etl/new": "create", "web/old": "retire"}, "so none has it",
+                     id="two owners claim it"),
+        pytest.param([ML_NEW, spec("web/new", owner="web", moved_from="web/old")], [], rows(WEB_OLD),
+                     {"ml/new": "create", "web/new": "move"}, "claimed by web/new too, which has it",
+                     id="its own owner claims it too"),
+    ],
+)  # fmt: skip
+def test_S1_history_moves_to_another_owner_only_with_the_old_owners_consent(jobs, broken, standing, kinds, said):
+    plan = plan_of(desired(jobs, broken), standing, config=teams("ml", "web", "etl"))
+    assert did(plan) == kinds
+    assert any(said in note for action in plan.actions for note in action.notes), plan.actions
+
+
+def test_S1_what_the_new_owner_lacks_keeps_the_old_job_and_is_said_line_by_line():
+    lacking = SpecProblem(
+        "ml/new.yaml", 4, 8, "image-not-allowed", "the image x is not allowed for ml", pointer="/image"
+    )
+    broken = HeldJob("ml/new", "ml/new.yaml", "ml", (lacking,), moved_from="web/old")
+    want = desired([], [broken])
+    plan = plan_of(want, rows(WEB_OLD), config=TEAMS)
+    assert did(plan) == {"ml/new": "hold", "web/old": "hold"}
+    (old,) = [action for action in plan.actions if action.name == "web/old"]
+    assert old.why == "file deleted, but ml/new of ml, where it moves to, cannot be used"
+    assert "ml/new: ml/new.yaml:4:8: the image x is not allowed for ml" in old.notes
+    approved = plan_of(want, rows(WEB_OLD), config=TEAMS, approvals={plan.digest: "anna"})
+    assert did(approved) == {"ml/new": "hold", "web/old": "retire"}
 
 
 def test_D1_a_retired_and_a_created_job_that_are_alike_suggest_the_move():

@@ -289,3 +289,12 @@ def test_D2_an_unreadable_repository_is_not_an_invalid_one() -> None:
     repo.read = lambda blobs: (_ for _ in ()).throw(OSError("gone"))  # type: ignore[method-assign]
     with pytest.raises(OSError, match="gone"):
         repo.desire()
+
+
+@pytest.mark.parametrize(
+    "text", [JOB + "moved_from: web/a\nnetworks: [shop]\n", "moved_from: web/a\nnonsense: 1\n"],
+    ids=["what policy does not allow", "what is wrong by itself"],
+)  # fmt: skip
+def test_S1_a_file_that_is_held_still_says_whose_heir_it_would_be(text: str) -> None:
+    state = Repo({"ml/a.yaml": text}, config=TEAMS).desire()
+    assert state.held["ml/a"].moved_from == "web/a"
