@@ -30,7 +30,7 @@ def owners_data(config: ServiceConfig, history: Reader, belongs: Callable[[str],
             "name": owner.name, "members": list(owner.members), "paths": list(owner.paths),
             "jobs": sorted(jobs[owner.name]), "running": len(specs[owner.name]),
             "total": _total(owner.total, len(jobs[owner.name]), specs[owner.name]),
-            "grants": _grants(effective_policy(config, owner.name)),
+            "grants": grants(config, owner.name),
         }
         for owner in owners if belongs(owner.name)
     ]  # fmt: skip
@@ -44,7 +44,9 @@ def _total(total: Total, jobs: int, running: list[JobSpec]) -> dict[str, dict[st
     return {name: {"used": used[name], "allowed": getattr(total, name)} for name in used}
 
 
-def _grants(policy: Policy) -> dict[str, Any]:
+def grants(config: ServiceConfig, owner: str) -> dict[str, Any]:
+    """What the owner's jobs may ask for; None = not restricted."""
+    policy = effective_policy(config, owner)
     return {field.name: _plain(getattr(policy, field.name)) for field in fields(Policy)}
 
 

@@ -50,7 +50,7 @@ def lines(owner: dict[str, Any]) -> list[str]:
         f"  members   {_names(owner['members']) or 'none'}",
         f"  paths     {_names(owner['paths'])}",
         f"  now       {', '.join(_used(owner['total']))}",
-        f"  granted   {'; '.join(_granted(owner['grants']))}",
+        f"  granted   {'; '.join(granted(owner['grants']))}",
     ]
 
 
@@ -71,7 +71,8 @@ def _used(total: dict[str, dict[str, Any]]) -> list[str]:
     return said
 
 
-def _granted(grants: dict[str, Any]) -> list[str]:
+def granted(grants: dict[str, Any]) -> list[str]:
+    """As `app.owners.grants`, in words."""
     said = []
     for name, value in grants.items():
         word = _WORDS.get(name, name)

@@ -53,14 +53,13 @@ def run(args: argparse.Namespace) -> int:
 
 def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[Reading, str]":
     """What is meant, read; and what leads from here to the paths of its problems ("" for those of a commit)."""
-    from ..app.reading import jobs_directory, read_file, read_once
+    from ..app.reading import read_file, read_once
 
     if target is None and named:
         return read_once(config), ""
     path = Path(target or ".")
     if path.is_file():
-        root = jobs_directory(config, path.absolute())
-        return read_file(config, path), _prefix(root)
+        return read_file(config, path), file_prefix(config, path)
     if not path.is_dir():
         raise UsageError(f"cannot validate {target}: no such file or directory", code="source-not-found",
                          hint="TARGET is a jobs directory, a job file or a git repository; a remote one: --source URL"
@@ -74,6 +73,13 @@ def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[
 
 def _at(config: "ServiceConfig", url: str, paths: tuple[str, ...] | None = None) -> "ServiceConfig":
     return replace(config, source=replace(config.source, url=url, paths=paths or config.source.paths))
+
+
+def file_prefix(config: "ServiceConfig", path: Path) -> str:
+    """What leads from here to the paths of the problems of one file."""
+    from ..app.reading import jobs_directory
+
+    return _prefix(jobs_directory(config, path.absolute()))
 
 
 def _prefix(directory: Path) -> str:
