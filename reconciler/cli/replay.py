@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     from .find import find_run
     from .run import see_through
 
-    config = settings(args)
+    config = settings(args, asking=True)
     with ledger(config) as history:
         record = find_run(history, config, args.run, now())
     answer = ask(config, "POST", "/v1/runs/replay", {"run_id": record.run_id})

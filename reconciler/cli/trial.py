@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from .records import result
     from .run import exit_code, pairs
 
-    config, path = settings(args), Path(args.file)
+    config, path = settings(args, asking=True), Path(args.file)
     if not path.is_file():
         raise UsageError(f"cannot try {args.file}: no such file", code="source-not-found", hint="FILE is a job file")
     reading = read_file(config, path)

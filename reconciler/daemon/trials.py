@@ -52,7 +52,7 @@ def replay(loop: "RunLoop", history: History, run_id: str, actor: str, now: date
         raise Permanent(f"cannot replay {run_id}: {what}", code="replay-gone", hint=f"reconciler run {old.job}")
     owner = owner_of(loop.config, tried(old.job))
     if owner != spec.owner:  # its job has moved: what it could reach then is not its new owner's to use
-        raise Permanent(f"cannot replay {run_id}: it was a run of {spec.owner}, and its job is {owner or 'nobody'}'s now",
+        raise Permanent(f"cannot replay {run_id}: it was {spec.owner}'s, and its job is {owner or 'nobody'}'s now",
                         code="replay-gone", hint=f"reconciler run {old.job}")  # fmt: skip
     if loop.drained:
         raise Permanent(f"cannot replay {run_id}: {loop.drained}", code="draining", hint="reconciler drain --end")
