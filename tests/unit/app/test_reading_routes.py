@@ -14,6 +14,7 @@ from reconciler.app.reading_routes import reading_routes
 from reconciler.history.logs import LogWriter
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.desired import Commit
+from reconciler.model.errors import NotAllowed
 from reconciler.model.event import Event, EventName
 from reconciler.model.job import Location
 from reconciler.model.origin import Origin
@@ -191,6 +192,13 @@ def test_S1_who_asks_is_a_person_by_the_account(peer: Peer, name: str, has: set[
     assert caller.name == name
     assert {job for job in (*JOBS, "elsewhere") if caller.has(job)} == has
     assert authority.knows(peer) == (bool(has) and not peer.admin)
+
+
+def test_S1_a_trial_is_the_owners_whose_path_it_tries() -> None:
+    caller = Authority(lambda: CONFIG).caller(ANNA)
+    assert caller.has("Try/ml/a") and not caller.has("Try/web/b")
+    with pytest.raises(NotAllowed, match="it belongs to web"):
+        Authority(lambda: CONFIG).for_job(ANNA, "Try/web/b", "stop a run of")
 
 
 def test_S1_a_member_who_is_struck_out_may_nothing_from_then_on() -> None:

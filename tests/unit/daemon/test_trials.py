@@ -10,7 +10,7 @@ from reconciler.daemon.trials import FORGOTTEN
 from reconciler.model.errors import Permanent, Transient
 from reconciler.model.job import Concurrency, Parameter, Retries, Strategy
 from reconciler.model.run import RunRecord, Trigger
-from reconciler.model.service import Policy, ServiceConfig
+from reconciler.model.service import Owner, Policy, ServiceConfig
 from tests.kit.world import KeptOps, World, cron, every
 
 FILE = cron("0 2 * * *", "ml/train", retries=Retries(3), parameters=(Parameter("epochs", default="2"),))
@@ -125,6 +125,19 @@ def test_what_can_no_longer_be_had_or_is_no_longer_allowed_is_said(world: World,
     with pytest.raises(Permanent, match="not allowed") as caught:
         world.operators.replay(first.run_id, "anna")
     assert caught.value.code == "image-not-allowed"
+
+
+def test_S1_a_run_from_before_its_job_moved_to_another_owner_is_not_that_owners_to_replay(
+    world: World, tmp_path: Path
+) -> None:
+    """It would have the old owner's volumes, networks and grants."""
+    world.apply(cron("0 2 * * *", "etl"))
+    first = world.ask("etl")
+    world.tick(3)
+    world.fleet.reconfigure(ServiceConfig(state_dir=str(tmp_path), owners=(Owner("group/ml", ("**",)),)))
+    with pytest.raises(Permanent, match="it was default's, and its job is group/ml's now") as caught:
+        world.operators.replay(first.run_id, "anna")
+    assert caught.value.code == "replay-gone"
 
 
 def test_R6_a_replay_waits_for_nobody_it_is_refused_while_the_job_runs(world: World) -> None:
