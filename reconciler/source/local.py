@@ -3,14 +3,15 @@
 import threading
 from collections.abc import Callable, Sequence
 
+from ..gitio.lookup import ambiguous, not_found
+from ..gitio.objects import Objects
+from ..gitio.runner import GitRunner
 from ..model.desired import Snapshot
 from ..model.errors import SourceRejected, SourceUnavailable
+from ..spec.giturl import Ref, RefKind
 from .git import Repository, open_repository
-from .objects import Objects
 from .refs import Found, RefFiles
-from .runner import GitRunner
 from .snapshots import Snapshots
-from .url import Ref, RefKind, may_be_abbreviated
 from .watch import watch_refs
 
 
@@ -92,33 +93,3 @@ class LocalGit:
             return self._find(self._watched_refs).id
         except (SourceRejected, SourceUnavailable) as error:
             return error.code
-
-
-def ambiguous(ref: Ref, where: str) -> SourceRejected:
-    """A branch and a tag of one name: git's own rule (the tag wins) would let one push redirect the other."""
-    return SourceRejected(
-        f"cannot choose {ref.text} of {where}: it is a branch and a tag", code="ref-ambiguous",
-        hint=f"write refs/heads/{ref.text} or refs/tags/{ref.text}",
-    )  # fmt: skip
-
-
-def not_found(ref: Ref, where: str, objects: Objects | None) -> SourceRejected:
-    """No such branch, tag or HEAD: an empty repository, a deleted branch, a typing error, or a commit id cut short.
-
-    A short id is never followed, since a later commit may share it; if `objects` have it, the whole id is named.
-    """
-    hint = "commit something first, or name a branch" if ref.text == "HEAD" else "check `source.ref`"
-    if may_be_abbreviated(ref.text):
-        whole = _whole_id(ref.text.lower(), objects) if objects is not None else ""
-        hint = f"a commit is named by its whole id, all 40 digits: {whole or f'git rev-parse {ref.text.lower()}'}"
-    return SourceRejected(
-        f"cannot find {ref.text} in {where}: no such branch or tag", code="ref-not-found", hint=hint
-    )  # fmt: skip
-
-
-def _whole_id(text: str, objects: Objects) -> str:
-    """The commit id that begins with `text`, of the objects that are here already; "" = none, or several."""
-    try:
-        return objects.commit(text).id
-    except (SourceRejected, SourceUnavailable):
-        return ""

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from ..model.errors import SourceRejected
 from ..model.service import GitConfig, SourceConfig
+from ..spec.giturl import Address, Kind, parse_ref, parse_url
 from .base import Source
 from .directory import Directory
 from .git import is_repository
 from .listing import normal_paths
-from .url import Address, Kind, parse_ref, parse_url
 
 
 def discover(url: str) -> Address:

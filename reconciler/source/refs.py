@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from .url import is_commit_id
+from ..spec.giturl import is_commit_id
 
 MAX_REF_FILE = 4096
 MAX_PACKED = 64 << 20

@@ -7,22 +7,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ..gitio.cache import Cache
+from ..gitio.credentials import access_for
+from ..gitio.failure import check
+from ..gitio.lookup import advertised
+from ..gitio.objects import Objects
+from ..gitio.profile import Access
+from ..gitio.runner import GitRunner
 from ..model.desired import Snapshot
 from ..model.errors import SourceRejected
 from ..model.service import GitConfig
-from .cache import Cache
-from .credentials import access_for
-from .failure import check
-from .local import ambiguous, not_found
-from .objects import Objects
-from .profile import Access
-from .runner import GitRunner
+from ..spec.giturl import Address, Ref
 from .snapshots import Snapshots
-from .url import Address, Ref, RefKind, is_commit_id
 
 INCOMING = "refs/reconciler/incoming"
 MAX_PACK = 1 << 30  # bytes of one file that a fetch writes
-MAX_ADVERTISED = 32 << 20  # bytes of the server's list of references
 _DAMAGED = ("object-missing", "source-not-found", "source-corrupt")  # codes that a broken cache may be behind
 _TIDY = Access(config=(("gc.auto", "2000"), ("gc.autoPackLimit", "30")))  # objects and packs left loose, at most
 
@@ -77,26 +76,7 @@ class RemoteGit:
 
     def _advertised(self, access: Access) -> tuple[str, str]:
         """The full name and commit id of the reference on the server."""
-        if self._ref.kind is RefKind.COMMIT:
-            return self._ref.text, self._ref.text
-        names = self._ref.candidates
-        patterns = [pattern for name in names for pattern in (name, name + "^{}")]
-        done = self._runner.run(
-            ["ls-remote", "--quiet", "--", str(self._address), *patterns],
-            timeout=self._git.timeout, max_output=MAX_ADVERTISED, access=access,
-        )  # fmt: skip
-        out = check(done, f"look at {self._ref.text} of {self._address}", access)
-        ids = {}
-        for line in out.decode("utf-8", "replace").splitlines():
-            commit, _, name = line.partition("\t")
-            ids[name] = commit
-        found = [name for name in names if is_commit_id(ids.get(name, ""))]
-        if not found:
-            raise not_found(self._ref, str(self._address), self._objects)
-        commits = {ids.get(name + "^{}", ids[name]) for name in found}
-        if len(commits) > 1:
-            raise ambiguous(self._ref, str(self._address))
-        return found[0], commits.pop()
+        return advertised(self._runner, self._address, self._ref, access, self._git.timeout, self._objects)
 
     def _fetch(self, name: str, head: str, access: Access) -> str:
         """Bring `name` into the cache; the commit id that arrived, which may be newer than `head`."""

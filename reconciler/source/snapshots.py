@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..gitio.objects import Objects
 from ..model.desired import Commit, Snapshot
+from ..spec.giturl import is_commit_id
 from .edits import edit_entries, parse_edits
 from .listing import Record, parse_listing, split_records, unseen_blobs
-from .objects import Objects
-from .url import is_commit_id
 
 
 class Snapshots:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.gitio.profile import Access
+from reconciler.gitio.runner import GitRunner
 from reconciler.model.errors import ReconcilerError, SourceRejected
 from reconciler.model.service import GitConfig, SourceConfig
 from reconciler.source.open import open_source
-from reconciler.source.profile import Access
-from reconciler.source.runner import GitRunner
 from tests.lab.githttp import GitHttp
 from tests.lab.gitrepo import ENVIRONMENT, GitRepo
 

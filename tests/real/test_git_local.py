@@ -10,7 +10,7 @@ from reconciler.model.errors import SourceRejected, SourceUnavailable
 from reconciler.model.service import GitConfig, SourceConfig
 from reconciler.source.base import Source
 from reconciler.source.open import discover, open_source
-from reconciler.source.url import Kind
+from reconciler.spec.giturl import Kind
 from tests.lab.gitrepo import GitRepo, git
 
 JOB = "schedule: '@hourly'\nimage: busybox:local\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.gitio import profile
+from reconciler.gitio.runner import MAX_STDERR, GitRunner
 from reconciler.model.errors import SourceRejected, SourceUnavailable
-from reconciler.source import profile
-from reconciler.source.runner import MAX_STDERR, GitRunner
 
 
 def shell(script: str) -> list[str]:

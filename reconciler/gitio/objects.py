@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from ..model.desired import Commit
 from ..model.errors import SourceRejected
+from ..spec.giturl import is_commit_id
 from .failure import check, failed
 from .runner import GitRunner
-from .url import is_commit_id
 
 MAX_COMMIT = 1 << 20  # bytes of one commit object; git sets no bound to a message
 MAX_READ = 64 << 20  # bytes of all blobs of one call

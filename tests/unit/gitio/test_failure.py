@@ -2,9 +2,9 @@
 
 import pytest
 
+from reconciler.gitio.failure import check, failed
+from reconciler.gitio.runner import Finished
 from reconciler.model.errors import SourceRejected, SourceUnavailable, Transient
-from reconciler.source.failure import check, failed
-from reconciler.source.runner import Finished
 
 SAID = [
     ("host-key", "Host key verification failed.\nfatal: Could not read from remote repository."),

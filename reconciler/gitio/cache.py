@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..model.errors import SourceUnavailable, StateError
-from .url import Address
+from ..spec.giturl import Address
 
 _CONFIG_SHA1 = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _CONFIG_SHA256 = _CONFIG_SHA1.replace("= 0", "= 1") + "[extensions]\n\tobjectformat = sha256\n"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.errors import SourceRejected
-from reconciler.source.url import Kind, RefKind, parse_ref, parse_url
+from reconciler.spec.giturl import Kind, RefKind, parse_ref, parse_url
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -10,21 +10,15 @@ import re
 import shlex
 import stat
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..model.errors import SourceRejected
 from ..model.service import Credential, GitConfig
+from ..spec.giturl import Address, Kind, matches
 from .profile import Access
-from .url import Address, Kind
 
 MAX_TOKEN = 8192  # bytes
 DEFAULT_USER = "git"  # forges look at the token alone
-_PORTS = {Kind.SSH: 22, Kind.HTTPS: 443, Kind.HTTP: 80}
-_PATTERN = re.compile(
-    r"(?:(?P<scheme>[a-z]+)://)?(?:(?P<user>[^@/:]*)@)?(?P<host>\[[^\]]*\]|[^/:@]+)(?::(?P<port>\d+)(?=/|\Z))?"
-    r"(?P<separator>[:/]?)(?P<path>.*)\Z"
-)
 _UNSAFE_PATH = re.compile(r"[\x00-\x1f\x7f\"'$\\]")
 SSH = (
     "ssh", "-F", "/dev/null", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes", "-oProxyCommand=none",
@@ -53,26 +47,6 @@ def access_for(address: Address, git: GitConfig) -> Access:
         protocols=(protocol,),
         secret_config=((key, f"Authorization: Basic {basic}"),),
         secrets=(token, basic),
-    )
-
-
-def matches(pattern: str, address: Address) -> bool:
-    """True if `pattern`, written like a URL with `*` and `?`, covers `address`.
-
-    Without a scheme it is the scp form if a colon follows the host; such a pattern covers ssh:// as well.
-    """
-    match = _PATTERN.match(pattern)
-    if match is None or not match["path"]:
-        return False
-    scheme = match["scheme"] or (Kind.SSH.value if match["separator"] == ":" else "")
-    port = int(match["port"]) if match["port"] else _PORTS.get(address.kind)
-    return (
-        scheme == address.kind.value
-        and match["separator"] == (":" if not match["scheme"] else "/")
-        and fnmatchcase(address.host, match["host"].strip("[]").lower())
-        and port == (address.port or _PORTS.get(address.kind))
-        and (match["user"] is None or fnmatchcase(address.user, match["user"]))
-        and fnmatchcase(address.path.lstrip("/"), match["path"].lstrip("/"))
     )
 
 

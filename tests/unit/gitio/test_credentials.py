@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.gitio.credentials import access_for
+from reconciler.gitio.failure import scrub
+from reconciler.gitio.profile import arguments, environment
 from reconciler.model.errors import SourceRejected
 from reconciler.model.service import Credential, GitConfig
-from reconciler.source.credentials import access_for, matches
-from reconciler.source.failure import scrub
-from reconciler.source.profile import arguments, environment
-from reconciler.source.url import parse_url
+from reconciler.spec.giturl import matches, parse_url
 
 TOKEN = "glpat-CANARY-0123456789"
 

@@ -7,8 +7,8 @@ git itself is generous here: it runs `ext::sh -c ...`, reads `-oProxyCommand=...
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
-from urllib.parse import unquote
 
 from ..model.errors import SourceRejected
 
@@ -17,10 +17,15 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://)")
 _SCP = re.compile(r"(?:(?P<user>[^@/:]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<path>.+)\Z", re.DOTALL)
 _AUTHORITY = re.compile(r"(?:(?P<user>[^@]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]*)(?::(?P<port>[^:@]*))?\Z")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
+_PATTERN = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?(?:(?P<user>[^@/:]*)@)?(?P<host>\[[^\]]*\]|[^/:@]+)(?::(?P<port>\d+)(?=/|\Z))?"
+    r"(?P<separator>[:/]?)(?P<path>.*)\Z"
+)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _ABBREVIATED = re.compile(r"[0-9A-Fa-f]{4,64}\Z")  # git abbreviates to four digits at least
+_ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|\Z)|(?:\A|/)\.|\.(?:/|\Z)")
 MAX_LENGTH = 2048
 
@@ -50,6 +55,9 @@ class Address:
 
     def __str__(self) -> str:
         return self.text
+
+
+_PORTS = {Kind.SSH: 22, Kind.HTTPS: 443, Kind.HTTP: 80}
 
 
 class RefKind(StrEnum):
@@ -109,6 +117,26 @@ def parse_ref(text: str) -> Ref:
     return Ref(RefKind.FULL if text.startswith("refs/") else RefKind.NAME, text)
 
 
+def matches(pattern: str, address: Address) -> bool:
+    """True if `pattern`, written like a URL with `*` and `?`, covers `address`.
+
+    Without a scheme it is the scp form if a colon follows the host; such a pattern covers ssh:// as well.
+    """
+    match = _PATTERN.match(pattern)
+    if match is None or not match["path"]:
+        return False
+    scheme = match["scheme"] or (Kind.SSH.value if match["separator"] == ":" else "")
+    port = int(match["port"]) if match["port"] else _PORTS.get(address.kind)
+    return (
+        scheme == address.kind.value
+        and match["separator"] == (":" if not match["scheme"] else "/")
+        and fnmatchcase(address.host, match["host"].strip("[]").lower())
+        and port == (address.port or _PORTS.get(address.kind))
+        and (match["user"] is None or fnmatchcase(address.user, match["user"]))
+        and fnmatchcase(address.path.lstrip("/"), match["path"].lstrip("/"))
+    )
+
+
 def is_commit_id(text: str) -> bool:
     """True for a full, lower-case commit id of either hash."""
     return _COMMIT.match(text) is not None
@@ -136,7 +164,7 @@ def _with_scheme(text: str, scheme: str, separator: str, rest: str) -> Address:
         host, _, path = rest.partition("/")
         if host not in ("", "localhost"):
             raise _rejected(text, "file:// names a path on this machine", "url-invalid", "write file:///path")
-        return _local(Kind.LOCAL, "/" + unquote(path, errors="strict"), text)
+        return _local(Kind.LOCAL, "/" + _unquoted(path), text)
     authority, slash, path = rest.partition("/")
     match = _AUTHORITY.match(authority)
     if match is None or not slash or not path or "?" in path or "#" in path:
@@ -146,9 +174,21 @@ def _with_scheme(text: str, scheme: str, separator: str, rest: str) -> Address:
     if name == "http" and not is_loopback(_bare(host)):
         raise _rejected(text, "plain http is for this machine's own addresses only", "protocol-not-allowed",
                         "use https:// or ssh://")  # fmt: skip
-    _remote_path(unquote(path), text)
+    _remote_path(_unquoted(path), text)
     where = (f"{user}@" if user else "") + host + (f":{port}" if port else "")
     return Address(Kind(name), f"{name}://{where}/{path}", "/" + path, _bare(host), port, user)
+
+
+def _unquoted(text: str) -> str:
+    """`%20` as what it stands for. Bytes that are no UTF-8 become control characters, which nobody accepts."""
+    return _ESCAPED.sub(lambda found: _decoded(found[0]), text)
+
+
+def _decoded(escapes: str) -> str:
+    try:
+        return bytes.fromhex(escapes.replace("%", "")).decode("utf-8")
+    except UnicodeDecodeError:
+        return "\x00"
 
 
 def _local(kind: Kind, path: str, text: str) -> Address:
