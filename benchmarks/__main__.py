@@ -14,7 +14,7 @@ from .report import line, page, table
 ROWS = {
     1: "row01_cold", 2: "row02_warm", 3: "row03_no_change", 4: "row04_read", 5: "row05_next", 6: "row06_late",
     7: "row07_start", 8: "row08_burst", 9: "row09_apply", 10: "row10_noop", 11: "row11_idle", 12: "row12_cli",
-    13: "row13_year",
+    13: "row13_year", 14: "row14_code",
 }  # fmt: skip
 MINUTES, QUICK_SECONDS = 10.0, 10.0  # per row
 

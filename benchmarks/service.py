@@ -76,13 +76,13 @@ class Service:
 
 @contextmanager
 def service(
-    repository: Path, state: Path, docker_host: str, instance: str, engine: str = "docker"
+    repository: Path, state: Path, docker_host: str, instance: str, engine: str = "docker", more: str = ""
 ) -> Iterator[Service]:
-    """Serve until the block ends; then TERM, and KILL if that is not heard."""
+    """Serve, with `more` lines in the service file, until the block ends; then TERM, and KILL if that is not heard."""
     state.mkdir(parents=True, exist_ok=True)
     config = state / "service.yaml"
     host = f"docker_host: {docker_host}\n" if docker_host else ""
-    config.write_text(f"instance: {instance}\n{host}")
+    config.write_text(f"instance: {instance}\n{host}{more}")
     environment = installed(state.parent) | {"MALLOC_ARENA_MAX": "1"}  # as the installed unit says
     with open(state / "serve.log", "ab") as log:
         child = subprocess.Popen(

@@ -81,9 +81,11 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
     return tidy
 
 
-def workspace(secrets: Part) -> Parts:
-    """What is made for each run, in this order."""
-    return Parts([secrets])
+def workspace(config: ServiceConfig, engine: str, identity: Identity, secrets: Part) -> Parts:
+    """What is made for each run, in this order: each may rely on those before it."""
+    from .code import code_part
+
+    return Parts([code_part(config, engine, identity.instance_id), secrets])
 
 
 def build_engine(

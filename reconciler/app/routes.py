@@ -32,7 +32,7 @@ def routes(
         actor = authority.for_job(request.peer, asked.job, "run")
         rows = tuple((row.values, row.where) for row in asked.rows)
         cells = CellsAsked(rows, asked.resume, asked.max_parallel)
-        run, repeated, made = operators.run_job(asked.job, actor, asked.parameters, asked.key, cells)
+        run, repeated, made = operators.run_job(asked.job, actor, asked.parameters, asked.key, cells, asked.refs)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, repeated, made).to_data())
 
     def try_file(request: Request) -> Response:

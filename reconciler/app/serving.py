@@ -146,7 +146,7 @@ class Whole:
         self.pools, book = Pools(self.kick_runs), Book()
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes, self.masks.stream)
         ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir,
-                     workspace(self.secrets), self.masks)  # fmt: skip
+                     workspace(config, self.engine.name, self.state.identity, self.secrets), self.masks)  # fmt: skip
         alive = Alive(state_dir / "alive")
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,

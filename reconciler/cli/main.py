@@ -116,7 +116,7 @@ def command(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
     module = importlib.import_module(f"{__package__}.{_MODULES.get(name, name)}")
     parser = Parser(
         prog=f"reconciler {name}", description=module.__doc__, parents=[common_options()],
-        formatter_class=Help,
+        formatter_class=Help, conflict_handler="resolve",  # a command may have a meaning of its own for one of them
     )  # fmt: skip
     module.add_arguments(parser)
     return module, parser

@@ -24,7 +24,7 @@ def record_data(run: RunRecord) -> dict[str, Any]:
         "peak_memory": run.peak_memory, "cpu_seconds": run.cpu_seconds, "log": run.log, "log_bytes": run.log_bytes,
         "next_attempt": run.superseded_by, "parameters": dict(run.parameters), "key": run.key, "cell": run.cell,
         "cells": run.cells, "replays": iso(run.replays), "devices": list(run.devices),
-        "hold_until": iso(run.hold_until),
+        "hold_until": iso(run.hold_until), "code": [item._asdict() for item in run.code],
     }  # fmt: skip
 
 

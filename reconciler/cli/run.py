@@ -6,7 +6,8 @@ same numbers and values: of the latest slot, or of the one that RUN belongs to. 
 tells of each cell how it ended, and `reconciler logs RUN` what it printed.
 
 --param gives a value to one of the job's `parameters`; the others have their defaults. With --key, asking again never
-starts a second run: the answer is the run that the key started first.
+starts a second run: the answer is the run that the key started first. --ref tries other code of the job's
+`repositories`, before it is merged.
 
 With --wait or --follow the exit code is the run's own, of its last attempt if it is retried (1 if it has none).
 Ctrl-C ends the waiting, not the run.
@@ -29,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("job", help="a job that is applied")
     parser.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter; repeat it")
+    parser.add_argument(
+        "--ref", metavar="BRANCH", action="append", default=[], dest="refs",
+        help="code of this branch, tag or commit for this run; TARGET=BRANCH where the job has several repositories",
+    )  # fmt: skip
+    parser.set_defaults(ref=None)  # where the jobs come from is the service's business
     parser.add_argument("--key", type=key, help="idempotency key of this request")
     cells = parser.add_mutually_exclusive_group()
     cells.add_argument("--from", metavar="FILE", dest="rows", help="a cell for each row of runs.csv or runs.json")
@@ -49,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("cannot run it: --max-parallel goes with --from or --resume",
                          hint="a strategy has its own, `max_parallel` in the job file")  # fmt: skip
     body: dict[str, Any] = {"job": args.job, "parameters": pairs(args.param), "key": args.key or "",
-                            "resume": args.resume, "max_parallel": args.max_parallel}  # fmt: skip
+                            "resume": args.resume, "refs": args.refs, "max_parallel": args.max_parallel}  # fmt: skip
     if args.rows:
         from .rows import read_rows
 

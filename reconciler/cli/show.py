@@ -140,6 +140,7 @@ def lines(
         found += [("kept", f"its container, until {_clock(run.hold_until, zone)}")]
     found += [("spec", f"{run.digest[:12]} of commit {run.revision[:12]}")]
     found += [("image", " ".join(image))] if image else []
+    found += [("code", f"{c.target}   {c.commit or 'not known yet'}   {c.ref} of {c.url}") for c in run.code]
     others = [r.run_id for r in attempts if r.run_id != run.run_id]
     return found + ([("attempts", "also " + ", ".join(others))] if others else [])
 

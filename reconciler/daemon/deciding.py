@@ -12,7 +12,7 @@ from ..model.errors import StateError
 from ..model.event import EventName
 from ..model.job import Concurrency, ScheduleKind
 from ..model.live import StandingJob
-from ..model.run import Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
+from ..model.run import CodeAt, Decision, Disposition, Pause, RunRecord, RunRequest, SlotRecord, Trigger
 from ..runs.cells import expand
 from ..runs.conditions import failures_in_a_row
 from ..runs.parameters import Values, defaults
@@ -218,13 +218,14 @@ class Decider:
 
     def start_manual(
         self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = "",
-        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None,
+        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None, code: tuple[CodeAt, ...] = (),
     ) -> RunRecord | None:  # fmt: skip
         """Claim a run by hand, all its cells at once; its slot is this millisecond. The first of them; None = the same
-        slot or key was claimed before, or the job is just being changed. `cells` expands it instead of the strategy."""
+        slot or key was claimed before, or the job is just being changed. `cells` expands it instead of the strategy;
+        `code` has the refs that somebody wants instead of the job's."""
         active = self._book.of(job.name) if job.spec.concurrency_policy is Concurrency.REPLACE else []
         request = RunRequest(job.name, own_instant(now), 1, Trigger.MANUAL, actor, replaces=replaced_ids(active),
-                             parameters=parameters, key=key)  # fmt: skip
+                             parameters=parameters, key=key, code=code)  # fmt: skip
         records = self._records(request, job, now + MANUAL_DEADLINE, now, cells)
         if not self._claim_slot(records):
             return None

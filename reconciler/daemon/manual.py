@@ -12,6 +12,7 @@ from ..model.live import StandingJob
 from ..model.run import Phase, RunRecord, RunRequest
 from ..runs.cells import MOST_CELLS, again, with_values
 from ..runs.parameters import resolve, shown
+from .asked_code import asked_code, had_refs
 
 if TYPE_CHECKING:
     from .run_loop import RunLoop
@@ -46,9 +47,9 @@ def check_key(key: str) -> None:
 
 def same_request(
     history: History, before: RunRecord, given: Mapping[str, str], key: str, cells: CellsAsked = NO_CELLS,
-    slots: Sequence[datetime] = (),
+    slots: Sequence[datetime] = (), refs: Sequence[str] = (),
 ) -> RunRecord:  # fmt: skip
-    """The run that this key started, unless something else is asked for now: other parameters, other rows, or other
+    """The run that this key started, unless something else is asked for now: other parameters, refs or rows, or other
     `slots` of the past. A key alone asks only for its run. Raises Permanent."""
     first = [run for run in history.of_slot(before.job, before.slot) if run.attempt == 1]
     replayed = [run.replays for run in first if run.replays is not None]
@@ -58,6 +59,8 @@ def same_request(
         )
     if cells.rows and len(first) != len(cells.rows):
         raise _taken(before, key, "with other rows")
+    if not had_refs(before.code, refs):
+        raise _taken(before, key, "with another ref")
     if other := _other_values(before, given):
         raise _taken(before, key, f"with another {other}")
     for run, (row, where) in zip(first, cells.rows, strict=False):
@@ -85,11 +88,12 @@ def _taken(before: RunRecord, key: str, what: str) -> Permanent:
 
 def start(
     loop: "RunLoop", history: History, job: str, actor: str, given: Mapping[str, str], key: str, cells: CellsAsked,
-    now: datetime,
+    now: datetime, refs: Sequence[str] = (),
 ) -> RunRecord:  # fmt: skip
     """Claim it, in the loop's thread; of several cells the first one. Raises Permanent or Transient, each with a code
     and a hint."""
     standing = applied(loop, job)
+    code = asked_code(standing.spec, refs)
     made = _cells(history, standing.spec, given, cells)
     values = resolve(standing.spec, given, standing.spec.strategy.axes) if made is None else ()
     active = loop.active(job)
@@ -98,7 +102,7 @@ def start(
             f"cannot run {job}: {active[0].run_id} is {active[0].phase.value} (concurrency_policy: Forbid)",
             code="job-active", hint=f"wait for it, or end it: reconciler stop {job}",
         )  # fmt: skip
-    record = loop.start_manual(standing, actor, now, values, key, made)
+    record = loop.start_manual(standing, actor, now, values, key, made, code)
     if record is None:
         raise Transient(f"cannot run {job}: it is just being changed, try again", code="service-busy")
     return record

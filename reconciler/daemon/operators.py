@@ -1,6 +1,6 @@
 """What people may ask of the running service, each by name and recorded. Called from the server's threads."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -64,7 +64,7 @@ class Operators:
     # -- runs -------------------------------------------------------------------------------------------------
     def run_job(
         self, job: str, actor: str, parameters: Mapping[str, str] | None = None, key: str = "",
-        cells: CellsAsked = NO_CELLS,
+        cells: CellsAsked = NO_CELLS, refs: Sequence[str] = (),
     ) -> tuple[RunRecord, bool, int]:  # fmt: skip
         """Start a job by hand (rules R2, R8). `(run, repeated, cells)`: with a key that was given before, its first
         run; of several cells the first one."""
@@ -74,8 +74,8 @@ class Operators:
         def act(loop: RunLoop, now: datetime) -> tuple[RunRecord, bool]:
             before = self._history.keyed(job, key) if key else None
             if before is not None:
-                return same_request(self._history, before, given, key, cells), True
-            return start(loop, self._history, job, actor, given, key, cells, now), False
+                return same_request(self._history, before, given, key, cells, refs=refs), True
+            return start(loop, self._history, job, actor, given, key, cells, now, refs), False
 
         run, repeated = self._ask(act)
         return run, repeated, len(self._history.cells(run.job, run.slot)) if run.cell is not None else 0

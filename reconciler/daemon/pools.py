@@ -10,6 +10,7 @@ from .run_ops import Result
 
 STARTS = min(8, 2 * (os.cpu_count() or 1))  # more in parallel only adds latency on a Docker Engine
 PREPARING = 8  # pulls and creates; a pull may take minutes
+CODE = 8  # as PREPARING, of runs with code: a server that hangs keeps nobody from starting who needs none of it
 KEEPING = 8  # inspect, collect, discard
 OUTPUTS = 4  # collecting what may be a gigabyte must not keep others from being looked at
 STOPPING = 16  # a stop waits for the whole grace period
@@ -21,7 +22,7 @@ class Pools:
     `results` also receives a fault of ours as an exception, which the loop raises.
     """
 
-    KINDS = {"start": STARTS, "prepare": PREPARING, "keep": KEEPING, "outputs": OUTPUTS, "stop": STOPPING}  # noqa: RUF012
+    KINDS = {"start": STARTS, "prepare": PREPARING, "code": CODE, "keep": KEEPING, "outputs": OUTPUTS, "stop": STOPPING}  # noqa: RUF012
 
     def __init__(self, kick: Callable[[], None]) -> None:
         self._kick = kick

@@ -10,7 +10,7 @@ from ..model.errors import ReconcilerError, StateError
 from ..model.event import EventName
 from ..model.job import JobSpec, OnRetire
 from ..model.live import LivePhase, LiveState, StandingJob
-from ..model.run import Phase, RunRecord, RunRequest
+from ..model.run import CodeAt, Phase, RunRecord, RunRequest
 from ..model.service import ServiceConfig
 from ..runs.devices import Devices, held
 from ..runs.machine import Collect, Discard, Wait, next_step
@@ -319,10 +319,10 @@ class RunLoop:
 
     def start_manual(
         self, job: StandingJob, actor: str, now: datetime, parameters: Values = (), key: str = "",
-        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None,
+        cells: Callable[[RunRequest], tuple[RunRequest, ...]] | None = None, code: tuple[CodeAt, ...] = (),
     ) -> RunRecord | None:  # fmt: skip
         """As `Decider.start_manual`."""
-        return self._decider.start_manual(job, actor, now, parameters, key, cells)
+        return self._decider.start_manual(job, actor, now, parameters, key, cells, code)
 
     def claim_alone(self, record: RunRecord, spec: JobSpec) -> bool:
         """Take up a run of a definition that does not stand. False = its slot is taken."""

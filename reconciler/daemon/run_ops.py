@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..engine.base import Engine, RunOrder, Usage
+from ..engine.base import Engine, Prepared, RunOrder, Usage
 from ..history.base import History
 from ..history.logs import read_log
 from ..model.errors import ReconcilerError, StateError
@@ -13,6 +13,7 @@ from ..model.live import LivePhase, LiveRun
 from ..model.outputs import Kept
 from ..model.run import FailureClass, RunRecord, Trigger
 from ..model.service import ServiceConfig
+from ..model.workspace import NOTHING, Workspace
 from ..runs.environment import parameter_environment, reconciler_environment
 from ..runs.verdict import BEFORE_THE_COMMAND, KILLED, capability_hint
 from ..schedule.after import LOOK_BACK
@@ -42,6 +43,14 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that only needs its start: what the engine made, and the workspace that it will find."""
+
+    prepared: Prepared
+    workspace: Workspace
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A worker's answer. Exactly one of `value` (may be None) and `error` counts."""
 
@@ -63,11 +72,8 @@ class RunOps:
         self._state_dir, self._workspace = state_dir, workspace
         self._masks = masks or Masks()
 
-    def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
-        """Everything the engine must know to make this run ready (rule R9 included); its workspace is made."""
-        made = self._workspace.make(run, spec, config)
-        if spec.secrets:
-            self._masks.learn(run.run_id)
+    def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig, made: Workspace = NOTHING) -> RunOrder:
+        """Everything the engine must know to make this run ready (rule R9 included). `made`: its workspace."""
         slot = run.replays or run.slot  # a backfill's run stands for a slot of the past
         earlier = self._history.run_env(run.job, slot)
         if run.replays is not None:
@@ -93,7 +99,21 @@ class RunOps:
             return Result(op, run_id, error=self._masks.error(error))
 
     def prepare(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Result:
-        return self.guarded("prepare", run.run_id, lambda: self._engine().prepare(self.order(run, spec, config)))
+        return self.guarded("prepare", run.run_id, lambda: self._prepared(run, spec, config))
+
+    def _prepared(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Ready:
+        """In this order: code, then files and secrets, then the container whose command finds them all."""
+        made = self._workspace.make(self._as_its_slot(run, spec), spec, config)
+        if spec.secrets:
+            self._masks.learn(run.run_id)
+        return Ready(self._engine().prepare(self.order(run, spec, config, made)), made)
+
+    def _as_its_slot(self, run: RunRecord, spec: JobSpec) -> RunRecord:
+        """All cells of a slot have the same commits: those that the first of them was made ready with."""
+        if run.cell is None or not spec.repositories or any(item.commit for item in run.code):
+            return run
+        known = (other.code for other in self._history.of_slot(run.job, run.slot) if other.digest == run.digest)
+        return replace(run, code=next((code for code in known if any(item.commit for item in code)), run.code))
 
     def launch(self, run: RunRecord) -> Result:
         return self.guarded("launch", run.run_id, lambda: self._engine().launch(run.run_id, run.ref))

@@ -5,13 +5,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ..engine.base import Prepared
 from ..history.base import History
 from ..model.errors import EngineUnavailable, InvariantBroken, NotOurs, ReconcilerError, StateError
 from ..model.event import EventName
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, StandingJob
-from ..model.run import Disposition, FailureClass, Outcome, Phase, RunRecord, SlotRecord
+from ..model.run import Disposition, Outcome, Phase, RunRecord, SlotRecord, Trigger
 from ..model.service import ServiceConfig
 from ..runs import steps
 from ..runs import transitions as to
@@ -19,20 +18,12 @@ from ..runs.parameters import carried
 from ..runs.retry import next_attempt
 from .cells import Cells
 from .events import EventStream
+from .failures import class_of, is_final
 from .pools import Pools
 from .run_book import Book, Open
-from .run_ops import Collected, Result, RunOps
+from .run_ops import Collected, Ready, Result, RunOps
 
-_CLASSES = {
-    "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
-    "packages-failed": FailureClass.PACKAGES,
-    "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
-    "secret-gone": FailureClass.SECRET, "secret-forbidden": FailureClass.SECRET, "secret-sealed": FailureClass.SECRET,
-    "secret-not-text": FailureClass.SECRET, "secret-too-large": FailureClass.SECRET,
-    "secret-store-unsafe": FailureClass.SECRET, "secret-store-unreadable": FailureClass.SECRET,
-    "identity-invalid": FailureClass.SECRET, "no-memory-place": FailureClass.SECRET,
-    "memory-place-unsafe": FailureClass.SECRET,
-}  # fmt: skip
+MOST_NAMED = 10  # links in one event
 DISCARD_AGAIN = 30.0  # seconds
 MOST_KEPT = 3  # containers of failed runs that one job has at once (hold_on_failure)
 MOST_INTENTS = 16  # starts that one flush of the disk makes wait for each other
@@ -76,7 +67,8 @@ class RunWork:
         match step:
             case steps.Prepare(deadline=deadline):
                 preparing = to.preparing(run, now, deadline, devices)
-                self._intend(entry, preparing, "prepare", "prepare", lambda: ops.prepare(preparing, spec, config))
+                pool = "code" if spec.repositories else "prepare"
+                self._intend(entry, preparing, "prepare", pool, lambda: ops.prepare(preparing, spec, config))
             case steps.Launch():
                 starting = to.starting(run, now)
                 self._intend(entry, starting, "launch", "start", lambda: ops.launch(starting))
@@ -327,15 +319,22 @@ class RunWork:
             entry.remade += 1
             self.save(entry, to.unmade(run, reason, now))
             return
-        by_type = FailureClass.ENGINE if isinstance(error, EngineUnavailable) else FailureClass.REJECTED
-        failure = _CLASSES.get(error.code, by_type)
+        failure = class_of(error)
+        if is_final(error) and now >= run.slot:
+            self._never_ready(entry, Outcome(Phase.FAILED, None, failure, reason, None, None), now)
+            return
         self.save(entry, to.failed_before_start(run, failure, reason, max(now, run.slot)))
+
+    def _never_ready(self, entry: Open, outcome: Outcome, now: datetime) -> None:
+        """Asking again would be answered the same: it ends, and so does its slot."""
+        run = replace(entry.record, tries=entry.record.tries + 1, devices=())
+        used = Disposition.RAN if run.trigger is Trigger.RETRY else Disposition.UNAVAILABLE
+        self._end(entry, to.given_up(run, outcome, now), to.slot_record(run, used, outcome.reason))
 
     def _answered(self, entry: Open, op: str, value: object, now: datetime) -> None:
         run = entry.record
-        if isinstance(value, Prepared) and op == "prepare":
-            made = to.prepared(run, value.ref, value.image_id, value.image_digest, now)
-            self.save(entry, made if run.active else replace(run, ref=value.ref))
+        if isinstance(value, Ready) and op == "prepare":
+            self._ready(entry, value, now)
         elif op == "launch" and isinstance(value, LiveRun):
             self._started(entry, value, now)
         elif op == "find_start" and (value is None or isinstance(value, LiveRun)):
@@ -357,6 +356,14 @@ class RunWork:
             self.save(entry, to.discarded(run))
         else:
             raise InvariantBroken(f"{op} of {run.run_id} was answered by {value!r}")
+
+    def _ready(self, entry: Open, ready: Ready, now: datetime) -> None:
+        run, engine, dropped = entry.record, ready.prepared, ready.workspace.dropped
+        made = to.prepared(run, engine.ref, engine.image_id, engine.image_digest, now, ready.workspace.code)
+        self.save(entry, made if run.active else replace(run, ref=engine.ref))
+        if dropped:
+            self._emit.emit(EventName.CODE_TRIMMED, job=run.job, run=run.run_id, links=", ".join(dropped[:MOST_NAMED]),
+                            count=len(dropped))  # fmt: skip
 
     def _started(self, entry: Open, live: LiveRun, now: datetime) -> None:
         run = entry.record

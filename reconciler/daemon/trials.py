@@ -69,7 +69,7 @@ def replay(loop: "RunLoop", history: History, run_id: str, actor: str, now: date
     job = StandingJob(old.job, spec, old.digest, old.revision, "", now, now, now, image_id=old.image_id,
                       image_digest=old.image_digest)  # fmt: skip
     request = RunRequest(old.job, own_instant(now), 1, Trigger.REPLAY, actor, parameters=old.parameters, cause=run_id,
-                         cell=old.cell, cells=old.cells, replays=old.replays or old.slot)  # fmt: skip
+                         cell=old.cell, cells=old.cells, replays=old.replays or old.slot, code=old.code)  # fmt: skip
     return _claim(loop, request, job, now)
 
 

@@ -24,7 +24,7 @@ from .process_preview import check, warnings
 from .process_proc import ProcessId, Session, boot_id, has_group, kill_members, members, terminate_group, wait_for_end
 from .process_runs import Runs
 from .process_spawn import job_user, spawn
-from .process_stage import fill_folder, path_of, place_outside
+from .process_stage import fill_folder, path_of, place_outside, working_folder
 from .process_watch import Kicks, Watcher
 
 KILL_DEADLINE = 10.0  # seconds from KILL to the end
@@ -101,7 +101,7 @@ class ProcessEngine:
                 "digest": order.digest,
                 "revision": order.revision,
                 "argv": list(argv),
-                "working_dir": order.spec.working_dir or "./work",
+                "working_dir": working_folder(order, folder.path),
                 "boot": self._boot,
                 "devices": list(order.devices),
             }

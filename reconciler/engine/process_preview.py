@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..model.errors import EngineRejected
 from ..model.job import JobSpec, Resources
@@ -45,6 +45,8 @@ def warnings(spec: JobSpec) -> Iterator[str]:
     for ref in spec.secrets:
         if ref.target:
             yield f"secrets: {ref.target} is found at $RECONCILER_FILES{ref.target}, not at its own path"
+    for item in spec.repositories:
+        yield f"repositories: {item.target} is found at $RECONCILER_FILES{item.target}, not at its own path"
     odd = [name for name, _ in spec.environment if not IDENTIFIER.match(name)]
     if odd:
         yield f"environment: the shell drops names that are no identifiers ({', '.join(odd)})"
@@ -70,7 +72,8 @@ def check(spec: JobSpec, path: str) -> tuple[str, ...]:
             hint="Move the script into `files:` and call it from there.",
         )
     _check_program(spec, argv, path)
-    if spec.working_dir is not None and not Path(spec.working_dir).is_dir():
+    in_code = any(PurePosixPath(spec.working_dir or "").is_relative_to(item.target) for item in spec.repositories)
+    if spec.working_dir is not None and not in_code and not Path(spec.working_dir).is_dir():
         raise EngineRejected(
             f"cannot run {spec.name}: this host has no folder {spec.working_dir}",
             code="working-dir-missing",

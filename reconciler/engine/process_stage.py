@@ -21,10 +21,16 @@ def path_of(environment: Sequence[tuple[str, str]]) -> str:
 
 def fill_folder(draft: Folder, place: Path, order: RunOrder, user: JobUser) -> None:
     """Fill a run's folder, which will be moved to `place`, and hand over what the job may read or write."""
-    for source, target in order.staged:
-        _stage(draft, source, target, user)
-    for bind in order.workspace:
-        _place_of(draft, bind.target).symlink_to(bind.source)
+    try:
+        for bind in sorted(order.workspace, key=lambda bind: bind.target):  # code, before what lies in it
+            _place_of(draft, bind.target).symlink_to(bind.source)
+        for source, target in order.staged:
+            _stage(draft, source, target, user)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise EngineRejected(
+            f"cannot stage {error.filename}: something else is at that place, or a file where a directory is needed",
+            code="bad-target", hint="What is put into a checkout must not be in it already.",
+        ) from error  # fmt: skip
     environment = draft.path / "environment"
     environment.write_text(environment_script(order, place), "utf-8", "surrogateescape")
     environment.chmod(0o400)
@@ -32,6 +38,15 @@ def fill_folder(draft: Folder, place: Path, order: RunOrder, user: JobUser) -> N
         (draft.path / "outputs").mkdir(mode=0o700)
         user.own(draft.path / "outputs")
     user.own(environment, draft.path / "work", draft.path / "state", draft.path / "state/exit")
+
+
+def working_folder(order: RunOrder, place: Path) -> str:
+    """Where the command begins: below `files/` if that is where the run finds it, else a folder of this host."""
+    wanted = order.spec.working_dir
+    if wanted is None:
+        return "./work"
+    within = any(PurePosixPath(wanted).is_relative_to(bind.target) for bind in order.workspace)
+    return f"{place}/files{wanted}" if within else wanted
 
 
 def environment_script(order: RunOrder, place: Path) -> str:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..model.errors import SourceUnavailable, StateError
-from ..spec.giturl import Address
 
 _CONFIG_SHA1 = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _CONFIG_SHA256 = _CONFIG_SHA1.replace("= 0", "= 1") + "[extensions]\n\tobjectformat = sha256\n"
@@ -23,10 +22,11 @@ _LOCK_PAUSE = 0.05  # seconds
 
 
 class Cache:
-    """The repository for `address` below `root`. Two processes may share it: whoever fetches holds `locked`."""
+    """The repository that `key` stands for (an address, for one) below `root`. Two processes may share it: whoever
+    fetches holds `locked`."""
 
-    def __init__(self, root: str, address: Address) -> None:
-        name = hashlib.sha256(address.text.encode()).hexdigest()[:20]
+    def __init__(self, root: str, key: str) -> None:
+        name = hashlib.sha256(key.encode()).hexdigest()[:20]
         self._root = Path(root)
         self._path = self._root / f"{name}.git"
         self._lock = self._root / f"{name}.lock"
@@ -88,7 +88,7 @@ class Cache:
         for pattern in ("objects/pack/tmp_*", "objects/tmp_objdir*", "objects/??/tmp_obj_*"):
             for left in self._path.glob(pattern):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        for pattern in ("*.lock", "refs/reconciler/*.lock", "objects/info/*.lock"):
+        for pattern in ("*.lock", "refs/**/*.lock", "objects/info/*.lock"):
             for left in self._path.glob(pattern):
                 left.unlink()
 

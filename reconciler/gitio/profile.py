@@ -101,11 +101,14 @@ def environment(access: Access) -> dict[str, str]:
     return env
 
 
-def arguments(access: Access, git_dir: str | None) -> list[str]:
-    """`git` and its global options; the command follows."""
+def arguments(access: Access, git_dir: str | None, work_tree: str | None = None) -> list[str]:
+    """`git` and its global options; the command follows. A command that writes files needs a `work_tree`: without one
+    git takes the directory that it stands in."""
     argv = ["git", "--no-pager"]
     if git_dir is not None:
         argv.append(f"--git-dir={git_dir}")
+    if work_tree is not None:
+        argv.append(f"--work-tree={work_tree}")
     allowed = tuple((f"protocol.{name}.allow", "always") for name in access.protocols)
     for key, value in (*CONFIG, *allowed, *access.config):
         argv += ["-c", f"{key}={value}"]

@@ -48,6 +48,7 @@ class GitRunner:
         command: Sequence[str],
         *,
         git_dir: str | None = None,
+        work_tree: str | None = None,
         stdin: bytes = b"",
         timeout: float,
         max_output: int = MAX_OUTPUT,
@@ -60,7 +61,7 @@ class GitRunner:
         `source-too-large`). A failing git is not an error here: see `failure.check`.
         """
         deadline = time.monotonic() + timeout
-        argv = [*_bounded(max_file), *arguments(access, git_dir), *command]
+        argv = [*_bounded(max_file), *arguments(access, git_dir, work_tree), *command]
         child = _spawn(argv, environment(access), bool(stdin))
         try:
             stdout, stderr = self._talk(child, stdin, deadline, max_output, command[0])

@@ -13,7 +13,7 @@ from ..model.event import Event, EventName
 from ..model.job import JobSpec, Location
 from ..model.live import StandingJob
 from ..model.origin import Origin
-from ..model.run import Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
+from ..model.run import CodeAt, Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
 from ..spec.canonical import from_data, to_data
 
 Row = tuple[Any, ...] | sqlite3.Row
@@ -24,7 +24,7 @@ _RUN_INSTANTS = frozenset(
     {"claimed_at", "deadline", "retry_at", "prepared_at", "start_requested_at", "started_at", "stop_requested_at",
      "finished_at", "replays", "hold_until"}
 )  # fmt: skip
-_RUN_LISTS = ("replaces", "parameters", "devices")  # kept as JSON
+_RUN_LISTS = ("replaces", "parameters", "devices", "code")  # kept as JSON
 NO_CELL = -1  # a UNIQUE of SQLite takes each NULL for another value
 _RUN_READERS = {"trigger": Trigger, "phase": Phase, "failure": FailureClass, "collected": bool, "discarded": bool}
 _EVENT_NAMES = frozenset(EventName)
@@ -92,6 +92,8 @@ def run_from(row: Row) -> RunRecord:
     values["slot"] = instant(values["slot"])
     for name in _RUN_LISTS:
         values[name] = () if values[name] == "[]" else _tuples(json.loads(values[name]))
+    if values["code"]:
+        values["code"] = tuple(CodeAt(*item) for item in values["code"])
     values["cell"] = None if values["cell"] == NO_CELL else values["cell"]
     return RunRecord(**values)
 

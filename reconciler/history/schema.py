@@ -123,8 +123,12 @@ _V5 = (
     """CREATE UNIQUE INDEX runs_key ON runs (job, key) WHERE key <> '' AND attempt = 1""",
 )
 
+# The commits of the code that a run had.
+_V6 = ("""ALTER TABLE runs ADD COLUMN code TEXT NOT NULL DEFAULT '[]'""",)
+
 Migration = Sequence[str]
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5)  # append only; the index of the last one is the version
+# Append only; the index of the last one is the version.
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5, _V6)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

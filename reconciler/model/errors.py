@@ -61,6 +61,18 @@ class SourceRejected(Permanent):
     code = "source-rejected"
 
 
+class CodeUnavailable(Transient):
+    """A repository of a run's code could not be reached: the run is tried again until its deadline."""
+
+    code = "code-unavailable"
+
+
+class CodeRejected(Permanent):
+    """A run's code cannot be had as it is asked for: no such ref, a changed host key, no access, too big."""
+
+    code = "code-rejected"
+
+
 class StateError(Permanent):
     """The state directory or its database cannot be used (lost, corrupt, of another version, full)."""
 

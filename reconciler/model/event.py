@@ -89,6 +89,10 @@ class EventName(StrEnum):
         "outputs.trimmed",
         "A run left more than `limits.outputs_bytes` or `outputs_entries`: from `left_out` on nothing was kept.",
     )
+    CODE_TRIMMED = (
+        "code.trimmed",
+        "Symbolic links of a run's code led out of its checkout and were left out: `count`, and the first `links`.",
+    )
     RUN_FINISHED = (
         "run.finished",
         "An attempt ended: verdict, exit_code, reason, took, trigger, attempt; disposition, if its slot did not run.",

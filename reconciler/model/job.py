@@ -120,6 +120,19 @@ class SecretRef:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeRepository:
+    """A git repository of which each run has a checkout of its own at `target`. `ref`: a branch, a tag, a full name or
+    a commit; `subpath`: the directory of it that is shown, without `.git`; "" = all, with it. `depth`: how many commits
+    of history come along; 0 = all."""
+
+    url: str
+    target: str
+    ref: str = "HEAD"
+    subpath: str = ""
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Retries:
     limit: int = 0
     delay: float = 30.0
@@ -275,6 +288,7 @@ class JobSpec:
     packages: Packages = Packages()
     start_script: str | None = None  # runs before the command, in the same container
     secrets: tuple[SecretRef, ...] = ()
+    repositories: tuple[CodeRepository, ...] = ()
     hold_on_failure: float = 0.0  # seconds that the container of a failed run is kept; 0 = not
 
     @property

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from .ids import run_id
 
@@ -53,6 +54,7 @@ class FailureClass(StrEnum):
     ENGINE = "engine"  # away, hung, or refused for a passing reason
     REJECTED = "rejected"  # the engine or our guard refused the container
     DISK = "disk"
+    CODE = "code"  # a repository could not be taken: unreachable, refused, no such ref, too big
     PACKAGES = "packages"  # could not be installed
     START_SCRIPT = "start_script"  # its own exit code, before the command
     SECRET = "secret"  # noqa: S105 - is not there, not allowed, or cannot be given
@@ -62,6 +64,15 @@ class FailureClass(StrEnum):
     STOPPED = "stopped"  # by an operator, Replace or on_retire
     HOST = "host"  # the host or the engine went down under it
     UNKNOWN = "unknown"
+
+
+class CodeAt(NamedTuple):
+    """The code of a run at one of its targets. `commit` "" = what `ref` stands for is not known yet."""
+
+    target: str
+    url: str
+    ref: str
+    commit: str = ""
 
 
 class Disposition(StrEnum):
@@ -96,6 +107,7 @@ class RunRequest:
     replays: datetime | None = None
     cause: str = ""
     max_parallel: int = 0
+    code: tuple[CodeAt, ...] = ()  # refs that somebody asked for
 
     @property
     def run_id(self) -> str:
@@ -156,6 +168,7 @@ class RunRecord:
     devices: tuple[str, ...] = ()  # ids of whole devices leased to it until its container has gone
     max_parallel: int = 0  # cells of its slot that may run at once; 0 = all
     hold_until: datetime | None = None  # its container is kept that long for debugging
+    code: tuple[CodeAt, ...] = ()  # the commits that it has; before it is prepared, refs that somebody asked for
 
     @property
     def active(self) -> bool:

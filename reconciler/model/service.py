@@ -65,6 +65,7 @@ class Policy:
     packages: tuple[str, ...] | None = None  # managers that jobs may install with
     secrets: tuple[str, ...] | None = None  # globs of names; see `spec.admission.may_have_secret`
     secrets_in_env: bool = False  # whether a secret may be a variable, which `docker inspect` shows
+    repositories: tuple[str, ...] | None = None  # globs on the URL of code; None = any over https and ssh
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class Owner:
     policy: Policy | None = None  # None = the global policy alone
     members: tuple[str, ...] = ()  # names of people
     total: Total = NO_TOTAL
+    deploy_keys: tuple[Credential, ...] = ()  # for the code of its own jobs
+    tokens: tuple[Credential, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,8 @@ class Limits:
     outputs_bytes: int = 1 << 30  # kept of each run
     outputs_entries: int = 10_000  # files and directories kept of each run
     groups: Mapping[str, int] = field(default_factory=dict)  # of all owners: `concurrency_group` -> runs at once
+    code_bytes: int = 20 << 30  # of all mirrors and exported trees together
+    repository_bytes: int = 2 << 30  # of one fetch, and of one checkout
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .run import CodeAt
+
 
 @dataclass(frozen=True, slots=True)
 class Bind:
@@ -18,9 +20,12 @@ class Workspace:
 
     binds: tuple[Bind, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    code: tuple[CodeAt, ...] = ()  # the commits of its checkouts
+    dropped: tuple[str, ...] = ()  # links of its checkouts that led out of them, as paths in the container
 
     def __add__(self, other: "Workspace") -> "Workspace":
-        return Workspace(self.binds + other.binds, self.environment + other.environment)
+        return Workspace(self.binds + other.binds, self.environment + other.environment, self.code + other.code,
+                         self.dropped + other.dropped)  # fmt: skip
 
 
 NOTHING = Workspace()

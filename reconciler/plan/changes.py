@@ -72,6 +72,7 @@ FIELDS = (
     Field("concurrency_group", lambda s: s.concurrency_group),
     Field("priority", lambda s: s.priority),
     Field("pause_after_failures", lambda s: s.pause_after_failures),
+    Field("repositories", lambda s: tuple(words.repository(item) for item in s.repositories), words.listing),
     Field("outputs", lambda s: s.outputs),
     Field("hold_on_failure", lambda s: s.hold_on_failure, words.seconds),
     Field("retries.limit", lambda s: s.retries.limit),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
-from ..model.job import FileMount, Mount, Parameter, Schedule, ScheduleKind, SecretRef, Strategy
+from ..model.job import CodeRepository, FileMount, Mount, Parameter, Schedule, ScheduleKind, SecretRef, Strategy
 from ..schedule.dates import days_of
 from ..schedule.expression import resolved, spreads
 from ..schedule.zones import find_zone
@@ -182,3 +182,10 @@ def names(items: Sequence[str], most: int = 5) -> str:
     """`a, b and 3 more`."""
     shown = ", ".join(items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def repository(item: CodeRepository) -> str:
+    """`git@host:team/code.git (main) at /work`."""
+    part = f", {item.subpath}" if item.subpath else ""
+    part += f", depth {item.depth}" if item.depth else ""
+    return f"{item.url} ({item.ref}{part}) at {item.target}"

@@ -60,6 +60,7 @@ def successor(
         replays=run.replays,
         cause=run.cause,
         max_parallel=run.max_parallel,
+        code=run.code,
     )
 
 

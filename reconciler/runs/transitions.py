@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..model.live import LiveRun, StandingJob
-from ..model.run import Disposition, FailureClass, Outcome, Phase, RunRecord, RunRequest, SlotRecord
+from ..model.run import CodeAt, Disposition, FailureClass, Outcome, Phase, RunRecord, RunRequest, SlotRecord
 from .parameters import Values
 from .retry import backoff, successor
 
@@ -36,6 +36,7 @@ def claimed(request: RunRequest, job: StandingJob, deadline: datetime | None, no
         replays=request.replays,
         cause=request.cause,
         max_parallel=request.max_parallel,
+        code=request.code,
     )
 
 
@@ -56,13 +57,16 @@ def waiting(run: RunRecord, why: str) -> RunRecord:
     return replace(run, reason=why)
 
 
-def prepared(run: RunRecord, ref: str, image_id: str, image_digest: str, now: datetime) -> RunRecord:
+def prepared(
+    run: RunRecord, ref: str, image_id: str, image_digest: str, now: datetime, code: tuple[CodeAt, ...] = ()
+) -> RunRecord:
     return replace(
         run,
         ref=ref,
         prepared_at=now,
         image_id=image_id or run.image_id,
         image_digest=image_digest or run.image_digest,
+        code=code or run.code,
         failure=FailureClass.NONE,
         reason="",
     )

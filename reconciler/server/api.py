@@ -53,11 +53,12 @@ class RunJob(Shape):
     """POST /v1/jobs/run. `parameters` by name, each the text as typed. The same `key` again is answered with the run
     that it started the first time. `rows` are cells instead of the job's strategy; `resume`, the id of a run or
     `latest`, takes only those cells of its slot again that have not succeeded. `max_parallel` is for these two; 0 = not
-    said."""
+    said. `refs`: the code that it is to have instead of the job's, each `REF` or `TARGET=REF`."""
 
     job: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    refs: tuple[str, ...] = ()
     rows: tuple[CellRow, ...] = ()
     resume: str = ""
     max_parallel: int = 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..gitio.cache import Cache
 from ..gitio.credentials import access_for
-from ..gitio.failure import check
+from ..gitio.fetch import fetch, tidy
 from ..gitio.lookup import advertised
 from ..gitio.objects import Objects
 from ..gitio.profile import Access
@@ -23,7 +23,6 @@ from .snapshots import Snapshots
 INCOMING = "refs/reconciler/incoming"
 MAX_PACK = 1 << 30  # bytes of one file that a fetch writes
 _DAMAGED = ("object-missing", "source-not-found", "source-corrupt")  # codes that a broken cache may be behind
-_TIDY = Access(config=(("gc.auto", "2000"), ("gc.autoPackLimit", "30")))  # objects and packs left loose, at most
 
 
 class RemoteGit:
@@ -33,7 +32,7 @@ class RemoteGit:
 
     def __init__(self, address: Address, ref: Ref, roots: Sequence[str], git: GitConfig, cache_dir: str) -> None:
         self._address, self._ref, self._git = address, ref, git
-        self._cache = Cache(cache_dir, address)
+        self._cache = Cache(cache_dir, address.text)
         self._runner = GitRunner()
         self._objects = Objects(self._runner, self._cache.git_dir, str(address), git.timeout)
         self._snapshots = Snapshots(self._objects, ref.text, roots)
@@ -84,26 +83,13 @@ class RemoteGit:
         deadline = time.monotonic() + self._git.timeout
         with self._cache.locked(self._git.timeout):
             self._cache.prepare(sha256=len(head) == 64)
-            done = self._runner.run(
-                [
-                    "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force",
-                    "--no-auto-maintenance", "--no-show-forced-updates", "--",
-                    str(self._address), f"+{name}:{INCOMING}",
-                ],
-                git_dir=self._cache.git_dir, timeout=max(1.0, deadline - time.monotonic()), max_file=MAX_PACK,
-                access=access,
+            fetch(
+                self._runner, self._cache.git_dir, self._address, [f"+{name}:{INCOMING}"], doing=doing, access=access,
+                timeout=max(1.0, deadline - time.monotonic()), max_file=MAX_PACK,
             )  # fmt: skip
-            check(done, doing, access)
             arrived = self._objects.commit(INCOMING).id
-            self._tidy()
+            tidy(self._runner, self._cache.git_dir, self._git.timeout, MAX_PACK)
         return arrived
-
-    def _tidy(self) -> None:
-        """Let git pack what many small fetches have left. Looks at a directory or two; rarely does more."""
-        self._runner.run(
-            ["gc", "--auto", "--quiet"],
-            git_dir=self._cache.git_dir, timeout=self._git.timeout, max_file=MAX_PACK, access=_TIDY,
-        )  # fmt: skip
 
     def _rebuild(self) -> None:
         with self._cache.locked(self._git.timeout):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ..model.job import JobSpec, Mount, Resources, ScheduleKind
 from ..model.service import DEFAULT_OWNER, GRANTABLE_CAPABILITIES, NO_TOTAL, Policy, ServiceConfig, Total
 from ..schedule.intervals import written_interval
+from .code import allowed
 from .durations import format_duration, format_size
 from .globs import matches_any
 from .images import image_allowed
@@ -40,13 +41,14 @@ def owner_of(config: ServiceConfig, job_name: str) -> str | None:
 def effective_policy(config: ServiceConfig, owner: str) -> Policy:
     """What the owner may ask for. An owner with a policy of its own has exactly what it lists, at most the global one.
 
-    `images`: the owner's globs where it has some; the global ones hold beside them, see `admit`.
+    `images`, `repositories`: the owner's globs where it has some; the global ones hold beside them, see `admit`.
     """
     own, top = _own_policy(config, owner), config.policy
     if own is None:
         return top
     return Policy(
         images=top.images if own.images is None else own.images,
+        repositories=top.repositories if own.repositories is None else own.repositories,
         binds=tuple(_common_roots(top.binds, own.binds)),
         networks=_common(top.networks, own.networks),
         capabilities=_common(top.capabilities, own.capabilities),
@@ -66,6 +68,8 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
     found: list[Violation] = []
     if policy.images is not None or config.policy.images is not None:
         found += _images(spec, policy, config)
+    if spec.repositories:
+        found += _repositories(spec, policy, config)
     if spec.networks != ("default",):
         found += _networks(spec, policy)
     if spec.mounts:
@@ -107,6 +111,18 @@ def _images(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Vi
                 "/image", "image-not-allowed", f"the image {spec.image} is not allowed for {spec.owner}", hint
             )
             return
+
+
+def _repositories(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:
+    ceilings = dict.fromkeys((config.policy.repositories, policy.repositories))
+    for index, item in enumerate(spec.repositories):
+        closed = [patterns for patterns in ceilings if not allowed(item.url, patterns)]
+        if closed:
+            listed = ", ".join((closed[0] or ())[:5])
+            unlisted = "Only https and ssh, unless policy lists it." if closed[0] is None else "No code is allowed."
+            hint = f"Allowed: {listed}" if listed else unlisted
+            message = f"code from {item.url} is not allowed for {spec.owner}"
+            yield Violation(f"/repositories/{index}/url", "repository-not-allowed", message, hint)
 
 
 def _networks(spec: JobSpec, policy: Policy) -> Iterator[Violation]:

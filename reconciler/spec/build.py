@@ -106,7 +106,7 @@ _AS_GIVEN = {field: field for field in (
     "timeout",
     "stop_grace_period", "concurrency_policy", "start_deadline", "protect", "read_only", "cap_add", "moved_from",
     "concurrency_group", "priority", "catch_up_limit", "pause_after_failures", "outputs", "hold_on_failure", "after",
-    "wait_for", "accept",
+    "wait_for", "accept", "repositories",
 )} | {"volumes": "mounts"}  # fmt: skip
 _BUILT: dict[str, Callable[[_Build], Any]] = {
     "labels": lambda build: _pairs(build, "labels"),
@@ -246,7 +246,8 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
         build.report(
             ("script",), "shebang", "a script is always run by sh; this first line is a comment", hint, warning=True
         )
-    if len(spec.mounts) + len(spec.files) + len(spec.secrets) + bool(spec.outputs) < 2:
+    taken_places = len(spec.mounts) + len(spec.files) + len(spec.secrets) + len(spec.repositories)
+    if taken_places + bool(spec.outputs) < 2:
         return
     taken: set[str] = set()
     places: list[tuple[str, tuple[str, ...]]] = [
@@ -255,6 +256,7 @@ def _check_targets(build: _Build, spec: JobSpec) -> None:
     places += [(file.target, ("files", file.target)) for file in spec.files]
     places += [(spec.outputs, ("outputs",))] if spec.outputs else []
     places += [(ref.target, ("secrets", str(index))) for index, ref in enumerate(spec.secrets) if ref.target]
+    places += [(item.target, ("repositories", str(index), "target")) for index, item in enumerate(spec.repositories)]
     for target, tokens in places:
         if target in taken:
             build.report(tokens, "target-twice", f"something else is mounted at {target} already")

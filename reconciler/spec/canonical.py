@@ -95,6 +95,7 @@ _DIGEST_FORMS: dict[str, Callable[[Any], Any]] = {
     "mounts": lambda mounts: sorted((_sparse(mount) for mount in mounts), key=lambda mount: str(mount["target"])),
     "files": lambda files: sorted((file.target, file.content, file.mode) for file in files),
     "secrets": lambda refs: sorted((ref.name, ref.target, ref.env, ref.mode, ref.sealed) for ref in refs),
+    "repositories": lambda found: sorted((_sparse(item) for item in found), key=lambda item: str(item["target"])),
     "strategy": _sparse,
     "packages": _sparse,
     "parameters": lambda parameters: [_sparse(parameter) for parameter in parameters],

@@ -183,7 +183,7 @@ def _once(items: Any, report: Report) -> list[dict[str, Any]]:
 
 
 def outputs(value: Any, report: Report) -> str:
-    _check_target(value, (), report)
+    check_target(value, (), report)
     return str(value)
 
 
@@ -202,7 +202,7 @@ def files(value: Any, report: Report) -> dict[str, Any]:
     """By target: a map with either `content` or `from`, and `mode` as a number."""
     found = {}
     for target, file in value.items():
-        _check_target(target, (target,), report)
+        check_target(target, (target,), report)
         if ("content" in file) == ("from" in file):
             report((target,), "file-source", "a file needs either `content` or `from`")
         found[target] = {**file, "mode": int(file.get("mode", "0444"), 8)}
@@ -254,7 +254,7 @@ def _long(item: dict[str, Any], index: str, report: Report) -> Mount:
 
 
 def _checked(mount: Mount, tokens: Tokens, report: Report) -> Mount:
-    _check_target(mount.target, tokens, report)
+    check_target(mount.target, tokens, report)
     if mount.type == "bind" and mount.source:
         if not mount.source.startswith("/") or mount.source.startswith("//"):
             report(tokens, "bind-source", "the host path of a bind must be absolute",
@@ -286,7 +286,8 @@ def target_fault(target: str) -> str:
     return ""
 
 
-def _check_target(target: str, tokens: Tokens, report: Report) -> None:
+def check_target(target: str, tokens: Tokens, report: Report) -> None:
+    """Reports a place in the container where nothing can be mounted."""
     fault = target_fault(target)
     if fault:
         report(tokens, "target-invalid", fault, "Use an absolute path such as /data.")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..model.job import Location
 from ..model.problem import SpecProblem
-from . import fields, secrets
+from . import code, fields, secrets
 from .document import Document
 from .places import Places, part_names
 
@@ -32,6 +32,7 @@ _FORMS: dict[str, Callable[[Any, fields.Report], Any]] = {
     "start_deadline": fields.positive_duration,
     "hold_on_failure": fields.hold,
     "outputs": fields.outputs,
+    "repositories": code.repositories,
     "concurrency_policy": fields.concurrency,
     "retries": fields.retries,
     "history": fields.history,

@@ -35,7 +35,7 @@ _ANY_PIDS = 1 << 22  # the kernel's own bound: a ceiling that leaves `pids_limit
 _DURATIONS = frozenset(
     {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval", "keep_unused"}
 )
-_SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes"})
+_SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes", "code_bytes", "repository_bytes"})
 # What each type of secret store needs.
 _STORES: dict[str, set[str]] = {
     "directory": {"path"}, "credentials": set(), "age": {"path", "identity_file"}, "environment": {"prefix"},
@@ -127,9 +127,7 @@ class _Service:
 
     def _git(self) -> GitConfig:
         said = self._section("git")
-        for name in ("deploy_keys", "tokens"):
-            said[name] = tuple(Credential(**item) for item in said.get(name, ()))
-        return GitConfig(**said)
+        return GitConfig(**{**said, **_credentials(said)})
 
     def _resources(self, said: Mapping[str, Any], tokens: Tokens) -> Resources:
         limits = Resources(**self._converted(said, tokens))
@@ -192,7 +190,8 @@ class _Service:
             tokens = ("owners", name, "policy")
             policy = self._policy(said["policy"], tokens) if "policy" in said else None
             total = Total(**self._converted(said.get("total", {}), ("owners", name, "total")))
-            yield Owner(name, tuple(said["paths"]), policy, tuple(said.get("members", ())), total)
+            members = tuple(said.get("members", ()))
+            yield Owner(name, tuple(said["paths"]), policy, members, total, **_credentials(said))
 
     # -- what only the whole file tells -----------------------------------------------------------------------
 
@@ -219,3 +218,7 @@ class _Service:
             message = f"{item} is granted to {name}, but policy.{section} does not list it, so it is not granted"
             hint = "The global policy is the ceiling: add it there too."
             self.report(("owners", name, "policy", section), "beyond-ceiling", message, hint, warning=True)
+
+
+def _credentials(said: Mapping[str, Any]) -> dict[str, tuple[Credential, ...]]:
+    return {name: tuple(Credential(**item) for item in said.get(name, ())) for name in ("deploy_keys", "tokens")}

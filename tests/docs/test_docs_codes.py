@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/operate.md").read_text()
 # Problems of job files have their own page; these packages hold nothing else that has a code.
 OF_JOB_FILES = {"spec", "schedule"}
+OF_BOTH = "giturl.py"  # the source's address is one of the service, that of code one of a job file
 CODE = re.compile(r"[a-z]+(?:-[a-z]+)+")
 BY_POSITION = {"Refusal", "Refused", "failure", "_rejected", "_ssh_path", "_say"}  # callables that take a code in place
 TABLES = {"_PERMANENT", "KNOWN", "KNOWN_AT_START"}  # (pattern or words, code, hint)
@@ -24,7 +25,7 @@ NO_CODES = {"error"}  # the base class's own, which nobody raises
 
 def modules() -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted((ROOT / "reconciler").rglob("*.py")):
-        if path.relative_to(ROOT / "reconciler").parts[0] not in OF_JOB_FILES:
+        if path.relative_to(ROOT / "reconciler").parts[0] not in OF_JOB_FILES or path.name == OF_BOTH:
             yield path, ast.parse(path.read_text())
 
 

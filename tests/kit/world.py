@@ -22,6 +22,7 @@ from reconciler.model.job import JobSpec, Schedule, ScheduleKind
 from reconciler.model.live import StandingJob
 from reconciler.model.run import RunRecord
 from reconciler.model.service import ServiceConfig
+from reconciler.model.workspace import NOTHING, Workspace
 from reconciler.schedule.due import carry_cursor
 from reconciler.spec.canonical import digest_of
 from reconciler.workspace.base import Part, Parts
@@ -66,9 +67,9 @@ class KeptOps(RunOps):
 
     orders: ClassVar[dict[str, RunOrder]] = {}
 
-    def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> RunOrder:
-        made = self.orders[run.run_id] = super().order(run, spec, config)
-        return made
+    def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig, made: Workspace = NOTHING) -> RunOrder:
+        order = self.orders[run.run_id] = super().order(run, spec, config, made)
+        return order
 
 
 class World:

@@ -4,7 +4,7 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import docker
@@ -36,9 +36,30 @@ def labelled_image(docker_host: str, tag: str, changes: Sequence[str]) -> str:
         client.close()
 
 
-def import_image(client: docker.APIClient, tag: str, changes: Sequence[str]) -> str:
+def ensure_git(docker_host: str, tag: str = "git:local") -> str:
+    """The tag of an image like busybox's that has the host's git beside, with the libraries that it needs."""
+    client = docker.APIClient(base_url=docker_host, version="1.41", timeout=60)
+    try:
+        client.inspect_image(tag)
+    except docker.errors.ImageNotFound:
+        git = shutil.which("git")
+        assert git is not None
+        said = subprocess.run(["ldd", git], capture_output=True, text=True, check=True, timeout=30).stdout
+        needed = [word for line in said.splitlines() for word in line.split() if word.startswith("/")]
+        more = {"bin/git": Path(git), **{path.lstrip("/"): Path(path) for path in needed}}
+        import_image(client, tag, ['CMD ["/bin/sh"]', "ENV PATH=/usr/local/bin:/bin"], more)
+    finally:
+        client.close()
+    return tag
+
+
+def import_image(
+    client: docker.APIClient, tag: str, changes: Sequence[str], more: Mapping[str, Path] | None = None
+) -> str:
+    """`more`: programs of the host by their path in the image."""
     repository, _, version = tag.rpartition(":")
-    client.import_image_from_data(_root_filesystem(), repository=repository, tag=version, changes=list(changes))
+    files = _root_filesystem(more or {})
+    client.import_image_from_data(files, repository=repository, tag=version, changes=list(changes))
     return str(client.inspect_image(tag)["Id"])
 
 
@@ -57,11 +78,13 @@ def _describe(path: str) -> bytes:
     return b"interpreter" if b"/ld-linux" in Path(path).read_bytes()[:4096] else b""
 
 
-def _root_filesystem() -> bytes:
-    """A tar archive, the same bytes on every call."""
+def _root_filesystem(more: Mapping[str, Path]) -> bytes:
+    """A tar archive with `more`, the same bytes on every call."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         root_files(archive)
+        for name, path in sorted(more.items()):
+            _add_file(archive, name, path.read_bytes(), 0o755)
     return buffer.getvalue()
 
 

@@ -206,7 +206,7 @@ def test_json_of_a_run_and_of_a_job_has_these_keys() -> None:
         "run_id", "job", "slot", "attempt", "trigger", "actor", "phase", "exit_code", "failure", "reason", "digest",
         "revision", "image_id", "image_digest", "claimed_at", "prepared_at", "start_requested_at", "started_at",
         "finished_at", "duration", "late", "retry_at", "stop_reason", "peak_memory", "cpu_seconds", "log", "log_bytes",
-        "next_attempt", "parameters", "key", "cell", "cells", "replays", "devices", "hold_until",
+        "next_attempt", "parameters", "key", "cell", "cells", "replays", "devices", "hold_until", "code",
     ]  # fmt: skip
     found = data(replace(FAILING, pause=paused(NOW, "moves")))
     assert list(found) == [

@@ -216,7 +216,7 @@ def test_a_ledger_of_the_first_version_keeps_its_runs(state: Path) -> None:
     raw = sqlite3.connect(database(state), isolation_level=None)
     now = raw.execute("SELECT * FROM runs ORDER BY run_id").fetchall()
     names = [row[1] for row in raw.execute("PRAGMA table_info(runs)")]
-    new = {"cell", "cells", "parameters", "key", "replays", "cause", "devices", "hold_until", "max_parallel"}
+    new = {"cell", "cells", "parameters", "key", "replays", "cause", "devices", "hold_until", "max_parallel", "code"}
     old = ", ".join(name for name in names if name not in new)
     first = sqlite3.connect(":memory:", isolation_level=None)
     migrate(first, MIGRATIONS[:1])

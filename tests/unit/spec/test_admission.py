@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.job import JobSpec, Mount, Resources, Schedule, ScheduleKind
+from reconciler.model.job import CodeRepository, JobSpec, Mount, Resources, Schedule, ScheduleKind
 from reconciler.model.service import Owner, Policy, ServiceConfig
 from reconciler.spec.admission import admit, effective_policy, owner_of
 
@@ -21,12 +21,18 @@ def bind(source: str) -> tuple[Mount, ...]:
     return (Mount("bind", source, "/x"),)
 
 
+def code(*urls: str) -> tuple[CodeRepository, ...]:
+    return tuple(CodeRepository(url, f"/code/{number}") for number, url in enumerate(urls))
+
+
 ALLOWED_WITHOUT_POLICY = {
     "any image": {"image": "registry.example.org/x/y:1"},
     "named volumes": {"mounts": (Mount("volume", "a", "/a"),)},
     "a tmpfs": {"mounts": (Mount("tmpfs", "", "/a"),)},
     "the owner's own bridge": {"networks": ("default",)},
     "no network": {"networks": ("none",)},
+    "code over https": {"repositories": code("https://git.example.org/c")},
+    "code over ssh": {"repositories": code("git@git.example.org:c.git")},
     "any interval": {"schedule": Schedule(ScheduleKind.EVERY, "@every 1s", every=1.0)},
 }
 
@@ -47,6 +53,16 @@ REFUSED_WITHOUT_POLICY = {
     ),
     "a capability": ({"cap_add": ("CHOWN",)}, "/cap_add", "capability-not-allowed"),
     "a GPU": ({"resources": Resources(gpus=1)}, "/resources/gpus", "gpus-not-allowed"),
+    "code from a path of the host": (
+        {"repositories": code("/srv/c.git")},
+        "/repositories/0/url",
+        "repository-not-allowed",
+    ),
+    "code from the host's own http": (
+        {"repositories": code("http://127.0.0.1:8080/c")},
+        "/repositories/0/url",
+        "repository-not-allowed",
+    ),
     "SYS_ADMIN": ({"cap_add": ("SYS_ADMIN",)}, "/cap_add", "capability-not-allowed"),
 }
 
@@ -248,3 +264,32 @@ def test_S1_a_ceiling_of_GPUs_bounds_those_that_ask_and_nobody_must() -> None:
     config = ServiceConfig(policy=Policy(gpus=True, max_resources=Resources(gpus=1, pids_limit=1 << 22)))
     assert codes(config) == codes(config, resources=Resources(gpus=1)) == []
     assert codes(config, resources=Resources(gpus=2)) == [("/resources/gpus", "limit-exceeded")]
+
+
+CODE_PATTERNS = {
+    "a team over ssh": ("git@git.example.org:ml/*", "git@git.example.org:ml/churn.git", True),
+    "the same as a URL": ("git@git.example.org:ml/*", "ssh://git@git.example.org/ml/churn.git", True),
+    "another team": ("git@git.example.org:ml/*", "git@git.example.org:web/shop.git", False),
+    "another host with that path": ("https://git.example.org/*", "https://elsewhere.net/git.example.org/x", False),
+    "another protocol": ("https://git.example.org/*", "ssh://git.example.org/x", False),
+    "a path that is listed": ("/srv/git/*", "/srv/git/c.git", True),
+    "a path that climbs out": ("/srv/git/*", "/srv/git/../x", False),
+    "a path by another pattern": ("https://git.example.org/*", "/srv/git/c.git", False),
+    "plain http of this host": ("http://127.0.0.1:8080/*", "http://127.0.0.1:8080/c", True),
+}
+
+
+@pytest.mark.parametrize(("pattern", "url", "allowed"), CODE_PATTERNS.values(), ids=CODE_PATTERNS)
+def test_S1_code_comes_from_where_policy_lists(pattern: str, url: str, allowed: bool) -> None:
+    config = ServiceConfig(policy=Policy(repositories=(pattern,)))
+    assert (codes(config, repositories=code(url)) == []) is allowed
+
+
+def test_S1_an_owner_gets_no_code_beyond_the_ceiling() -> None:
+    top, wide = Policy(repositories=("https://a.org/*",)), Policy(repositories=("https://a.org/*", "https://b.org/*"))
+    config = ServiceConfig(policy=top, owners=(Owner("default", ("**",), wide),))
+    assert codes(config, repositories=code("https://a.org/x", "https://b.org/x")) == [
+        ("/repositories/1/url", "repository-not-allowed")
+    ]
+    config = ServiceConfig(owners=(Owner("default", ("**",), Policy(repositories=())),))
+    assert codes(config, repositories=code("https://a.org/x")) == [("/repositories/0/url", "repository-not-allowed")]

@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.model.job import (
     After,
+    CodeRepository,
     FileMount,
     JobSpec,
     Mount,
@@ -88,7 +89,7 @@ CHANGES: dict[str, object] = {
     "protect": True, "history": replace(SPEC.history, keep_failed=1), "pull_policy": "always", "read_only": True,
     "cap_add": ("CHOWN",), "files": (FileMount("/f", "x", 0o400),),
     "queue": Queue(limit=2), "concurrency_group": "g", "priority": 1, "catch_up_limit": 3, "pause_after_failures": 3,
-    "hold_on_failure": 60.0, "outputs": "/o",
+    "hold_on_failure": 60.0, "outputs": "/o", "repositories": (CodeRepository("git@h:c.git", "/c"),),
     "after": (After("x"),), "wait_for": (WaitFor("x"),), "parameters": (Parameter("n", default="1"),),
     "strategy": Strategy((("a", ("1", "2")),), max_parallel=1), "secrets": (SecretRef("s", "/run/secrets/s"),),
 }  # fmt: skip

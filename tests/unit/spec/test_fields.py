@@ -4,6 +4,7 @@ import pytest
 
 from reconciler.model.job import (
     CatchUp,
+    CodeRepository,
     Concurrency,
     HistoryLimits,
     Mount,
@@ -117,6 +118,16 @@ VALUES = {
     "a priority": ("priority: -3", "priority", -3),
     "catching up everything": ("concurrency_policy: Queue\ncatch_up: all\ncatch_up_limit: 5", "catch_up", CatchUp.ALL),
     "an outputs directory": ("outputs: /outputs", "outputs", "/outputs"),
+    "code from git": (
+        "repositories: [{url: 'git@git.example.org:ml/c.git', target: /c}]",
+        "repositories",
+        (CodeRepository("git@git.example.org:ml/c.git", "/c"),),
+    ),
+    "a part of a tag's code": (
+        "repositories: [{url: https://git.example.org/c, ref: v1.2, target: /c, subpath: a/b/, depth: 1}]",
+        "repositories",
+        (CodeRepository("https://git.example.org/c", "/c", "v1.2", "a/b", 1),),
+    ),
     "a container kept": ("hold_on_failure: 2h", "hold_on_failure", 7200.0),
     "a pause after failures": ("pause_after_failures: 3", "pause_after_failures", 3),
     "moved from": ("moved_from: old/path", "moved_from", "old/path"),
@@ -166,6 +177,12 @@ def test_a_file_with_content_and_one_of_the_same_commit() -> None:
     ]
 
 
+def repository(
+    url: str = "https://git.example.org/c", ref: str = "main", target: str = "/c", subpath: str = "a"
+) -> str:
+    return f"repositories: [{{url: '{url}', ref: {ref}, target: {target}, subpath: {subpath}}}]"
+
+
 WRONG = {
     "a schedule is missing": ("schedule: ", "/schedule", "value-missing"),
     "no usable cron line": ("schedule: '75 * * * *'", "/schedule", None),
@@ -201,6 +218,23 @@ WRONG = {
     "a variable from the host": ("environment: [A]", "/environment/0", "value-invalid"),
     "a reserved label": ("labels: {io.reconciler.job: x}", "/labels/io.reconciler.job", "label-reserved"),
     "outputs in a place of the system": ("outputs: /proc/x", "/outputs", "target-invalid"),
+    "code by a helper": (repository("ext::sh -c x"), "/repositories/0/url", "protocol-not-allowed"),
+    "code with a password": (repository("https://a:b@git.example.org/c"), "/repositories/0/url", "url-password"),
+    "code by a URL that is an option": (repository("--upload-pack=x"), "/repositories/0/url", "url-invalid"),
+    "code by a host that is an option": (repository("ssh://-oProxyCommand=x/y"), "/repositories/0/url", "url-invalid"),
+    "code over plain http": (repository("http://git.example.org/c"), "/repositories/0/url", "protocol-not-allowed"),
+    "code from plain files": (repository("dir:/srv/c"), "/repositories/0/url", "url-invalid"),
+    "code by a relative path": (repository("../c"), "/repositories/0/url", "url-invalid"),
+    "code of several refs": (repository(ref="'+refs/heads/*:refs/x'"), "/repositories/0/ref", "ref-invalid"),
+    "code of a ref that is an option": (repository(ref="--exec"), "/repositories/0/ref", "ref-invalid"),
+    "code in a place of the system": (repository(target="/proc/x"), "/repositories/0/target", "target-invalid"),
+    "code of a part that climbs": (repository(subpath="a/../.."), "/repositories/0/subpath", "subpath-invalid"),
+    "code of git's own part": (repository(subpath="a/.GIT"), "/repositories/0/subpath", "subpath-invalid"),
+    "code where a file is": (
+        repository(target="/x") + "\nfiles: {/x: {content: y}}",
+        "/repositories/0/target",
+        "target-twice",
+    ),
     "outputs at the root": ("outputs: /", "/outputs", "target-invalid"),
     "outputs that climb": ("outputs: /a/../b", "/outputs", "target-invalid"),
     "outputs where a volume is": ("outputs: /a\nvolumes: ['v:/a']", "/outputs", "target-twice"),

@@ -1,0 +1,76 @@
+"""What mirrors and exported trees may take of the disk: those that were not used for longest go first."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .children import remove
+from .mirrors import Mirrors
+from .trees import Trees, read_tree
+
+GONE = ".gone-"
+UNUSED = 7 * 86400.0  # seconds after which a tree goes in any case: a new commit has most likely taken its place
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """`used`: when last. `unused` tells whether nobody is at work on it, and keeps them off meanwhile."""
+
+    used: float
+    size: int
+    path: Path
+    unused: Callable[[Path], AbstractContextManager[bool]]
+    is_tree: bool
+
+
+def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = None) -> int:
+    """Remove until `budget` bytes are kept; how many went. What is in use stays. Never raises for what is gone."""
+    now = time.time() if now is None else now
+    for left in (*trees.root.glob(f"*/{GONE}*"), *mirrors.root.glob(f"{GONE}*")):  # by one that was killed
+        remove(left)
+    found = [_tree(path, trees) for path in trees.root.glob("*/*")]
+    found += [_mirror(path, mirrors) for path in mirrors.root.glob("*.git")]
+    total, gone = sum(kept.size for kept in found), 0
+    for kept in sorted(found, key=lambda kept: kept.used):
+        if total - gone <= budget and not (kept.is_tree and kept.used < now - UNUSED):
+            continue
+        away = kept.path.with_name(f"{GONE}{kept.path.name}")
+        with kept.unused(kept.path) as free, suppress(OSError):
+            if free:
+                kept.path.rename(away)  # at once, so that nobody waits for the rest
+                gone += kept.size
+        remove(away)
+    return gone
+
+
+def _tree(path: Path, trees: Trees) -> _Kept:
+    """One that is half made counts as never used: it goes, unless somebody is at work on it."""
+    tree = read_tree(path)
+    try:
+        used = (path / "ready.json").stat().st_mtime
+    except OSError:
+        used = 0.0
+    return _Kept(used, size_of(path) if tree is None else tree.size, path, trees.unused, True)
+
+
+def _mirror(path: Path, mirrors: Mirrors) -> _Kept:
+    try:
+        used = path.stat().st_mtime
+    except OSError:
+        used = 0.0
+    return _Kept(used, size_of(path), path, mirrors.unused, False)
+
+
+def size_of(path: Path) -> int:
+    """Bytes on the disk."""
+    size = 0
+    for directory, _, files in os.walk(path):
+        for name in files:
+            try:
+                size += os.lstat(f"{directory}/{name}").st_blocks * 512
+            except OSError:
+                continue
+    return size

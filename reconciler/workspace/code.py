@@ -1,0 +1,259 @@
+"""A job's `repositories:` -> for each run a checkout of its own of each, and the commits that they are of.
+
+    code/mirrors/...        what was fetched, by owner and URL
+    code/trees/...          exported trees, by commit
+    code/runs/RUN-ID/0, 1   a run's own copies, in the order of its file; code.json says of which commits
+
+A branch is looked up once for a slot: its cells and its further attempts have the same commit.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..gitio.runner import GitRunner
+from ..model.errors import (
+    CodeRejected,
+    CodeUnavailable,
+    ReconcilerError,
+    SourceRejected,
+    SourceUnavailable,
+    StateError,
+)
+from ..model.job import CodeRepository, JobSpec
+from ..model.run import CodeAt, RunRecord
+from ..model.service import GitConfig, Limits, ServiceConfig
+from ..model.workspace import NOTHING, Bind, Workspace
+from ..spec.giturl import parse_url
+from .budget import GONE, collect
+from .children import copy, remove
+from .mirrors import Mirrors, Origin
+from .trees import Trees
+
+ROOT = "code"
+RESERVE = 256 << 20  # bytes that a checkout leaves free on the disk
+SLOTS = 512  # whose commits are remembered
+LONGEST_NAME = 200  # characters of a directory's name
+Owner = Callable[[JobSpec], tuple[int, int] | None]  # numbers of who a job runs as; None = nobody else than we
+
+# What git calls it, what it is for the code of a run, what to do. Other refusals are `code-rejected`.
+KNOWN = (
+    ("ref-not-found ref-ambiguous", "code-ref-missing", "push it, or correct `ref` (`--ref` of the run)"),
+    ("host-key", "code-host-key",
+     "compare the server's key with its operator, then put it into `git.known_hosts` of the service file"),
+    ("source-auth key-file token-file known-hosts", "code-auth",
+     "look at the owner's `deploy_keys` or `tokens` in the service file"),
+    ("source-not-found", "code-not-found", "check `url` of the job file, and that the owner's key may see it"),
+    ("source-too-large", "code-too-big",
+     "`limits.repository_bytes` of the service file, or `subpath` in the job file"),
+)  # fmt: skip
+
+
+class Code:
+    """The part of a workspace that holds code. `runs`: where the runs' copies go; `owner`: whom they belong to."""
+
+    def __init__(self, root: Path, runs: Path, owner: Owner, runner: GitRunner | None = None) -> None:
+        self._mirrors = Mirrors(root / "mirrors", runner or GitRunner())
+        self._trees = Trees(root / "trees", self._mirrors)
+        self._root, self._runs, self._owner = root, runs, owner
+        self._guard = threading.Lock()
+        self._slots: OrderedDict[tuple[object, ...], tuple[str, str]] = OrderedDict()
+        self._turns: dict[tuple[object, ...], threading.Lock] = {}
+        self._budget = Limits().code_bytes
+        self._mine: set[str] = set()  # runs of this process, which no tidying touches
+
+    def make(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Workspace:
+        """Raises CodeUnavailable, CodeRejected, StateError."""
+        if not spec.repositories:
+            return NOTHING
+        with self._guard:
+            self._mine.add(run.run_id)
+        place = self._runs / place_name(run.run_id)
+        with _as_code_errors(spec):
+            made = _read(place)
+            if made is None:
+                made = self._make(run, spec, config, place)
+        code, dropped = made
+        binds = tuple(Bind(str(place / str(n)), item.target, read_only=False) for n, item in enumerate(code))
+        return Workspace(binds, _environment(spec, code), code, dropped)
+
+    def drop(self, run_id: str) -> None:
+        with self._guard:
+            self._mine.discard(run_id)
+        self._away(self._runs / place_name(run_id))
+        self._leave_outside()
+
+    def tidy(self, keep: Collection[str]) -> None:
+        """They are out of the way at once. Removing them, and what has not been used for days, takes its time."""
+        with self._guard:
+            kept = {place_name(run_id) for run_id in (*keep, *self._mine)}
+        with suppress(FileNotFoundError):
+            for path in list(self._runs.iterdir()):
+                if path.name not in kept and not path.name.startswith(GONE):
+                    with suppress(OSError):
+                        path.rename(path.with_name(f"{GONE}{path.name}"))
+        threading.Thread(target=self._clear, name="code-tidy", daemon=True).start()
+
+    def _clear(self) -> None:
+        for path in self._runs.glob(f"{GONE}*"):
+            remove(path)
+        self._leave_outside()
+        collect(self._mirrors, self._trees, self._budget)
+
+    def _leave_outside(self) -> None:
+        """Runs that lie outside the state directory leave nothing there."""
+        with self._guard, suppress(OSError):
+            if not self._mine and self._root not in self._runs.parents:
+                self._runs.rmdir()
+
+    def _away(self, path: Path) -> None:
+        """By another name first: what is half removed is never taken for a checkout."""
+        gone = path.with_name(f"{GONE}{path.name}")
+        try:
+            path.rename(gone)
+        except FileNotFoundError:
+            return
+        except OSError:
+            gone = path
+        remove(gone)
+
+    # -- making -----------------------------------------------------------------------------------------------
+    def _make(
+        self, run: RunRecord, spec: JobSpec, config: ServiceConfig, place: Path
+    ) -> tuple[tuple[CodeAt, ...], tuple[str, ...]]:
+        self._directories()
+        self._away(place)
+        place.mkdir()
+        place.chmod(0o711)
+        self._budget, grown = config.limits.code_bytes, self._trees.grown
+        code, dropped = [], []
+        try:
+            for number, item in enumerate(spec.repositories):
+                origin = origin_of(item, spec.owner, config)
+                at, name = self._commit(run, item, origin)
+                with self._trees.using(origin, name, at.commit, item.subpath) as tree:
+                    self._check_room(tree.size)
+                    copy(tree.path, place / str(number), self._owner(spec))
+                code.append(at)
+                dropped += [f"{item.target}/{path}" for path in tree.dropped]
+            _write(place, code, dropped)
+        except BaseException:
+            self._away(place)
+            raise
+        if self._trees.grown != grown:
+            collect(self._mirrors, self._trees, self._budget)
+        return tuple(code), tuple(dropped)
+
+    def _commit(self, run: RunRecord, item: CodeRepository, origin: Origin) -> tuple[CodeAt, str]:
+        """What the run is to have, and its name on the server."""
+        asked = next((at for at in run.code if (at.target, at.url) == (item.target, item.url)), None)
+        at = asked or CodeAt(item.target, item.url, item.ref)
+        if at.commit:
+            return at, at.ref
+        key = (run.job, run.slot, at)
+        with self._guard:
+            turn = self._turns.setdefault(key, threading.Lock())
+        try:
+            with turn:  # the cells of a slot come at once
+                found = self._slots.get(key)
+                if found is None:
+                    found = self._mirrors.commit_of(origin, at.ref)
+                    with self._guard:
+                        self._slots[key] = found
+                        if len(self._slots) > SLOTS:
+                            self._slots.popitem(last=False)
+        finally:
+            with self._guard:
+                self._turns.pop(key, None)
+        return at._replace(commit=found[1]), found[0]
+
+    def _check_room(self, size: int) -> None:
+        free = shutil.disk_usage(self._runs).free
+        if free < size + RESERVE:
+            raise StateError(
+                f"cannot stage code: {size >> 20} MiB are needed and {free >> 20} MiB are free", code="disk-full",
+                hint=f"free space below {self._runs}",
+            )  # fmt: skip
+
+    def _directories(self) -> None:
+        for path, mode in ((self._root, 0o711), (self._root / "mirrors", 0o700), (self._root / "trees", 0o700),
+                           (self._runs, 0o711)):  # fmt: skip
+            path.mkdir(parents=True, exist_ok=True)
+            found = path.lstat()  # outside, another user may have been there first
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                raise StateError(f"cannot stage code in {path}: it is not a directory of this service's user")
+            path.chmod(mode)  # whatever the umask is
+
+
+def place_name(run_id: str) -> str:
+    """A file name for a run, whatever the length of its job's name."""
+    if len(run_id) <= LONGEST_NAME:
+        return run_id
+    return f"{hashlib.sha256(run_id.encode()).hexdigest()}.{run_id[65 - LONGEST_NAME :]}"
+
+
+def origin_of(item: CodeRepository, owner: str, config: ServiceConfig) -> Origin:
+    """The repository as that owner reaches it. An owner of the service file uses its own keys and tokens alone; those
+    of `git:` are for the jobs' repository, unless there are no owners at all."""
+    team = next((found for found in config.owners if found.name == owner), None)
+    git = config.git
+    if team is not None:
+        git = GitConfig(git.known_hosts, team.deploy_keys, team.tokens, git.timeout)
+    return Origin(parse_url(item.url), git, owner, config.limits.repository_bytes, item.depth)
+
+
+def _environment(spec: JobSpec, code: tuple[CodeAt, ...]) -> tuple[tuple[str, str], ...]:
+    """RECONCILER_COMMIT; and git in the run shall use the checkouts, whoever they belong to."""
+    found = [("RECONCILER_COMMIT", code[0].commit)]
+    if "GIT_CONFIG_COUNT" not in spec.env:
+        found.append(("GIT_CONFIG_COUNT", str(len(code))))
+        for number, item in enumerate(code):
+            found += [(f"GIT_CONFIG_KEY_{number}", "safe.directory"), (f"GIT_CONFIG_VALUE_{number}", item.target)]
+    return tuple(found)
+
+
+def _read(place: Path) -> tuple[tuple[CodeAt, ...], tuple[str, ...]] | None:
+    try:
+        said = json.loads((place / "code.json").read_bytes())
+        return tuple(CodeAt(*item) for item in said["code"]), tuple(said["dropped"])
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(place: Path, code: list[CodeAt], dropped: list[str]) -> None:
+    """Last of all: its checkouts are whole."""
+    half = place / ".code.json"
+    half.write_text(json.dumps({"code": code, "dropped": dropped}), "utf-8")
+    half.chmod(0o600)
+    half.replace(place / "code.json")
+
+
+@contextmanager
+def _as_code_errors(spec: JobSpec) -> Iterator[None]:
+    """git's failures by the names that they have for a run."""
+    try:
+        yield
+    except SourceUnavailable as error:
+        raise CodeUnavailable(str(error), hint="it is tried again until the run's deadline") from error
+    except SourceRejected as error:
+        if error.code == "disk-full":
+            raise StateError(str(error), code="disk-full", hint=error.hint) from error
+        raise rejected(error) from error
+    except OSError as error:
+        full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+        raise StateError(f"cannot stage the code of {spec.name}: {os.strerror(error.errno or 0)}",
+                         code="disk-full" if full else "state-error") from error  # fmt: skip
+
+
+def rejected(error: ReconcilerError) -> CodeRejected:
+    for theirs, code, hint in KNOWN:
+        if error.code in theirs.split():
+            return CodeRejected(str(error), code=code, hint=hint)
+    return CodeRejected(str(error), hint=error.hint)
