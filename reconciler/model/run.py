@@ -47,7 +47,7 @@ class Trigger(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Why a run ended badly, in the field's words; the first five happen before the command started."""
+    """Why a run ended badly, in the field's words; all up to SECRET happen before the command started."""
 
     NONE = ""
     IMAGE = "image"  # could not be pulled or is not there
