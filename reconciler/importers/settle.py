@@ -7,9 +7,11 @@ the rest is read again.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..model.desired import Commit, DesiredState, Entry, Snapshot
 from ..model.problem import SpecProblem
+from ..model.secret import StoreConfig
 from ..model.service import ServiceConfig
 from ..spec.desire import desire
 from .draft import Batch, Draft
@@ -65,7 +67,8 @@ def _read(texts: Mapping[str, str], defaults: Mapping[str, bytes], config: Servi
     def read(wanted: Sequence[str]) -> Mapping[str, bytes]:
         return {blob: contents[blob] for blob in wanted}
 
-    return desire(snapshot, read, config, {})[0]
+    anywhere = replace(config, secret_stores=(StoreConfig("directory"),))  # the values are yet to be provided
+    return desire(snapshot, read, anywhere, {})[0]
 
 
 def _problems(draft: Draft, state: DesiredState) -> list[SpecProblem]:

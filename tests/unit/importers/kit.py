@@ -1,10 +1,12 @@
 """One file in, its jobs as the product's own reader reads them, and its notes."""
 
+from dataclasses import replace
 from textwrap import dedent
 from typing import Any
 
 from reconciler.importers.formats import convert
 from reconciler.importers.model import Imported, Kind, Note, Options
+from reconciler.model.secret import StoreConfig
 from reconciler.model.service import ServiceConfig
 from reconciler.spec.document import Document, read_document
 from tests.unit.spec.kit import Repo
@@ -22,7 +24,8 @@ def check(found: Imported, config: ServiceConfig | None = None, defaults: dict[s
     """The files together are a jobs directory without an error, and every note has a place and words."""
     files: dict[str, str | bytes] = {f"{file.name}.yaml": file.text for file in found.files}
     assert len(files) == len(found.files), "two files of one name"
-    state = Repo({**files, **(defaults or {})}, config=config or ServiceConfig()).desire()
+    anywhere = replace(config or ServiceConfig(), secret_stores=(StoreConfig("directory"),))  # values are yet to come
+    state = Repo({**files, **(defaults or {})}, config=anywhere).desire()
     errors = [problem for problem in state.errors if problem.path not in (defaults or {})]
     assert not errors, "\n".join(map(str, errors))
     assert set(state.jobs) == {file.name for file in found.files}

@@ -13,8 +13,8 @@ GIVEN = {
     "packages": ("extra_packages", "{pip: 'a>=1 b', conda: {install: c}, apt: {install: ''}}",
                  {"pip": ["a>=1", "b"], "conda": ["c"]}),
     "start_script": ("start_script", "pip install x", "pip install x"),
-    "secrets": ("secrets", "[{location: DB_PW, attachment_type: environment_variable, owner: o, name: Db Pw}]",
-                [{"name": "db-pw", "env": "DB_PW"}]),
+    "secrets": ("secrets", "[{location: keys/k.txt, attachment_type: file, owner: o, name: Db Pw}]",
+                [{"name": "db-pw", "target": "/home/jovyan/workspace/keys/k.txt"}]),
 }  # fmt: skip
 
 
@@ -42,6 +42,12 @@ def test_secret_files_and_old_names() -> None:
         assert "secrets: [{name: pw, env: PW}]" in hints
     else:
         assert 'Provide the secret "key"' in hints
+
+
+def test_a_secret_as_a_variable_is_told_where_policy_does_not_allow_it() -> None:
+    found = run("saturn", recipe(secrets="[{location: PW, type: environment_variable, name: pw}]"))
+    assert "secrets" not in only(found)
+    assert any("may not have the secret pw as a variable" in note.message for note in found.notes)
 
 
 def test_requirements_are_packages() -> None:
