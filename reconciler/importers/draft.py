@@ -1,19 +1,18 @@
 """What an import collects: the jobs of one file as they are put together, and the notes on them."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..model.problem import SpecProblem
 from ..spec.nodes import Mapping, Mark, Node, Scalar, Sequence, mark_of
 from ..spec.schemas import schema
+from ..spec.secretlike import looks_secret
 from ..spec.yamlread import forbidden
 from .model import MAX_JOBS, MAX_NOTES, Kind, Note, NoteCode, Options
 from .names import Names, job_name
 
 ASSUMED_IMAGE = "debian:stable-slim"
 LONGEST = 600  # characters of a message
-_SECRETIVE = re.compile(r"PASSW|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIAL|ACCESS_?KEY", re.IGNORECASE)
 
 
 class Place:
@@ -137,10 +136,13 @@ class Draft:
         items.append(value)
 
     def variable(self, name: str, value: str, at: Mark) -> None:
-        """One environment variable, as plain text."""
-        if _SECRETIVE.search(name) and value:
-            message = f"the value of {name} is plain text, in git for ever"
-            self.note(at, NoteCode.PLAIN_SECRET, message, "Give it to the job as a secret, and change it.")
+        """One environment variable, as plain text; what looks like a secret is named and not written (rule S3)."""
+        if why := looks_secret(name, value):
+            message = f"the value of {name[:80]} is not written: {why}"
+            hint = f'Change it, and provide the new one as the secret "{job_name(name)}" on the host.'
+            self.note(at, NoteCode.PLAIN_SECRET, message, hint)
+            self.add("secrets", {"name": job_name(name), "env": name}, at)
+            return
         self.put("environment", name, value, at)
 
     def assume_image(self, why: str, at: Mark) -> None:

@@ -85,7 +85,7 @@ class NoteCode(StrEnum):
     LIMIT = "limit", Kind.CHANGED, "Something unbounded there has a bound here."
     MEANING = "meaning", Kind.CHANGED, "Kept, but it means something slightly different here; the note says what."
     NAME = "name", Kind.CHANGED, "The name was made to fit the rule for job names, or to differ from another one."
-    PLAIN_SECRET = "plain-secret", Kind.CHANGED, "A value that looks like a secret stands in the file as plain text."
+    PLAIN_SECRET = "plain-secret", Kind.NEEDED, "A value that looks like a secret: a reference is written in its place."
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -61,3 +61,4 @@ def test_a_value_of_a_secret_is_never_in_a_note() -> None:
     assert all("hunter2" not in n.message + n.hint for n in found.notes)
     assert "hunter2" not in "".join(line for line in found.files[0].text.splitlines() if line.startswith("#"))
     assert any(n.code == "plain-secret" for n in found.notes)
+    assert "hunter2" not in found.files[0].text, "nor in the file: git would keep it for ever"
