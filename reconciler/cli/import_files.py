@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         for file in files:
             print(f"{_WORDS[states[file.name]]:<9}{os.path.relpath(places[file.name])}")
     if args.output == "text":
-        _print_notes(notes, sys.stderr if args.dry_run else sys.stdout)
+        print_notes(notes, sys.stderr if args.dry_run else sys.stdout)
         print(summary(files, notes), file=sys.stderr)
     return max(_code(found), 0 if args.dry_run else _check(config, into, files))
 
@@ -89,9 +89,11 @@ def _check_options(args: argparse.Namespace) -> None:
 
 def _convert(args: argparse.Namespace, config: "ServiceConfig", into: Path) -> "list[Imported]":
     from ..importers.formats import convert
+    from ..importers.model import Options
     from .output import working
 
-    options = _options(args, config, into)
+    given = Options(image=args.image or "", timezone=args.timezone or "", system=args.system)
+    options = options_for(config, into, given)
     found = []
     with working("reading"):
         for name in args.file:
@@ -109,20 +111,23 @@ def _content(name: str) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def _options(args: argparse.Namespace, config: "ServiceConfig", into: Path) -> "Options":
+def options_for(
+    config: "ServiceConfig", into: Path, given: "Options | None" = None, root: Path | None = None
+) -> "Options":
+    """For files that go to `into`, with the `_defaults.yaml` above it. `root`: what job names are counted from."""
     from ..app.reading import jobs_directory
     from ..importers.model import Options
     from ..model.ids import is_job_name
 
-    root = jobs_directory(config, into / "x.yaml")
+    root = root or jobs_directory(config, into / "x.yaml")
     folder = "" if into == root else into.relative_to(root).as_posix()
     if folder and not is_job_name(folder):
-        raise UsageError(f"cannot import into {args.into}: {folder} cannot be a part of a job's name",
+        raise UsageError(f"cannot import into {os.path.relpath(into)}: {folder} cannot be a part of a job's name",
                          hint="Parts are lower-case letters, digits, - and _, at most 63.")  # fmt: skip
     chain = [directory for directory in (into, *into.parents) if directory == root or root in directory.parents]
     defaults = {(directory / name).relative_to(root).as_posix(): (directory / name).read_bytes()
                 for directory in chain for name in _DEFAULTS if (directory / name).is_file()}  # fmt: skip
-    return Options(config, args.image or "", args.timezone or "", folder, defaults, args.system)
+    return replace(given or Options(), config=config, folder=folder, defaults=defaults)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -178,7 +183,7 @@ def _check(config: "ServiceConfig", into: Path, files: "Sequence[JobFile]") -> i
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
-def _print_notes(notes: "Sequence[Note]", stream: TextIO) -> None:
+def print_notes(notes: "Sequence[Note]", stream: TextIO) -> None:
     for note in notes:
         place = f"{plain(note.path)}:{note.line}:{note.column}"
         print(f"{place}: {note.kind}: {plain(note.message)} [{note.code}]", file=stream)

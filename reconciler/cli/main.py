@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "init": "scaffold a job repository",
     "import": "write job files from what another scheduler runs",
     "clone": "copy a job file under a new name",
+    "adopt": "write a job file from a container that is there",
     "validate": "check job files: every problem of every file at once",
     "lint": "advice on valid job files: moving tags, loose packages, root",
     "plan": "show what would change, and when jobs would fire",

@@ -18,6 +18,7 @@ _PINNED = {
     "conda": re.compile(r"[^=<>!]+={1,2}[^*]+\Z"),
     "apt": re.compile(r"[^=]+="),
 }
+_FIXED_REF = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z|refs/tags/|v?[0-9]+(?:\.[0-9A-Za-z_+-]+)+\Z")
 _ROOT = frozenset({"root", "0"})
 
 Found = tuple[str, str, str]  # field, sentence, hint
@@ -32,6 +33,13 @@ def _moving_tag(spec: JobSpec) -> Iterator[Found]:
             said,
             "Name a version, or pin it: `image: name:tag@sha256:...` (`reconciler show` tells the digest).",
         )
+
+
+def _branch_ref(spec: JobSpec) -> Iterator[Found]:
+    for index, code in enumerate(spec.repositories):
+        if _FIXED_REF.match(code.ref) is None:
+            said = f"{code.ref} of {code.url} is a branch, or may be: each run takes what it is then"
+            yield f"repositories.{index}", said, "Name a tag or a commit, or know that runs take what is merged."
 
 
 def _unpinned_package(spec: JobSpec) -> Iterator[Found]:
@@ -53,6 +61,7 @@ def _root_user(spec: JobSpec) -> Iterator[Found]:
 
 RULES: dict[str, Callable[[JobSpec], Iterator[Found]]] = {
     "moving-tag": _moving_tag,
+    "branch-ref": _branch_ref,
     "unpinned-package": _unpinned_package,
     "root-user": _root_user,
 }
@@ -64,6 +73,8 @@ def lint(job: DesiredJob) -> Iterator[SpecProblem]:
         if code in job.spec.accept:
             continue
         for field, said, hint in rule(job.spec):
-            place = job.lines.get(field)
+            place = job.lines.get(field) or job.lines.get(field.partition(".")[0])
             path, line = (place.path, place.line) if place is not None else (job.path, 1)
-            yield SpecProblem(path, line, 1, code, said, f"{hint} Or: `accept: [{code}]`.", f"/{field}", "warning")
+            yield SpecProblem(
+                path, line, 1, code, said, f"{hint} Or: `accept: [{code}]`.", f"/{field.replace('.', '/')}", "warning"
+            )
