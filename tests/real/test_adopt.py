@@ -32,7 +32,7 @@ def test_a_running_container_becomes_a_job_file(docker_host: str, tmp_path: Path
         done = cli("adopt", "to-be-adopted", "ops/hello", "--into", "jobs.d", host=docker_host, cwd=tmp_path)
         assert done.returncode == 0, done
         text = (tmp_path / "jobs.d/ops/hello.yaml").read_text()
-        for line in (f"image: {BUSYBOX}", 'user: "65534"', "networks: [none]", "MODE: x", 'memory: "67108864"'):
+        for line in (f"image: {BUSYBOX}", "user: 65534", "networks: [none]", "MODE: x", "memory: 67108864"):
             assert line in text, text
         assert cli("validate", "jobs.d", host=docker_host, cwd=tmp_path).returncode == 0
         again = cli("adopt", "to-be-adopted", "ops/hello", "--into", "jobs.d", host=docker_host, cwd=tmp_path)

@@ -12,6 +12,7 @@ from reconciler.spec.schemas import schema
 from tests.unit.spec.kit import Repo
 
 ROOT = Path(__file__).resolve().parents[3]
+CODE = "{{url: 'https://e.org/a.git', target: /a, ref: {}}}"
 GOOD = 'schedule: manual\nimage: busybox:1.36\nuser: "1000:1000"\ncommand: x\n'
 
 
@@ -33,8 +34,8 @@ def codes(text: str) -> list[tuple[int, str]]:
         ('"1000:1000"', '"0:1000"', [(3, "root-user")]),
         ('user: "1000:1000"\n', "", [(1, "root-user")]),
         ("command: x\n", "command: x\npackages: {pip: [a==1, 'c @ https://e.org/c', d]}\n", [(5, "unpinned-package")]),
-        ("command: x\n", "command: x\nrepositories: [{url: 'https://e.org/a', target: /a, ref: m}]\n", [(5, "branch-ref")]),
-        ("command: x\n", "command: x\nrepositories: [{url: 'https://e.org/a.git', target: /a, ref: v1.2.3}]\n", []),
+        ("command: x\n", "command: x\nrepositories: [" + CODE.format("main") + "]\n", [(5, "branch-ref")]),
+        ("command: x\n", "command: x\nrepositories: [" + CODE.format("v1.2.3") + "]\n", []),
         ("command: x\n", "command: x\npackages: {pip: ['a==1.*']}\n", [(5, "unpinned-package")]),
         ("command: x\n", "command: x\npackages: {pip: ['a>=1,<2']}\n", [(5, "unpinned-package")]),
         ("command: x\n", "command: x\npackages: {apt: [jq=1.6-2], conda: [numpy=2.1], cran: [zoo]}\n", []),
