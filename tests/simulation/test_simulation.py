@@ -33,7 +33,7 @@ def test_a_seed_replays_to_the_last_line(tmp_path: Path) -> None:
     quiet()
     told = []
     for home in ("first-home", "second-home"):
-        world = World(7, tmp_path / home)
+        world = World(3, tmp_path / home)
         world.trace = []
         simulate(world, 3.0)
         world.close()
