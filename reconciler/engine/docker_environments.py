@@ -78,7 +78,15 @@ class Environments:
                 with suppress(Absent, Conflict), translated("remove", f"image {image_id[:19]}"):
                     client.remove_image(image_id)
                     removed.append(image_id)
+        self._forget({image_id for image_id, _ in found} - set(removed), before)
         return tuple(removed)
+
+    def _forget(self, there: Collection[str], before: float) -> None:
+        """What was kept of images that are gone, and old logs of installations."""
+        for path in self._place("").iterdir():
+            gone = path.suffix == ".json" and f"sha256:{path.stem}" not in there
+            if gone or (path.suffix != ".json" and path.stat().st_mtime < before):
+                path.unlink(missing_ok=True)
 
     # -- finding ----------------------------------------------------------------------------------------------
     def _tag(self, key: str) -> str:

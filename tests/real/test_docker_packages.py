@@ -168,12 +168,17 @@ def test_S1_an_image_of_packages_is_nobodys_base(engine: DockerEngine, client: d
         assert caught.value.code == "image-labels"
 
 
-def test_an_unused_one_is_removed_and_one_in_use_stays(engine: DockerEngine, client: docker.APIClient) -> None:
+def test_an_unused_one_is_removed_and_one_in_use_stays(
+    engine: DockerEngine, client: docker.APIClient, context: EngineContext
+) -> None:
     used = engine.install(standing_order(job())).image_id
     spare = engine.install(standing_order(replace(job(), owner="somebody", name="demo/other"))).image_id
     engine.retire("demo/other")
     assert engine.tidy((used,), 3600.0) == ()
+    kept = Path(context.state_dir, "environments")
+    assert len(list(kept.glob("*.json"))) == 2
     assert engine.tidy((used,), 0.0) == (spare,)
+    assert [path.name for path in kept.iterdir()] == [f"{used[7:]}.json"]
     engine.retire("demo/hello")
     assert engine.tidy((used,), 0.0) == () and client.inspect_image(used)
 
