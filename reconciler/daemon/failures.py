@@ -5,7 +5,7 @@ from ..model.run import FailureClass
 
 _CLASSES = {
     "image-missing": FailureClass.IMAGE, "registry-auth": FailureClass.IMAGE, "disk-full": FailureClass.DISK,
-    "packages-failed": FailureClass.PACKAGES,
+    "packages-failed": FailureClass.PACKAGES, "packages-file": FailureClass.PACKAGES,
     "secret-gone": FailureClass.SECRET, "secret-forbidden": FailureClass.SECRET, "secret-sealed": FailureClass.SECRET,
     "secret-not-text": FailureClass.SECRET, "secret-too-large": FailureClass.SECRET,
     "secret-store-unsafe": FailureClass.SECRET, "secret-store-unreadable": FailureClass.SECRET,

@@ -23,6 +23,7 @@ from ..spec.admission import effective_policy
 from ..spec.argv import failed_phase, phases
 from ..workspace import outputs
 from ..workspace.base import Part, Parts
+from ..workspace.packages import with_files
 from .log_pump import Pumps
 from .masks import Masks
 
@@ -106,7 +107,7 @@ class RunOps:
         made = self._workspace.make(self._as_its_slot(run, spec), spec, config)
         if spec.secrets:
             self._masks.learn(run.run_id)
-        return Ready(self._engine().prepare(self.order(run, spec, config, made)), made)
+        return Ready(self._engine().prepare(self.order(run, with_files(spec, made), config, made)), made)
 
     def _as_its_slot(self, run: RunRecord, spec: JobSpec) -> RunRecord:
         """All cells of a slot have the same commits: those that the first of them was made ready with."""

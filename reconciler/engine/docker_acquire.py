@@ -59,7 +59,10 @@ class Acquirer:
                 f"cannot use {spec.image} as it was: the Engine no longer has {image_id[:19]}", code="image-missing",
                 hint="pull it by its digest, which `reconciler show` tells of the run, if a registry still has it",
             )  # fmt: skip
-        image = self._images.acquire(spec.image, spec.pull_policy, refresh=refresh)
+        if pinned is not None and spec.packages.in_image and labels.KIND not in pinned.labels:
+            image = pinned  # the base stays as it was applied; what is new are its packages
+        else:
+            image = self._images.acquire(spec.image, spec.pull_policy, refresh=refresh)
         if not spec.packages.in_image:
             return Acquired(image.image_id, image.digest, networks)
         own = self._own_network(spec.owner, make)

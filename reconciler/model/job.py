@@ -219,14 +219,17 @@ class Packages:
     pip: tuple[str, ...] = ()
     cran: tuple[str, ...] = ()
     install: Install = Install.IMAGE
+    files: tuple[tuple[str, str], ...] = ()  # (manager, path in the code): lists that are read before each run
 
     @property
     def managers(self) -> tuple[str, ...]:
-        return tuple(name for name in ("apt", "conda", "pip", "cran") if getattr(self, name))
+        read = dict(self.files)
+        return tuple(name for name in ("apt", "conda", "pip", "cran") if getattr(self, name) or name in read)
 
     @property
     def in_image(self) -> bool:
-        return bool(self.managers) and self.install is Install.IMAGE
+        """Is it known now what is in the image? With `files` only for a run, which has read them."""
+        return bool(self.managers) and self.install is Install.IMAGE and not self.files
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ FIELDS = (
     Field("packages.conda", lambda s: s.packages.conda, words.listing),
     Field("packages.pip", lambda s: s.packages.pip, words.listing),
     Field("packages.cran", lambda s: s.packages.cran, words.listing),
+    Field("packages.files", lambda s: tuple(f"{name}: {path}" for name, path in s.packages.files), words.listing),
     Field("packages.install", lambda s: s.packages.install),
     Field("working_dir", lambda s: s.working_dir),
     Field("user", lambda s: s.user),

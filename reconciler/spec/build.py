@@ -209,7 +209,12 @@ def _files(build: _Build, texts: Mapping[str, tuple[str, str]]) -> tuple[FileMou
 def _packages(build: _Build) -> Packages:
     said = dict(build.values["packages"])
     install = member(Install, said.pop("install", Install.IMAGE))
-    found = Packages(install=install, **{name: tuple(dict.fromkeys(names)) for name, names in said.items()})
+    files = tuple((name, names["file"]) for name, names in sorted(said.items()) if isinstance(names, dict))
+    lists = {name: tuple(dict.fromkeys(names)) for name, names in said.items() if not isinstance(names, dict)}
+    found = Packages(install=install, files=files, **lists)
+    if files and "repositories" not in build.values:
+        message = f"packages.{files[0][0]}: there is no code that has the file {files[0][1]}"
+        build.report(("packages", files[0][0]), "packages-no-code", message, "Name the code in `repositories`.")
     if not found.managers:
         build.report(("packages",), "packages-none", "it names no package")
     return found

@@ -145,6 +145,17 @@ def test_another_list_another_owner_or_none_is_another_image(engine: DockerEngin
     assert len({first, other, foreign, base}) == 4 and plain == base
 
 
+def test_packages_that_are_known_only_now_are_installed_on_the_base_that_was_applied(
+    engine: DockerEngine, client: docker.APIClient
+) -> None:
+    base = str(client.inspect_image(PYTHON)["Id"])
+    spec = replace(job(), image="python:never-pulled")
+    client.tag(base, "python", "never-pulled")
+    assert engine.install(standing_order(replace(spec, packages=Packages(files=(("pip", "r.txt"),))))).image_id == base
+    client.remove_image("python:never-pulled")
+    assert ran(engine, spec, base)[:2] == (0, "croniter 65534 yes None\n")
+
+
 def test_what_does_not_resolve_says_so_and_the_job_stays_as_it_was(
     engine: DockerEngine, client: docker.APIClient, context: EngineContext
 ) -> None:

@@ -104,6 +104,7 @@ def problems(text: str) -> list[tuple[int, str]]:
         ("packages: {cran: ['x\")']}\n", "value-invalid"),
         ("packages: {install: image}\n", "packages-none"),
         ("packages: {}\n", ""),
+        ("packages: {pip: {file: requirements.txt}}\n", "packages-no-code"),
         ("packages: {npm: [a]}\n", "unknown-key"),
         ("packages: {pip: a}\n", "wrong-type"),
         ("packages: {pip: [a], install: never}\n", "value-unknown"),
