@@ -15,7 +15,7 @@ from reconciler.model.event import Event, EventName
 from reconciler.model.ids import run_id
 from reconciler.model.job import HistoryLimits, JobSpec, Mount, Schedule, ScheduleKind
 from reconciler.model.live import StandingJob
-from reconciler.model.run import Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
+from reconciler.model.run import CodeAt, Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
 
 T0 = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -304,7 +304,7 @@ def test_R7_every_field_of_a_run_is_kept(ledger: Ledger) -> None:
         stop_reason="timeout", finished_at=late, exit_code=75, failure=FailureClass.EXIT, reason="exit 75",
         peak_memory=1 << 33, cpu_seconds=1.25, log="logs/etl/x.log", log_bytes=12, collected=True, discarded=True,
         superseded_by="etl.x.2", unstarted=1, trigger=Trigger.CATCH_UP, actor="anna", digest="d2", revision="r2",
-        claimed_at=late,
+        claimed_at=late, code=(CodeAt("/work", "https://git.example.org/a.git", "main", "c" * 40),),
     )  # fmt: skip
     unlike_default = [f.name for f in fields(full) if getattr(full, f.name) == f.default]
     assert unlike_default == [], "give each new field a value here"
