@@ -63,6 +63,12 @@ class Authority:
         hint = f"ask one of its members: {said}" if said else f"{owner} has no members: ask an administrator"
         raise NotAllowed(f"cannot {deed} {job}: it belongs to {owner}", hint=hint)
 
+    def pausers(self, peer: Peer, job: str) -> tuple[str, ...] | None:
+        """Whose pauses of the job this person may end; None = anybody's. What an administrator stops stays stopped."""
+        caller = self.caller(peer)
+        owner = owner_of(caller.config, job)
+        return None if caller.owners is None else members_of(caller.config, owner) if owner is not None else ()
+
     def for_all(self, peer: Peer, deed: str) -> str:
         """The name of whoever asks. Raises NotAllowed if they are no administrator."""
         caller = self.caller(peer)

@@ -83,7 +83,8 @@ def routes(
 
     def resume(request: Request) -> Response:
         asked = api.ResumeJob.from_data(request.body)
-        return _done(operators.resume(asked.job, of_jobs(request, asked.job, "resume")))
+        actor = of_jobs(request, asked.job, "resume")
+        return _done(operators.resume(asked.job, actor, authority.pausers(request.peer, asked.job)))
 
     def drain(request: Request) -> Response:
         asked, actor = api.Drain.from_data(request.body or {}), authority.for_all(request.peer, "drain the service")

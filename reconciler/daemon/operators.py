@@ -1,6 +1,6 @@
 """What people may ask of the running service, each by name and recorded. Called from the server's threads."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from ..apply.outcome import Result
 from ..history.base import History
-from ..model.errors import Permanent, Refusal, Transient
+from ..model.errors import NotAllowed, Permanent, Refusal, Transient
 from ..model.event import EventName
 from ..model.job import JobSpec
 from ..model.run import Pause, RunRecord
@@ -166,12 +166,15 @@ class Operators:
                         until=until.strftime("%Y-%m-%dT%H:%M:%SZ") if until else "")  # fmt: skip
         return f"{_named(job)} paused{f' until {until:%Y-%m-%d %H:%M} UTC' if until else ''}; runs go on."
 
-    def resume(self, job: str, actor: str) -> str:
+    def resume(self, job: str, actor: str, pausers: Collection[str] | None = None) -> str:
         """End the pause now: its slots are recorded as paused before it is forgotten (rule T4). And let fire what is
-        silent because the clock was set back (rule T7)."""
+        silent because the clock was set back (rule T7). `pausers`: whose pauses may be ended; None = anybody's."""
 
         def act(loop: RunLoop, now: datetime) -> tuple[bool, dict[str, datetime]]:
             pause = next((p for p in self._history.pauses() if p.job == job), None)
+            if pause is not None and pausers is not None and pause.actor not in pausers:
+                raise NotAllowed(f"cannot resume {job}: it was paused by {pause.actor}, no member of its owner",
+                                 hint="ask an administrator")  # fmt: skip
             if pause is not None:
                 self._history.put_pause(replace(pause, until=now))
                 loop.resume(now)

@@ -6,16 +6,22 @@ image's own command, user and variables. The variables of the installation reach
 them is in the image.
 """
 
+import errno
 import json
+import re
 import time
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..model.errors import EngineRejected, ReconcilerError
+from requests import RequestException
+from urllib3.exceptions import HTTPError as TransportError
+from urllib3.exceptions import ReadTimeoutError
+
+from ..model.errors import EngineRejected, ReconcilerError, StateError
 from ..model.job import JobSpec
 from ..model.service import Policy
 from ..spec.packages import content_key, install_script, packages_key, report_script
@@ -34,6 +40,8 @@ LOG_BYTES = 1 << 20  # kept of what an installation prints: its end
 REPORT_BYTES = 1 << 18
 ENVIRONMENTS = "environments"  # folder below the state directory: KEY.json, KEY.log
 NO_COMMAND = ["the-base-image-has-no-command"]
+SHORT = 5  # characters of a value that is too common to be masked
+_PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 SAID = 300  # characters of the line that tells why
 
 
@@ -83,10 +91,13 @@ class Environments:
 
     def _forget(self, there: Collection[str], before: float) -> None:
         """What was kept of images that are gone, and old logs of installations."""
-        for path in self._place("").iterdir():
-            gone = path.suffix == ".json" and f"sha256:{path.stem}" not in there
-            if gone or (path.suffix != ".json" and path.stat().st_mtime < before):
-                path.unlink(missing_ok=True)
+        folder = self._place("")
+        with _on_disk(folder):
+            for path in list(folder.iterdir()):
+                with suppress(FileNotFoundError):
+                    gone = path.suffix == ".json" and f"sha256:{path.stem}" not in there
+                    if gone or (path.suffix != ".json" and path.stat().st_mtime < before):
+                        path.unlink()
 
     # -- finding ----------------------------------------------------------------------------------------------
     def _tag(self, key: str) -> str:
@@ -142,10 +153,10 @@ class Environments:
     def _install(self, ref: str, key: str, spec: JobSpec, deadline: float) -> None:
         variables = dict(self._core.context.package_environment())
         code, said = self._run(ref, install_script(spec.packages), variables, LOG_BYTES, deadline)
-        for value in variables.values():
-            said = said.replace(value.encode(), b"***") if len(value) > 5 else said  # addresses may hold a token
+        said = _masked(said, variables.values())
         log = self._place(f"{key[:32]}.log")
-        log.write_bytes(said)
+        with _on_disk(log):
+            log.write_bytes(said)
         if code == 0:
             return
         lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
@@ -161,28 +172,35 @@ class Environments:
     ) -> tuple[int | None, bytes]:
         """(exit code, the end of what it printed). None = it was not done at `deadline`."""
         client = self._core.clients.get()
-        said = b""
+        said = bytearray()
         with translated("install packages in", ref[:12]):
             made = client.exec_create(
                 ref, ["sh", "-eu", "-c", script], environment=dict(variables), user="0:0", workdir="/",
             )  # fmt: skip
             response = client.post(
                 f"{client.base_url}/v{client.api_version}/exec/{made['Id']}/start", stream=True,
-                json={"Detach": False, "Tty": False}, timeout=(self._core.clients.timeouts.connect, 600),
+                json={"Detach": False, "Tty": False},
+                timeout=(self._core.clients.timeouts.connect, max(1.0, deadline - time.monotonic())),
             )  # fmt: skip
             try:
                 raise_for_status(response)
                 for piece in frames(response):
-                    said = (said + piece)[-most:]
+                    said += piece
+                    if len(said) > 2 * most:
+                        del said[:-most]
                     if time.monotonic() > deadline:
-                        return None, said
+                        return None, bytes(said[-most:])
+            except (RequestException, TransportError) as error:
+                if not any(isinstance(cause, ReadTimeoutError) for cause in (error, *error.args)):
+                    raise
+                return None, bytes(said[-most:])  # silent until the time was up: no fault of the Engine's
             finally:
                 response.close()
             while (code := client.exec_inspect(made["Id"])["ExitCode"]) is None:  # its output ends a moment earlier
                 if time.monotonic() > deadline:
-                    return None, said
+                    return None, bytes(said[-most:])
                 time.sleep(0.05)
-        return int(code), said
+        return int(code), bytes(said[-most:])
 
     def _commit(self, ref: str, key: str, base_id: str) -> str:
         """The container as an image that starts what its base starts."""
@@ -202,14 +220,36 @@ class Environments:
         """What was really installed, for whoever asks by the image's id."""
         said = {"image_id": image_id, "base_id": base_id, "installed": report.decode("utf-8", "replace").splitlines()}
         half = self._place(f"{key[:32]}.half")
-        half.write_text(json.dumps(said), encoding="utf-8")
-        half.replace(self._place(f"{image_id.removeprefix('sha256:')}.json"))
+        with _on_disk(half):
+            half.write_text(json.dumps(said), encoding="utf-8")
+            half.replace(self._place(f"{image_id.removeprefix('sha256:')}.json"))
 
     def _place(self, name: str) -> Path:
         folder = Path(self._core.context.state_dir, ENVIRONMENTS)
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with _on_disk(folder):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return folder / name
 
     def _end(self, ref: str, thing: str) -> None:
         docker_stop.kill(self._core, self._core.find(ref, thing), thing)
         self._core.remove(ref, thing)
+
+
+def _masked(said: bytes, values: Iterable[str]) -> bytes:
+    """Without the values of variables, and without the passwords in addresses among them."""
+    found = {part for value in values for part in (value, *_PASSWORD.findall(value)) if len(part) > SHORT}
+    for part in sorted(found, key=len, reverse=True):
+        said = said.replace(part.encode("utf-8", "surrogatepass"), b"***")
+    return said
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StateError(
+            f"cannot keep {path}: {error.strerror}", code="disk-full" if full else "state-error",
+            hint="free space there" if full else "the service's user must be able to write there",
+        ) from error  # fmt: skip

@@ -123,6 +123,9 @@ def test_S1_pause_resume_and_backfill_are_the_members_own(service: ServiceChild)
         service, ANNA, "pause ml/yearly --reason holidays", "jobs -o json", "resume ml/yearly",
         f"backfill ml/yearly {span} --dry-run",
     )  # fmt: skip
+    service.cli("pause", "ml/yearly", "--reason", "an incident")
+    refused(typed(service, ANNA, "resume ml/yearly")[0], "not-allowed", "ask an administrator")
+    service.cli("resume", "ml/yearly")
     assert "paused" in paused
     assert [job["paused"]["actor"] for job in json.loads(jobs)["jobs"] if job["paused"]] == ["anna"]
     assert "resumed" in resumed
