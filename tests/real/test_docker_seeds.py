@@ -12,7 +12,7 @@ from tests.lab.dockerd import Handle
 from tests.storms.runner import Done, one, own_engine
 from tests.storms.script import draw
 
-SEEDS = (41, 44, 52, 54)
+SEEDS = (41, 44, 52)
 
 
 @pytest.fixture(scope="module")
