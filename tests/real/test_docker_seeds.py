@@ -30,7 +30,7 @@ def test_every_rule_holds_after_every_storm(own: Handle) -> None:
         done.add(one(seed, own))
         assert not done.failed, done.failed[0]
     # A storm in which nothing happens proves nothing.
-    for what, at_least in {"deaths": 3, "harms": 4, "runs": 25}.items():
+    for what, at_least in {"deaths": 2, "harms": 2, "runs": 15}.items():
         assert done.counts[what] >= at_least, done.summary()
 
 
