@@ -64,7 +64,7 @@ class World:
     def apply(self, plan: Plan) -> Applied:
         done = apply_plan(
             plan, self.engine, self.history, lambda: datetime.now(UTC), self.config, lambda spec, digest: (),
-            cancelled=lambda: False, report=lambda event: self.history.add_events([event]),
+            cancelled=lambda: False, report=self.history.add_events,
         )  # fmt: skip
         assert done.ok, done.results[:2]
         return done

@@ -1,7 +1,7 @@
 """What commands do without a running service: read, plan, apply once, approve, take over."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,9 +135,11 @@ def _apply(
     history.set_meta(APPLIED, plan.revision)
     record_files(desired, history)
 
-    def report(event: Event) -> None:
-        history.add_events([event])
-        say(f"{event.name.value:<18} {event.job}  {event.fields.get('error', '') or ''}".rstrip())
+    def report(events: Sequence[Event]) -> None:
+        if events:
+            history.add_events(events)
+        for event in events:
+            say(f"{event.name.value:<18} {event.job}  {event.fields.get('error', '') or ''}".rstrip())
 
     done = apply_plan(plan, engine, history, _now, config, stager(config), cancelled=lambda: False, report=report)
     return AppliedNow(plan.revision, plan.unchanged, done.results, ())

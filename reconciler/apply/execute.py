@@ -1,7 +1,7 @@
 """In: a plan. Out: calls on the engine, rows in the ledger, events. Decides nothing: the plan has no choices left."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -52,14 +52,15 @@ def apply_plan(
     *,
     workers: int = MOST_WORKERS,
     cancelled: Callable[[], bool],
-    report: Callable[[Event], None],
+    report: Callable[[Sequence[Event]], None],
     pool: Pool = threads,
 ) -> Applied:
     """Carry out every action, up to four engine calls at once. One action's failure never stops the rest.
 
     A refused plan and a Hold do nothing. `cancelled` is asked before each action: what is not begun is skipped, what
     is begun is confirmed (rule D7). `stage(spec, digest)` puts a job's files on the host and returns its binds.
-    `report` gets each event as it happens, on the calling thread.
+    `report` is called on the calling thread after each write that ended an action, and never within one: what it
+    looks up is in the ledger. It gets the events of what has ended.
     Raises StateError if the ledger cannot be written: what was begun stays as an open intent (rule P6).
     """
     if plan.refused or not plan.changes:
@@ -109,12 +110,13 @@ class _Execution:
         clock: Callable[[], datetime],
         config: ServiceConfig,
         stage: Stage,
-        report: Callable[[Event], None],
+        report: Callable[[Sequence[Event]], None],
     ) -> None:
         self.plan, self.engine, self.history, self.clock = plan, engine, history, clock
         self.config, self.stage, self.report = config, stage, report
         self.results: list[Result] = []
         self.events: list[Event] = []
+        self.written: list[Result] = []  # in the transaction that is open
 
     def run(self, workers: int, cancelled: Callable[[], bool], make_pool: Pool) -> Applied:
         places = max(1, min(workers, MOST_WORKERS))
@@ -127,12 +129,14 @@ class _Execution:
                 for future in [f for f in ended if under_way[f][0].moved_from]:  # asks the engine: in nobody's way
                     ended.remove(future)
                     self._finish(*under_way.pop(future), future)
+                    self._tell()
                 begun: list[_Begun] = []
                 with self.history.together():  # one flush of the disk for all that has ended and all that begins
                     for future in ended:
                         self._finish(*under_way.pop(future), future)
                     while todo and len(under_way) + len(begun) < places * AHEAD and not cancelled():
                         begun += self._begin(todo.pop())
+                self._tell()
                 for action, intent, work in begun:
                     future = pool.submit(work)
                     under_way[future] = action, intent
@@ -151,7 +155,7 @@ class _Execution:
                 row = row_marked(action, old, self.clock())
                 self._account(old, row.cursor)
                 self.history.put_standing(row)
-            self._tell(Result(action, True))
+            self.written.append(Result(action, True))
             return []
         intent = begin(self.history, action, self.plan.revision, self.clock())
         if action.forbids and old is not None and not old.forbidden:
@@ -198,7 +202,7 @@ class _Execution:
         else:
             result = self._confirmed(action, made)
         self.history.end_intent(intent)
-        self._tell(result)
+        self.written.append(result)
 
     def _confirmed(self, action: Action, made: Installed) -> Result:
         try:
@@ -234,8 +238,12 @@ class _Execution:
         if slots := forgone(old, until):
             self.history.set_cursor(old.name, max(slot.last for slot in slots), slots)
 
-    def _tell(self, result: Result) -> None:
-        event = event_of(result, self.clock(), self.plan.revision, self.plan.digest)
-        self.results.append(result)
-        self.events.append(event)
-        self.report(event)
+    def _tell(self) -> None:
+        """After a transaction: until it is committed, nobody else sees its rows, and nothing of it is sure."""
+        results, self.written = self.written, []
+        if not results:
+            return
+        events = [event_of(result, self.clock(), self.plan.revision, self.plan.digest) for result in results]
+        self.results += results
+        self.events += events
+        self.report(events)

@@ -1,7 +1,7 @@
 """The first loop: fetch -> spec -> observe -> plan -> apply, one pass per `step`."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -231,7 +231,7 @@ class SyncLoop:
             applied = apply_plan(
                 replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
                 workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
-                report=self._done_one, pool=self._pool,
+                report=self._done_some, pool=self._pool,
             )  # fmt: skip
         except StateError:
             self.recovered = False  # what was begun is settled as after a restart
@@ -261,9 +261,11 @@ class SyncLoop:
             self._shown = plan.digest
             self._show_plan(plan)
 
-    def _done_one(self, event: Event) -> None:
-        """One action is done, the others go on: its job may fire."""
-        self._emit(event)
+    def _done_some(self, events: Sequence[Event]) -> None:
+        """Some actions are done, or some rows are changed, and the others go on: those jobs may fire, or may not."""
+        with self._emit.together():
+            for event in events:
+                self._emit(event)
         self._fleet.draft()
         self._kick_runs()
 

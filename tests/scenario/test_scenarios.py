@@ -88,8 +88,8 @@ class Story:
             cancelled=lambda: False, report=self._told,
         )  # fmt: skip
 
-    def _told(self, event) -> None:
-        self.events.append({"event": event.name.value, "job": event.job})
+    def _told(self, events) -> None:
+        self.events += [{"event": event.name.value, "job": event.job} for event in events]
 
     def after(self) -> dict[str, object]:
         """Engine and ledger, as far as a reader can judge them."""

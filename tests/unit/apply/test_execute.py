@@ -1,7 +1,7 @@
 """Promise: apply does exactly what the plan says, and the ledger knows only what the engine confirmed (P2-P6, D7)."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -44,7 +44,7 @@ class Host:
     def apply(self, plan: Plan, cancelled: Callable[[], bool] = lambda: False, config=CONFIG) -> Applied:
         return apply_plan(
             plan, self.engine, self.history, lambda: self.now, config, self.stage, cancelled=cancelled,
-            report=self.events.append,
+            report=self.events.extend,
         )  # fmt: skip
 
     def stage(self, wanted, digest: str):
@@ -359,9 +359,9 @@ def test_a_call_that_takes_long_keeps_no_other_job_out_of_the_ledger(host: Host)
 
     others = threading.Event()
 
-    def report(event: Event) -> None:
-        done.append(event.job)
-        if len(done) == 11:
+    def report(events: Sequence[Event]) -> None:
+        done.extend(event.job for event in events)
+        if len(done) >= 11:
             others.set()
 
     done: list[str] = []
@@ -415,7 +415,7 @@ def test_P6_a_ledger_that_cannot_be_written_stops_apply_and_leaves_the_intent(ho
     with pytest.raises(StateError):
         apply_plan(
             plan, host.engine, FullDisk(host.history), lambda: host.now, CONFIG, host.stage,  # type: ignore[arg-type]
-            cancelled=lambda: False, report=host.events.append,
+            cancelled=lambda: False, report=host.events.extend,
         )  # fmt: skip
     assert [(kind, name) for _, kind, name, _ in host.history.open_intents()] == [("create", "a")]
     assert recover_intents(host.history, host.engine).left == ("a",)
