@@ -59,8 +59,8 @@ def apply_plan(
 
     A refused plan and a Hold do nothing. `cancelled` is asked before each action: what is not begun is skipped, what
     is begun is confirmed (rule D7). `stage(spec, digest)` puts a job's files on the host and returns its binds.
-    `report` is called on the calling thread after each write that ended an action, and never within one: what it
-    looks up is in the ledger. It gets the events of what has ended.
+    `report` is called on the calling thread after each write that ended an action or changed a row, and never within
+    one: what it looks up is in the ledger. It gets the events of what has ended, which may be none.
     Raises StateError if the ledger cannot be written: what was begun stays as an open intent (rule P6).
     """
     if plan.refused or not plan.changes:
@@ -117,6 +117,7 @@ class _Execution:
         self.results: list[Result] = []
         self.events: list[Event] = []
         self.written: list[Result] = []  # in the transaction that is open
+        self.changed = False  # was a row written in it?
 
     def run(self, workers: int, cancelled: Callable[[], bool], make_pool: Pool) -> Applied:
         places = max(1, min(workers, MOST_WORKERS))
@@ -160,6 +161,7 @@ class _Execution:
         intent = begin(self.history, action, self.plan.revision, self.clock())
         if action.forbids and old is not None and not old.forbidden:
             self.history.put_standing(replace(old, forbidden=action.forbids))
+            self.changed = True  # it must not fire while its successor is pulled
         if action.kind is ActionKind.RETIRE:
             if old is not None and not old.retiring:
                 self.history.put_standing(replace(old, retiring=True))
@@ -240,8 +242,9 @@ class _Execution:
 
     def _tell(self) -> None:
         """After a transaction: until it is committed, nobody else sees its rows, and nothing of it is sure."""
-        results, self.written = self.written, []
-        if not results:
+        results, changed = self.written, self.changed
+        self.written, self.changed = [], False
+        if not results and not changed:
             return
         events = [event_of(result, self.clock(), self.plan.revision, self.plan.digest) for result in results]
         self.results += results
