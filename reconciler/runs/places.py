@@ -81,8 +81,10 @@ class Places:
 
     def waits(self, spec: JobSpec) -> None:
         """A run that is due waits for a place. If it lacks nothing but a part of its owner's total, nobody behind it
-        takes what becomes free."""
+        takes what becomes free; unless it needs more than there is in all, since the total was lowered."""
         full = [lane for lane in self._lanes(spec) if self._full(lane)]
+        if any(lane.needs > lane.most for lane in full):
+            return
         if all(lane.kept for lane in full):
             self._kept.update(lane.key for lane in full)
 

@@ -101,6 +101,20 @@ def test_S1_a_place_that_others_need_as_well_is_not_kept_free_for_one(tmp_path: 
     assert running(world) == ["ml/a", "ml/small"]
 
 
+def test_S1_who_needs_more_than_a_total_that_was_lowered_keeps_nothing_free(tmp_path: Path) -> None:
+    world = world_of(tmp_path, Total(cpus=4))
+    world.apply(
+        job("ml/big", resources=Resources(cpus=4), priority=2),
+        job("ml/small", resources=Resources(cpus=1)),
+    )  # fmt: skip
+    world.tick(30)
+    owners = tuple(replace(one, total=Total(cpus=2)) if one.name == "ml" else one for one in world.config.owners)
+    world.fleet.reconfigure(replace(world.config, owners=owners))
+    world.behave("ml/small", duration=40.0)
+    world.tick(40)
+    assert running(world) == ["ml/small"]
+
+
 def test_S1_what_waits_too_long_for_its_owners_total_is_missed_with_that_reason(tmp_path: Path) -> None:
     world = world_of(tmp_path, Total(running=1))
     world.config = replace(world.config, limits=replace(world.config.limits, queue_timeout=30.0))
