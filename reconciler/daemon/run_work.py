@@ -92,7 +92,7 @@ class RunWork:
                 self._send(entry, "discard", "keep", lambda: ops.discard(run))
             case steps.Renew():
                 if job is not None and (values := carried(run, spec, job.spec)) is not None:
-                    self._follow_up(entry, *to.renewed(run, job, values, now))
+                    self._follow_up(entry, *to.renewed(run, spec, job, values, now))
 
     def _intend(self, entry: Open, made: RunRecord, op: str, pool: str, call: Callable[[], Result]) -> None:
         """Write `made`, then have `call` made: with other intents of this round, see `carry_out`."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ..model.job import JobSpec
 from ..model.live import LiveRun, StandingJob
 from ..model.run import CodeAt, Disposition, FailureClass, Outcome, Phase, RunRecord, RunRequest, SlotRecord
 from .parameters import Values
@@ -160,21 +161,33 @@ def fresh_attempt(run: RunRecord, why: str, now: datetime) -> tuple[RunRecord, R
 
 
 def renewed(
-    run: RunRecord, job: StandingJob, parameters: Values, now: datetime
+    run: RunRecord, spec: JobSpec, job: StandingJob, parameters: Values, now: datetime
 ) -> tuple[RunRecord, RunRecord | None]:  # fmt: skip
     """`(run, None)` or `(old, fresh)`: an owed slot runs with the job's new definition (rule T4), and `parameters`.
+    `spec` is the definition that it has.
 
     If nothing was ever prepared under its name, it keeps it.
     """
     if run.phase is Phase.PENDING and run.tries == 0:
-        return _redefined(run, job, parameters), None
+        return _redefined(run, spec, job, parameters), None
     old, fresh = fresh_attempt(run, "the job has a newer definition", now)
-    return old, replace(_redefined(fresh, job, parameters), tries=0, retry_at=now)
+    return old, replace(_redefined(fresh, spec, job, parameters), tries=0, retry_at=now)
 
 
-def _redefined(run: RunRecord, job: StandingJob, parameters: Values) -> RunRecord:
+def _redefined(run: RunRecord, spec: JobSpec, job: StandingJob, parameters: Values) -> RunRecord:
     return replace(run, digest=job.digest, revision=job.revision, image_id=job.image_id,
-                   image_digest=job.image_digest, parameters=parameters)  # fmt: skip
+                   image_digest=job.image_digest, parameters=parameters, code=_code(run, spec, job.spec))  # fmt: skip
+
+
+def _code(run: RunRecord, old: JobSpec, new: JobSpec) -> tuple[CodeAt, ...]:
+    """What of its code is as the new definition says, or was asked for in place of what the old one said. The rest is
+    looked up anew."""
+    before = {(item.target, item.url): item.ref for item in old.repositories}
+    wanted = {(item.target, item.url): item.ref for item in new.repositories}
+    return tuple(
+        at for at in run.code
+        if (key := (at.target, at.url)) in wanted and (at.ref == wanted[key] or at.ref != before.get(key))
+    )  # fmt: skip
 
 
 def finished(run: RunRecord, outcome: Outcome, now: datetime) -> RunRecord:

@@ -3,8 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
+from reconciler.model.job import CodeRepository
 from reconciler.model.live import LivePhase
-from reconciler.model.run import Disposition, FailureClass, Outcome, Phase, RunRequest, Trigger
+from reconciler.model.run import CodeAt, Disposition, FailureClass, Outcome, Phase, RunRequest, Trigger
 from reconciler.runs import transitions
 from reconciler.runs.machine import GiveUp, next_step
 
@@ -60,17 +63,39 @@ def test_R3_asked_to_end_while_its_start_was_unknown_it_is_given_up() -> None:
 
 def test_T4_an_owed_run_takes_the_new_definition_in_place() -> None:
     job = standing(digest="d2", revision="r2", image_id="i2")
-    renewed, fresh = transitions.renewed(run(), job, (), NOW)
+    renewed, fresh = transitions.renewed(run(), spec(), job, (), NOW)
     assert fresh is None
     assert (renewed.run_id, renewed.digest, renewed.revision, renewed.image_id) == (run().run_id, "d2", "r2", "i2")
 
 
 def test_T4_one_that_was_prepared_takes_it_under_a_new_name() -> None:
     job = standing(digest="d2", revision="r2", image_id="i2")
-    old, fresh = transitions.renewed(run(Phase.PENDING, tries=3, retry_at=SLOT + HOUR), job, (), NOW)
+    old, fresh = transitions.renewed(run(Phase.PENDING, tries=3, retry_at=SLOT + HOUR), spec(), job, (), NOW)
     assert fresh is not None
     assert (old.digest, old.phase, old.discarded) == ("d1", Phase.CANCELLED, False)
     assert (fresh.digest, fresh.tries, fresh.retry_at, fresh.unstarted) == ("d2", 0, NOW, 1)
+
+
+MAIN, PINNED, ASKED = (CodeAt(f"/{name}", f"git@h:{name}.git", ref, "c" * 40) for name, ref in (
+    ("a", "main"), ("b", "v1"), ("c", "mine"),
+))  # fmt: skip
+
+
+@pytest.mark.parametrize("tries", [0, 3], ids=["in place", "under a new name"])
+def test_T4_an_owed_run_has_the_code_of_its_new_definition_and_what_was_asked_for(tries: int) -> None:
+    old = tuple(CodeRepository(at.url, at.target, ref) for at, ref in ((MAIN, "main"), (PINNED, "v1"), (ASKED, "main")))
+    owed = run(Phase.PENDING, tries=tries, code=(MAIN, PINNED, ASKED))
+
+    def code(*repositories: CodeRepository) -> tuple[CodeAt, ...]:
+        job = standing(digest="d2", spec=spec(repositories=repositories))
+        same, fresh = transitions.renewed(owed, spec(repositories=old), job, (), NOW)
+        return (fresh or same).code
+
+    assert code(*old) == (MAIN, PINNED, ASKED), "a branch is looked up once for a slot"
+    a, b, c = old
+    assert code(a, replace(b, ref="v2"), replace(c, ref="v2")) == (MAIN, ASKED)
+    assert code(a, b, replace(c, url="git@h:other.git")) == (MAIN, PINNED)
+    assert code(replace(a, target="/src"), b) == (PINNED,)
 
 
 def test_R3_the_first_reason_to_stop_stays() -> None:
