@@ -22,6 +22,7 @@ class DriftRound:
         self._turn = turn
         self._looked: dict[str, datetime] = {}  # name -> when
         self._found: dict[str, tuple[str, tuple[str, ...]]] = {}  # name -> (ref, sentences)
+        self.changes = 0  # grows whenever what `marked` says of a listing may be another
         self.next_at: datetime | None = None
 
     def suspect(self, name: str) -> None:
@@ -32,35 +33,37 @@ class DriftRound:
     def made(self, name: str, now: datetime) -> None:
         """It was just made as ordered: its turn comes in an hour."""
         self._looked[name] = now
-        self._found.pop(name, None)
+        self._note(name, None)
+
+    def _note(self, name: str, found: tuple[str, tuple[str, ...]] | None) -> None:
+        if found == self._found.get(name):
+            return
+        self.changes += 1
+        if found is not None:
+            self._found[name] = found
+        else:
+            del self._found[name]
 
     def look(self, engine: Engine, live: LiveState, standing: Mapping[str, StandingJob], order_of: OrderOf,
-             now: datetime) -> bool:  # fmt: skip
-        """Look at the next piece; True if anything new was found. Raises EngineUnavailable."""
+             now: datetime) -> None:  # fmt: skip
+        """Look at the next piece. Raises EngineUnavailable."""
         if self.next_at is not None and now < self.next_at:
-            return False
+            return
         names = [n for n, job in standing.items() if n in live.jobs and live.jobs[n].digest == job.digest]
         self._looked = {name: at for name, at in self._looked.items() if name in standing}
         due = sorted(
             (n for n in names if self._due(n, now)),
             key=lambda n: self._looked.get(n, datetime.min.replace(tzinfo=now.tzinfo)),
         )
-        news = False
         for name in due[:PIECE]:
             try:
                 sentences = engine.inspect_drift(name, order_of(standing[name]))
             except (EngineRejected, NotOurs):
                 sentences = ()  # not ours to compare: the plan says what is the matter with it
-            ref = live.jobs[name].ref
-            news = news or (bool(sentences) and self._found.get(name) != (ref, sentences))
             self._looked[name] = now
-            if sentences:
-                self._found[name] = (ref, sentences)
-            else:
-                self._found.pop(name, None)
+            self._note(name, (live.jobs[name].ref, sentences) if sentences else None)
         soonest = min((self._looked[n] + self._turn for n in names if n in self._looked), default=now + self._turn)
         self.next_at = now + PAUSE if len(due) > PIECE else max(now + PAUSE, soonest)
-        return news
 
     def _due(self, name: str, now: datetime) -> bool:
         looked = self._looked.get(name)

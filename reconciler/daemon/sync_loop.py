@@ -70,8 +70,8 @@ class SyncLoop:
         self._observer = Observer(engine, fleet, emit, relist)
         self._suspects: SimpleQueue[str] = SimpleQueue()
         self._drift, self._refresher = DriftRound(drift_turn), Refresher(engine, history, kick_self)
-        self._marked_from: LiveState | None = None
-        self._marked: LiveState | None = None
+        nothing = LiveState("", {}, {})
+        self._marked = nothing, 0, nothing  # a listing, how often drift had changed, and what that made of it
         self._askers, self.held, self._wanted = Askers(), Held(history, emit), Wanted(history, emit)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._made_from: tuple[Any, ...] = ()
@@ -156,13 +156,14 @@ class SyncLoop:
 
         try:
             self._refresher.look(standing, order_of, now)
-            if self._drift.look(self._engine(), live, standing, order_of, now):
-                self._marked_from = None
+            self._drift.look(self._engine(), live, standing, order_of, now)
         except EngineUnavailable:
             self._observer.forget()
-        if self._marked_from is not live:
-            self._marked_from, self._marked = live, self._drift.marked(live)
-        return self._marked or live
+        source, changes, marked = self._marked
+        if source is not live or changes != self._drift.changes:
+            marked = self._drift.marked(live)
+            self._marked = live, self._drift.changes, marked
+        return marked
 
     # -- plan -------------------------------------------------------------------------------------------------
     def _plan(self, desired: DesiredState, live: LiveState, config: ServiceConfig, now: datetime) -> Plan:

@@ -28,8 +28,11 @@ NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 class Synced:
     """`write` a job file, then let the loop work: `rounds` moves time, `restart` is a new process."""
 
-    def __init__(self, folder: Path, fates: Fates | None = None) -> None:
+    def __init__(
+        self, folder: Path, fates: Fates | None = None, engine: type[MemoryEngine] = MemoryEngine
+    ) -> None:  # fmt: skip
         """`fates` decides what the disk takes. `on_stage` is called when an action begins."""
+        self._kind = engine
         self.fates, self.on_stage = fates or Fates(random.Random(0)), lambda: None
         self.jobs = folder / "repo" / "jobs.d"
         self.jobs.mkdir(parents=True)
@@ -40,7 +43,7 @@ class Synced:
     def _open(self) -> None:
         folder = self.folder
         self.history: SqliteHistory = open_history(folder / "reconciler.db")
-        engine = MemoryEngine(engine_context(str(folder)), self.world)
+        engine = self._kind(engine_context(str(folder)), self.world)
         config = ServiceConfig(source=SourceConfig(url=f"dir:{folder / 'repo'}"), state_dir=str(folder))
         self.fetcher = Fetcher(lambda _config: Directory(str(folder / "repo"), ("jobs.d",)), "seed")
         self.fleet = Fleet(config)

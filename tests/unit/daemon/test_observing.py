@@ -1,14 +1,17 @@
 """An engine that stops answering is noticed within half a minute though nothing happens, and heard again."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fleet import Fleet
 from reconciler.daemon.observing import PINGS, RELIST, RENEW, Observer
-from reconciler.model.errors import EngineUnavailable
+from reconciler.engine.memory import MemoryEngine
+from reconciler.model.errors import EngineUnavailable, Permanent
 from reconciler.model.live import LivePhase, LiveRun, LiveState
 from reconciler.model.service import ServiceConfig
+from tests.kit.synced import Synced
 from tests.kit.world import World
 
 PING = timedelta(seconds=RELIST / PINGS)
@@ -35,6 +38,32 @@ def test_between_two_listings_it_is_only_asked_whether_it_is_there(tmp_path: Pat
     assert seen.observe(world.time, kicked=False) is not None
     assert listings(world) == ["observe", *["ping"] * (PINGS - 1), "observe"]
     assert min(at for at in seen.next_at(world.time) if at is not None) == world.time + PING
+
+
+class Coarse(MemoryEngine):
+    """Its listing tells nothing of drift: only a look at the object does."""
+
+    def observe(self) -> LiveState:
+        live = super().observe()
+        return replace(live, jobs={name: replace(job, drift=()) for name, job in live.jobs.items()})
+
+
+def test_P1_a_drift_that_somebody_has_undone_is_no_longer_planned_against(tmp_path: Path) -> None:
+    synced = Synced(tmp_path, engine=Coarse)
+    synced.write("a", "busybox")
+    synced.rounds()
+
+    def planned(*drift: str) -> list[str]:
+        synced.world.drift = {"a": drift} if drift else {}
+        synced.loop.changed("a")
+        synced.rounds()
+        assert synced.fleet.view.plan is not None
+        return [action.kind.value for action in synced.fleet.view.plan.actions]
+
+    synced.world.fail("install", Permanent("cannot pull busybox: no such image"), name="a", times=99)
+    assert planned("memory is 1g, not 512m") == ["heal"]
+    assert planned() == []
+    synced.close()
 
 
 def test_nothing_follows_from_a_listing_that_says_the_same_but_once_an_hour(tmp_path: Path) -> None:

@@ -118,8 +118,8 @@ def order_of(job: StandingJob) -> StandingOrder:
     return StandingOrder(job.spec, job.digest, job.revision, job.path, Policy())
 
 
-def look(round_: DriftRound, engine: Drifting, live: LiveState, rows: dict[str, StandingJob], now: datetime) -> bool:
-    return round_.look(engine, live, rows, order_of, now)  # type: ignore[arg-type]
+def look(round_: DriftRound, engine: Drifting, live: LiveState, rows: dict[str, StandingJob], now: datetime) -> None:
+    round_.look(engine, live, rows, order_of, now)  # type: ignore[arg-type]
 
 
 def test_P1_all_are_looked_at_after_the_start_in_pieces_and_then_once_a_turn() -> None:
@@ -145,12 +145,29 @@ def test_P1_an_event_has_its_object_looked_at_first_and_drift_marks_the_listing(
     engine.asked.clear()
     engine.drift["job-001"] = ("memory is 1g, not 512m",)
     round_.suspect("job-001")
-    assert look(round_, engine, live, rows, NOW + SECOND)
+    look(round_, engine, live, rows, NOW + SECOND)
     assert engine.asked == ["job-001"]
     assert round_.marked(live).jobs["job-001"].drift == ("memory is 1g, not 512m",)
     assert not round_.marked(live).jobs["job-000"].drift
     healed = replace(live, jobs={**live.jobs, "job-001": replace(live.jobs["job-001"], ref="another")})
     assert not round_.marked(healed).jobs["job-001"].drift
+
+
+def test_P1_whatever_changes_the_marks_is_counted_and_nothing_else() -> None:
+    round_, engine, (live, rows) = DriftRound(), Drifting(), fleet(1)
+    counts = []
+    for drift in ((), ("memory is 1g",), ("memory is 1g",), ("memory is 2g",), (), ()):
+        engine.drift["job-000"] = drift
+        round_.suspect("job-000")
+        look(round_, engine, live, rows, NOW)
+        counts.append(round_.changes)
+    assert counts == [0, 1, 1, 2, 3, 3]
+    engine.drift["job-000"] = ("memory is 1g",)
+    round_.suspect("job-000")
+    look(round_, engine, live, rows, NOW)
+    round_.made("job-000", NOW)
+    round_.made("job-000", NOW)
+    assert round_.changes == 5
 
 
 def test_P1_what_was_just_made_has_its_turn_in_an_hour_unless_an_event_speaks_of_it() -> None:
