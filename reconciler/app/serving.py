@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .. import __version__
-from ..apply.intents import recover_intents
 from ..daemon.clock import SystemClock
 from ..daemon.draining import boot_id
 from ..daemon.events import EventStream
@@ -32,7 +31,7 @@ from ..daemon.settings import socket_path
 from ..daemon.sync_loop import APPLIED, SyncLoop
 from ..engine.base import Engine
 from ..history.logs import remove_logs
-from ..model.errors import EngineUnavailable, ReconcilerError
+from ..model.errors import ReconcilerError
 from ..model.event import EventName
 from ..model.ids import parse_run_id
 from ..model.plan import Plan
@@ -205,12 +204,7 @@ class Whole:
 
     # -- what runs beside the loops ---------------------------------------------------------------------------
     def _sync_step(self, now: datetime) -> datetime | None:
-        if not self.sync.recovered:
-            try:
-                recover_intents(self.state.history, self.engine)
-                self.sync.recovered = True
-            except EngineUnavailable:
-                pass  # the pass itself says so, and comes again
+        self.sync.settle()
         config = self.fleet.view.config
         if (looked := with_secrets(config)) is not config:
             self.fleet.change(lambda view: replace(view, config=looked) if view.config is config else view)

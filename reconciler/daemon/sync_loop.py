@@ -10,6 +10,7 @@ from typing import Any
 
 from ..apply.execute import Pool, apply_plan, threads
 from ..apply.files import record_files
+from ..apply.intents import recover_intents
 from ..apply.outcome import Applied, Result
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
@@ -90,6 +91,17 @@ class SyncLoop:
     def plan_anew(self, timeout: float, kick: Callable[[], None]) -> bool:
         """Ask for a pass that reads the repository, and wait for its plan. False if that takes longer."""
         return self._askers.wait_for_plan(timeout, kick)
+
+    def settle(self) -> None:
+        """Before a step: settle what an earlier process has begun and not confirmed, or a pass that the disk cut short.
+        The rows that such a pass has written are seen from now on. Raises StateError."""
+        if self.recovered:
+            return
+        with suppress(EngineUnavailable):  # the pass itself says so, and comes again
+            recover_intents(self._history, self._engine())
+            self._fleet.publish_standing(self._history.standing())
+            self._kick_runs()
+            self.recovered = True
 
     def step(self, now: datetime) -> datetime | None:
         """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""

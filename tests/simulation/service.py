@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from reconciler.apply.intents import recover_intents
 from reconciler.daemon.events import EventStream
 from reconciler.daemon.fetch import Fetcher
 from reconciler.daemon.fleet import Fleet
@@ -132,12 +131,7 @@ class Service:
         return wake
 
     def _sync_step(self, now: datetime) -> datetime | None:
-        if not self.sync.recovered:
-            try:
-                recover_intents(cast(History, self.ledger), self.wire)
-                self.sync.recovered = True
-            except EngineUnavailable:
-                pass
+        self.sync.settle()
         return self.sync.step(now)
 
     # -- what the loops are told ------------------------------------------------------------------------------

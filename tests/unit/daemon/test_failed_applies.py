@@ -1,6 +1,7 @@
 """Promise: a change that cannot be made is never called done: it shows as held until it is made or given up (P7)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,15 @@ def test_P6_what_a_full_disk_cut_short_is_settled_when_there_is_room(synced: Syn
         synced.loop.step(synced.time)
     assert len(synced.history.open_intents()) == 1
     assert not synced.loop.recovered, "whoever steps the loop settles what was begun before the next pass"
+
+
+def test_P6_what_is_settled_is_seen_by_the_next_pass(synced: Synced) -> None:
+    synced.write("a", "busybox")
+    synced.rounds()
+    synced.history.put_standing(replace(synced.history.standing()["a"], retiring=True))
+    synced.history.begin_intent("retire", "a", synced.time, "{}")
+    synced.world.standing.clear()  # the engine has carried it out, and the disk has taken no word of that
+    assert "a" in synced.fleet.view.standing
+    synced.loop.recovered = False
+    synced.loop.settle()
+    assert synced.loop.recovered and not synced.fleet.view.standing
