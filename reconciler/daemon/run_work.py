@@ -198,10 +198,13 @@ class RunWork:
         found = [(entry, why) for entry, why in asked if entry.record.active]
         if not found:
             return 0
+        before = [(entry, entry.record, entry.unsaved) for entry, _ in found]
         try:
             with self._history.together():
                 return sum(self.save(entry, to.stop_requested(entry.record, why, now)) for entry, why in found)
-        except StateError as error:  # asked for again in the next round
+        except StateError as error:  # none of it is written: whoever asked may ask again
+            for entry, record, unsaved in before:
+                entry.record, entry.unsaved = record, unsaved
             self._storage(error)
             return 0
 
