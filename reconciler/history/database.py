@@ -125,8 +125,11 @@ class Database:
 
     @contextmanager
     def _part_of(self, joint: _Joint) -> Iterator[sqlite3.Connection]:
-        """One write of a joint transaction; if it fails, it alone is undone."""
+        """One write of a joint transaction; if it fails, it alone is undone. None may follow what has undone all of
+        them: it would be a transaction of its own."""
         with translated(self.path):
+            if joint.broken is not None:
+                raise joint.broken
             connection = self._open_writer()
             connection.execute("SAVEPOINT part")
             try:

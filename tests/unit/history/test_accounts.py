@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from reconciler.history.schema import MIGRATIONS, migrate
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.desired import Commit
-from reconciler.model.errors import StateError
+from reconciler.model.errors import InvariantBroken, StateError
 from reconciler.model.job import Location
 from reconciler.model.origin import Origin
 from reconciler.model.run import Disposition
@@ -85,3 +86,17 @@ def test_an_older_ledger_is_refused_to_readers_and_brought_up_to_date_by_the_ser
     reader = open_history(path, read_only=True)
     assert reader.origin("d1") == ORIGIN
     reader.close()
+
+
+def test_nothing_of_a_joint_write_stays_when_sqlite_has_given_it_up(history: SqliteHistory, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as other, other:
+        other.execute("""CREATE TRIGGER fault BEFORE INSERT ON meta WHEN NEW.key = 'second'
+            BEGIN SELECT RAISE(ROLLBACK, 'as a full disk may'); END""")
+    with pytest.raises(InvariantBroken), history.together():
+        history.set_meta("first", "x")
+        for key in ("second", "third"):
+            with pytest.raises(InvariantBroken):
+                history.set_meta(key, "x")
+    assert [history.get_meta(key) for key in ("first", "second", "third")] == [None] * 3
+    history.set_meta("later", "x")
+    assert history.get_meta("later") == "x"
