@@ -38,6 +38,8 @@ def take_up(
         if record is not None:
             # Ended and discarded before. Shown again, perhaps another object: a create may outlive its client.
             work.look(book.add(replace(record, ref=live.ref), adopted=True))
+        elif book.echoes(run_id, now):
+            continue  # a trial that was forgotten after this listing was made; if it is there, the next shows it again
         elif live.phase is LivePhase.CREATED:
             work.sweep(book.add(_record(live, jobs.get(live.job), now)))
         else:

@@ -137,12 +137,16 @@ class Book:
         while len(self._done) > ECHOES:
             self._done.popitem(last=False)
 
+    def echoes(self, run_id: str, now: datetime) -> bool:
+        """Was it done with a moment ago? What is seen or heard of it may be from before."""
+        gone = self._done.get(run_id)
+        return gone is not None and abs(now - gone) < ECHO
+
     def poke(self, run_id: str, now: datetime) -> bool:
         """An event spoke of this run: look at it now, whatever was seen before. False if nobody knows the run."""
         entry = self.runs.get(run_id)
         if entry is None:
-            gone = self._done.get(run_id)
-            return gone is not None and abs(now - gone) < ECHO
+            return self.echoes(run_id, now)
         entry.poked = True
         self.after_answer(entry, now)
         return True

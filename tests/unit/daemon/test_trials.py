@@ -61,6 +61,20 @@ def test_what_was_tried_is_forgotten_but_not_that_it_was(world: World) -> None:
         world.operators.forget_trial(run.run_id)
 
 
+def test_a_listing_from_before_a_trial_was_forgotten_brings_no_ghost_of_it_back(world: World) -> None:
+    world.behave("Try/ml/train", duration=3.0)
+    run = attempt(world)
+    world.tick(1)
+    old = world.engine.observe()
+    assert run.run_id in old.runs
+    world.tick(5)
+    world.operators.forget_trial(run.run_id)
+    world.fleet.change(lambda view: replace(view, live=old))
+    world.tick(10)
+    assert world.history.run(run.run_id) is None and not world.history.slots("Try/ml/train")
+    assert not world.book.runs
+
+
 def test_a_trial_that_nobody_calls_for_is_forgotten_by_itself_after_a_restart_too(world: World) -> None:
     world.behave("Try/ml/train", duration=30.0)
     run = attempt(world)
