@@ -38,7 +38,8 @@ def routes(
     def try_file(request: Request) -> Response:
         asked = api.TryFile.from_data(request.body)
         actor = authority.for_job(request.peer, asked.path.rpartition(".")[0], "try")
-        job = read_trial(view().config, asked.path, asked.files)
+        seen = view()
+        job = read_trial(seen.config, seen.standing, asked.path, asked.files)
         run = operators.try_job(job.spec, job.revision, actor, asked.parameters)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, False, 0).to_data())
 

@@ -1,5 +1,7 @@
 """A job file that is not applied, and what it needs of its directory: taken together by the client, read by the service
-exactly as a commit's, policy included."""
+exactly as a commit's, policy included. Encrypted secrets alone never come from the client: it could give the file of
+somebody else's secret the name of one that is its own.
+"""
 
 import base64
 import binascii
@@ -7,11 +9,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from posixpath import normpath
 
 from ..model.desired import Commit, Entry, Snapshot
 from ..model.errors import Permanent
 from ..model.job import JobSpec
+from ..model.live import StandingJob
 from ..model.problem import SpecProblem
+from ..model.secret import StoreConfig
 from ..model.service import ServiceConfig
 from ..source.directory import Directory
 from ..spec.desire import desire
@@ -42,12 +47,25 @@ def bundle(config: ServiceConfig, path: Path) -> tuple[str, dict[str, str]]:
     return path.relative_to(root).as_posix(), files
 
 
-def read_trial(config: ServiceConfig, path: str, files: Mapping[str, str]) -> Trial:
-    """The job that `path` is. Raises Permanent (`try-invalid`) with what is wrong first."""
-    contents = {name: _decoded(name, text) for name, text in sorted(files.items())}
+def checkable(config: ServiceConfig) -> ServiceConfig:
+    """For the client's own check: which encrypted files there are, the service alone decides."""
+    stores = tuple(StoreConfig("directory") if store.type == "age" else store for store in config.secret_stores)
+    return replace(config, secret_stores=stores)
+
+
+def read_trial(
+    config: ServiceConfig, standing: Mapping[str, StandingJob], path: str, files: Mapping[str, str]
+) -> Trial:
+    """The job that `path` is; its encrypted secrets are those of the jobs in force, `standing`. Raises Permanent
+    (`try-invalid`) with what is wrong first."""
+    ages = [store for store in config.secret_stores if store.type == "age"]
+    contents = {name: _decoded(name, text) for name, text in sorted(files.items())
+                if not any(_within(name, store.path) for store in ages)}  # fmt: skip
     if path not in contents or len(contents) > MOST_FILES:
         raise Permanent(f"cannot try {path!r}: it is not among the files sent, or they are more than {MOST_FILES}",
                         code="try-invalid")  # fmt: skip
+    for store in ages[:1]:
+        contents |= {f"{store.path}/{name}.age".lstrip("/"): data for name, data in _sealed(standing).items()}
     blobs = {name: "sha256:" + hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     by_blob = {blob: contents[name] for name, blob in blobs.items()}
     whole = hashlib.sha256(repr(sorted(blobs.items())).encode()).hexdigest()
@@ -57,8 +75,11 @@ def read_trial(config: ServiceConfig, path: str, files: Mapping[str, str]) -> Tr
     desired, _ = desire(Snapshot(commit, "", entries), lambda wanted: {b: by_blob[b] for b in wanted}, flat, {})
     job = next((job for job in desired.jobs.values() if job.path == path), None)
     if job is None:
-        raise Permanent(f"cannot try {path}: {_wrong(desired.problems, path)}", code="try-invalid",
-                        hint=f"reconciler validate {path}")  # fmt: skip
+        first = _wrong(desired.problems, path)
+        hint = f"reconciler validate {path}"
+        if first is not None and first.code == "secret-missing" and ages:
+            hint = "a trial has those encrypted secrets that a job in force has: commit it, and a job that names it"
+        raise Permanent(f"cannot try {path}: {_words(first)}", code="try-invalid", hint=hint)
     return Trial(job.spec, commit.id)
 
 
@@ -71,7 +92,25 @@ def _decoded(name: str, text: str) -> bytes:
         ) from None
 
 
-def _wrong(problems: tuple[SpecProblem, ...], path: str) -> str:
+def _within(name: str, folder: str) -> bool:
+    """Is it, or could it be taken for, a file of the store in `folder`?"""
+    if not folder:
+        return "/" not in normpath(name) and name.endswith(".age")
+    return name.startswith(f"{folder}/") or normpath(name).startswith(f"{normpath(folder)}/")
+
+
+def _sealed(standing: Mapping[str, StandingJob]) -> dict[str, bytes]:
+    """The encrypted file of each name, as the job that was applied last has it."""
+    jobs = sorted((job for job in standing.values() if job.spec.secrets), key=lambda job: job.applied_at)
+    return {ref.name: base64.b64decode(ref.sealed) for job in jobs for ref in job.spec.secrets if ref.sealed}
+
+
+def _wrong(problems: tuple[SpecProblem, ...], path: str) -> SpecProblem | None:
     errors = [problem for problem in problems if problem.is_error]
-    first = next((problem for problem in errors if problem.path == path), errors[0] if errors else None)
-    return "it is no job file" if first is None else f"{first.path}:{first.line}:{first.column}: {first.message}"
+    return next((problem for problem in errors if problem.path == path), errors[0] if errors else None)
+
+
+def _words(problem: SpecProblem | None) -> str:
+    return (
+        "it is no job file" if problem is None else f"{problem.path}:{problem.line}:{problem.column}: {problem.message}"
+    )

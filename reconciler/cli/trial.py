@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..app.reading import read_file
-    from ..app.trying import bundle
+    from ..app.trying import bundle, checkable
     from ..spec.render import render_problems
     from .context import ask, settings
     from .logs import follow_run
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     config, path = settings(args, asking=True), Path(args.file)
     if not path.is_file():
         raise UsageError(f"cannot try {args.file}: no such file", code="source-not-found", hint="FILE is a job file")
-    reading = read_file(config, path)
+    reading = read_file(checkable(config), path)
     errors = [problem for problem in reading.problems if problem.is_error]
     if errors:
         print(render_problems(errors, "text", reading.sources), file=sys.stderr)

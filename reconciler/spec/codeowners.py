@@ -13,7 +13,16 @@ _HEAD = """\
 def codeowners(config: ServiceConfig) -> str:
     """The first owner that matches has a job, the last line that matches has a file: so in the opposite order."""
     lines = [line for owner in reversed(config.owners) for line in _lines(owner, config)]
-    return _HEAD + "".join(f"{line}\n" for line in lines)
+    return _HEAD + "".join(f"{line}\n" for line in (*lines, *_stores(config)))
+
+
+def _stores(config: ServiceConfig) -> Iterator[str]:
+    """Whoever commits into such a folder can give another's secret a name of their own, so no owner is asked. Last,
+    that is, above all owners."""
+    paths = [store.path for store in config.secret_stores if store.type == "age"]
+    if paths:
+        yield "# Encrypted secrets: for administrators alone, whose addresses go behind each path."
+        yield from (f"{_escaped('/' + path)}/" if path else "/*.age" for path in dict.fromkeys(paths))
 
 
 def _lines(owner: Owner, config: ServiceConfig) -> Iterator[str]:
@@ -30,8 +39,12 @@ def _patterns(path: str, glob: str) -> Iterator[str]:
     """Globs of job names as patterns of files: the name's suffix is the file's. A `**` that ends one takes in the
     folder's defaults and whatever else the jobs need."""
     root = "/" + "/".join(part for part in (path.strip("/"), glob) if part)
-    root = root.replace("\\", "\\\\").replace(" ", "\\ ")
+    root = _escaped(root)
     if root.endswith("*"):
         yield root
     else:
         yield from (f"{root}{end}" for end in (".yaml", ".yml"))
+
+
+def _escaped(path: str) -> str:
+    return path.replace("\\", "\\\\").replace(" ", "\\ ")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from reconciler.model.secret import StoreConfig
 from reconciler.model.service import Owner, Person, ServiceConfig, SourceConfig
 from reconciler.spec.admission import owner_of
 from reconciler.spec.codeowners import codeowners
@@ -53,3 +54,9 @@ def test_a_job_file_asks_the_members_of_the_jobs_owner(name: str, path: str) -> 
 def test_the_root_as_jobs_directory() -> None:
     config = ServiceConfig(source=SourceConfig(paths=("",)), people=CONFIG.people, owners=CONFIG.owners[:1])
     assert "/ml/** anna@x.org" in codeowners(config).splitlines()
+
+
+def test_no_owner_is_asked_about_encrypted_secrets() -> None:
+    stores = (StoreConfig("age", "jobs.d/web/my keys"), StoreConfig("age", ""), StoreConfig("directory", "/s"))
+    text = codeowners(ServiceConfig(people=CONFIG.people, owners=CONFIG.owners, secret_stores=stores))
+    assert text.splitlines()[-2:] == ["/jobs.d/web/my\\ keys/", "/*.age"]

@@ -1,0 +1,59 @@
+"""Promise: what is tried is read as a commit's, and no client can bring an encrypted secret by a name of its choice."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.app.trying import checkable, read_trial
+from reconciler.model.errors import Permanent
+from reconciler.model.job import SecretRef
+from reconciler.model.live import StandingJob
+from reconciler.model.secret import StoreConfig
+from reconciler.model.service import Owner, Policy, ServiceConfig
+from tests.kit.orders import make_spec
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+JOB = "schedule: manual\nimage: busybox:1.36\nsecrets: [mine]\n"
+
+
+def config(path: str) -> ServiceConfig:
+    owners = (Owner("ml", ("ml/**",), Policy(secrets=("mine",))),)
+    return ServiceConfig(secret_stores=(StoreConfig("age", path, identity_file="/k"),), owners=owners)
+
+
+def sent(**files: str) -> dict[str, str]:
+    return {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
+
+
+def standing(name: str, data: bytes, secret: str, age: int = 0) -> dict[str, StandingJob]:
+    ref = SecretRef(secret, f"/run/secrets/{secret}", sealed=base64.b64encode(data).decode())
+    at = NOW - timedelta(days=age)
+    return {name: StandingJob(name, make_spec(name, secrets=(ref,)), "d", "r", f"{name}.yaml", at, at, at)}
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [("jobs.d/secrets", "jobs.d/secrets/mine.age"), ("jobs.d/secrets", "./jobs.d//secrets/mine.age"),
+     ("./jobs.d/secrets", "./jobs.d/secrets/mine.age"), ("a//b", "a//b/mine.age"), ("", "mine.age")],
+)  # fmt: skip
+def test_S1_an_encrypted_file_of_the_client_is_never_taken(path: str, file: str) -> None:
+    files = sent(**{"ml/a.yaml": JOB, file: "the file of somebody else's secret"})
+    with pytest.raises(Permanent, match="asks for the secret mine, and no store has it") as caught:
+        read_trial(config(path), {}, "ml/a.yaml", files)
+    assert caught.value.code == "try-invalid" and "a job in force" in caught.value.hint
+    spec = read_trial(config(path), standing("b", b"ours", "mine"), "ml/a.yaml", files).spec
+    assert [base64.b64decode(ref.sealed) for ref in spec.secrets] == [b"ours"]
+
+
+def test_a_trial_has_the_newest_encrypted_file_in_force_and_no_other_name() -> None:
+    jobs = {**standing("b", b"new", "mine"), **standing("a", b"old", "mine", age=3)}
+    (ref,) = read_trial(config("s"), jobs, "ml/a.yaml", sent(**{"ml/a.yaml": JOB})).spec.secrets
+    assert base64.b64decode(ref.sealed) == b"new"
+    with pytest.raises(Permanent, match="no store has it"):
+        read_trial(config("s"), standing("b", b"x", "theirs"), "ml/a.yaml", sent(**{"ml/a.yaml": JOB}))
+
+
+def test_the_client_leaves_encrypted_secrets_to_the_service() -> None:
+    (store,) = checkable(config("s")).secret_stores
+    assert (store.type, store.names) == ("directory", None)
