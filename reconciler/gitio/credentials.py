@@ -66,7 +66,9 @@ def _ssh_command(address: Address, git: GitConfig) -> str:
         path = _ssh_path(git.known_hosts, "known-hosts", "git.known_hosts")
         words += [f'-oUserKnownHostsFile="{path}"', "-oGlobalKnownHostsFile=/dev/null"]
     credential = _matching(address, git.deploy_keys)
-    if credential is not None:
+    if credential is None:  # without one named, ssh offers those in the home directory of the service's user
+        words.append("-oIdentityFile=none")
+    else:
         words.append(f'-oIdentityFile="{_ssh_path(credential.key_file, "key-file", "git.deploy_keys")}"')
     return shlex.join(words)
 

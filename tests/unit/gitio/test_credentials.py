@@ -1,5 +1,7 @@
 """Promise: a credential goes to the server it is for, and shows in no argument, message or representation."""
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,19 @@ def test_ssh_always_checks_host_keys_and_asks_nobody(tmp_path: Path) -> None:
     for expected in ("StrictHostKeyChecking=yes", "BatchMode=yes", "ProxyCommand=none", "-F /dev/null",
                      "IdentityAgent=none", f'UserKnownHostsFile="{hosts}"', "key 50%%"):  # fmt: skip
         assert expected in command
+
+
+def test_S5_no_key_of_the_services_user_is_offered_where_none_is_configured(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch()
+    config = GitConfig(deploy_keys=(Credential("git@h.example:*", key_file=str(key)),))
+    urls = ("git@h.example:x.git", "git@other.example:x.git")
+    words = {url: shlex.split(access_for(parse_url(url), config).ssh_command) for url in urls}
+    found = [[word for word in each if word.startswith("-oIdentityFile")] for each in words.values()]
+    assert found == [[f'-oIdentityFile="{key}"'], ["-oIdentityFile=none"]]
+    effective = subprocess.run([*words["git@other.example:x.git"], "-G", "other.example"], capture_output=True,
+                               stdin=subprocess.DEVNULL, text=True, check=True, timeout=10).stdout  # fmt: skip
+    assert [line for line in effective.splitlines() if line.startswith("identityfile")] == ["identityfile none"]
 
 
 @pytest.mark.parametrize("path", ["relative", '/with"quote', "/with$VAR", "/with\nnewline", "/not-there"])
