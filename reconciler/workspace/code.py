@@ -7,7 +7,6 @@
 A branch is looked up once for a slot: its cells and its further attempts have the same commit.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -35,12 +34,12 @@ from ..spec.giturl import parse_url
 from .budget import GONE, collect
 from .children import copy, remove
 from .mirrors import Mirrors, Origin
+from .names import place_name
 from .trees import Trees
 
 ROOT = "code"
 RESERVE = 256 << 20  # bytes that a checkout leaves free on the disk
 SLOTS = 512  # whose commits are remembered
-LONGEST_NAME = 200  # characters of a directory's name
 Owner = Callable[[JobSpec], tuple[int, int] | None]  # numbers of who a job runs as; None = nobody else than we
 
 # What git calls it, what it is for the code of a run, what to do. Other refusals are `code-rejected`.
@@ -190,13 +189,6 @@ class Code:
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 raise StateError(f"cannot stage code in {path}: it is not a directory of this service's user")
             path.chmod(mode)  # whatever the umask is
-
-
-def place_name(run_id: str) -> str:
-    """A file name for a run, whatever the length of its job's name."""
-    if len(run_id) <= LONGEST_NAME:
-        return run_id
-    return f"{hashlib.sha256(run_id.encode()).hexdigest()}.{run_id[65 - LONGEST_NAME :]}"
 
 
 def origin_of(item: CodeRepository, owner: str, config: ServiceConfig) -> Origin:

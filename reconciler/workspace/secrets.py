@@ -19,6 +19,7 @@ from ..model.service import ServiceConfig
 from ..model.workspace import NOTHING, Bind, Workspace
 from ..spec.admission import may_have_secret
 from . import memory_place
+from .names import place_name
 from .sealed import unseal
 from .stores import open_store
 
@@ -53,7 +54,7 @@ class Secrets:
             return NOTHING
         values = {ref: self._value(ref, spec, config) for ref in spec.secrets}
         variables = tuple((ref.env, _text(ref, value)) for ref, value in values.items() if ref.env)
-        directory = memory_place.choose(self._places) / run.run_id
+        directory = memory_place.choose(self._places) / place_name(run.run_id)
         try:
             self._open(directory, self._reader(spec))
             binds = tuple(Bind(str(directory / _file_name(ref)), ref.target) for ref in spec.secrets if ref.target)
@@ -66,12 +67,13 @@ class Secrets:
 
     def drop(self, run_id: str) -> None:
         for place in self._places:
-            _remove(place / run_id)
+            _remove(place / place_name(run_id))
 
     def tidy(self, keep: Collection[str]) -> None:
+        kept = {place_name(run_id) for run_id in keep}
         for place in self._places:
             try:
-                left = [path for path in place.iterdir() if path.name not in keep]
+                left = [path for path in place.iterdir() if path.name not in kept]
             except (FileNotFoundError, NotADirectoryError, PermissionError):
                 continue  # never made, or not ours
             for path in left:
@@ -82,7 +84,7 @@ class Secrets:
         found = []
         for place in self._places:
             try:
-                found += [Secret(path.read_bytes()) for path in sorted((place / run_id).iterdir())]
+                found += [Secret(path.read_bytes()) for path in sorted((place / place_name(run_id)).iterdir())]
             except OSError:
                 continue
         return tuple(found)
@@ -167,6 +169,8 @@ def _remove(directory: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return  # nothing can be there
         raise StateError(f"cannot remove {directory}: {error.strerror}", hint="remove it by hand: it holds secrets"
                          ) from error  # fmt: skip
 

@@ -16,7 +16,7 @@ from reconciler.model.job import CodeRepository
 from reconciler.model.run import CodeAt
 from reconciler.model.service import GitConfig, Limits, Owner, ServiceConfig
 from reconciler.workspace.budget import collect
-from reconciler.workspace.code import place_name
+from reconciler.workspace.names import place_name
 from tests.kit.code import CodeLab, job_with
 from tests.lab.gitrepo import GitRepo, git
 

@@ -134,6 +134,15 @@ def test_tidying_removes_what_no_open_run_has(memory: Path, store: Path) -> None
     assert not list(memory.iterdir())
 
 
+def test_a_run_of_a_very_long_name_has_its_secrets_and_loses_them(memory: Path, store: Path) -> None:
+    secrets, long = part(memory), f"{'/'.join(['a' * 63] * 5)}.20261124T020000Z.1".replace("/", ".")
+    secrets.make(replace(run(), run_id=long), spec(FILE), config(store))
+    secrets.tidy({long})
+    assert [value.reveal() for value in secrets.values(long)] == [CANARY]
+    secrets.drop(long)
+    assert not list(memory.iterdir())
+
+
 def refused(work: object) -> str:
     with pytest.raises(ReconcilerError) as caught:
         work()  # type: ignore[operator]
