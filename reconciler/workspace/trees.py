@@ -169,6 +169,11 @@ class _Export:
             head, _, path = record.partition(b"\t")
             words = head.decode("ascii", "replace").split()
             if len(words) == 4 and words[1] == "blob":
+                if not words[3].isdecimal():  # git knows its name, and has it not
+                    raise SourceRejected(
+                        f"cannot check out {self._commit[:12]} of {self._origin.address}: object {words[2]} is missing",
+                        code="object-missing", hint="`git fsck --full` in the repository names the object",
+                    )  # fmt: skip
                 entries.append(_Entry(words[0], int(words[3]), os.fsdecode(path)))
         if self._subpath and not entries:
             raise SourceRejected(

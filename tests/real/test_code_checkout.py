@@ -1,6 +1,7 @@
 """Promise: a run's code is exactly a commit of its repository, its own to change; nothing of it acts on the host."""
 
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Sequence
@@ -312,6 +313,20 @@ def test_a_damaged_mirror_is_made_anew(lab: CodeLab, repo: GitRepo) -> None:
         pack.write_bytes(b"damaged")
     repo.commit({"train.py": "print(3)\n"})
     assert (lab.checkout(repo.path) / "train.py").read_text() == "print(3)\n"
+
+
+def test_a_mirror_that_has_lost_a_file_of_a_commit_is_made_anew(lab: CodeLab, repo: GitRepo) -> None:
+    lab.checkout(repo.path)
+    (mirror,) = (lab.root / "mirrors").glob("*.git")
+    packs = [(pack, pack.read_bytes()) for pack in (mirror / "objects/pack").glob("*.pack")]
+    for path in list((mirror / "objects/pack").glob("*")):
+        path.unlink()
+    for _, data in packs:
+        subprocess.run(["git", "-C", str(mirror), "unpack-objects", "-q"], input=data, check=True, timeout=20)
+    blob = in_it(repo.path, "rev-parse", "HEAD:train.py").strip()
+    (mirror / "objects" / blob[:2] / blob[2:]).unlink()
+    shutil.rmtree(lab.root / "trees")
+    assert (lab.checkout(repo.path) / "train.py").read_text() == "print(2)\n"
 
 
 def test_a_half_made_tree_and_a_half_made_copy_are_made_again(lab: CodeLab, repo: GitRepo) -> None:
