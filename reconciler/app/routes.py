@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from threading import Lock
 
 from ..daemon.backfill import BackfillAsked
 from ..daemon.fleet import View
@@ -18,7 +19,7 @@ from ..runs.environment import iso
 from ..server import api
 from ..server.exchange import Handlers, Request, Response
 from .authority import Authority
-from .trying import read_trial
+from .trying import alone, read_trial
 
 
 def routes(
@@ -26,6 +27,7 @@ def routes(
     view: Callable[[], View], now: Callable[[], datetime],
 ) -> Handlers:  # fmt: skip
     """Handlers by (method, path). `job_of`: the job of a run, by its id."""
+    trials = Lock()
 
     def run_job(request: Request) -> Response:
         asked = api.RunJob.from_data(request.body)
@@ -39,7 +41,8 @@ def routes(
         asked = api.TryFile.from_data(request.body)
         actor = authority.for_job(request.peer, asked.path.rpartition(".")[0], "try")
         seen = view()
-        job = read_trial(seen.config, seen.standing, asked.path, asked.files)
+        with alone(trials):
+            job = read_trial(seen.config, seen.standing, asked.path, asked.files)
         run = operators.try_job(job.spec, job.revision, actor, asked.parameters)
         return Response(api.RunAccepted(run.run_id, run.job, run.slot, False, 0).to_data())
 

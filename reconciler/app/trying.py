@@ -6,13 +6,15 @@ somebody else's secret the name of one that is its own.
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from posixpath import normpath
+from threading import Lock
 
 from ..model.desired import Commit, Entry, Snapshot
-from ..model.errors import Permanent
+from ..model.errors import Permanent, Transient
 from ..model.job import JobSpec
 from ..model.live import StandingJob
 from ..model.problem import SpecProblem
@@ -20,9 +22,12 @@ from ..model.secret import StoreConfig
 from ..model.service import ServiceConfig
 from ..source.directory import Directory
 from ..spec.desire import desire
+from ..spec.tree import DEFAULTS
 from .reading import beside, jobs_directory
 
 MOST_FILES = 500
+LONGEST_PATH = 1024  # characters
+PATIENCE = 5.0  # seconds that one trial waits for another to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +66,17 @@ def read_trial(
     ages = [store for store in config.secret_stores if store.type == "age"]
     contents = {name: _decoded(name, text) for name, text in sorted(files.items())
                 if not any(_within(name, store.path) for store in ages)}  # fmt: skip
-    if path not in contents or len(contents) > MOST_FILES:
-        raise Permanent(f"cannot try {path!r}: it is not among the files sent, or they are more than {MOST_FILES}",
-                        code="try-invalid")  # fmt: skip
+    if path not in contents or len(contents) > MOST_FILES or len(path) > LONGEST_PATH:
+        message = f"cannot try {path[:200]!r}: it is not among the files sent, or they are more than {MOST_FILES}"
+        raise Permanent(message, code="try-invalid")
     for store in ages[:1]:
         contents |= {f"{store.path}/{name}.age".lstrip("/"): data for name, data in _sealed(standing).items()}
     blobs = {name: "sha256:" + hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     by_blob = {blob: contents[name] for name, blob in blobs.items()}
     whole = hashlib.sha256(repr(sorted(blobs.items())).encode()).hexdigest()
-    entries = tuple(Entry(name, name, blobs[name], len(contents[name])) for name in contents)
+    read = {path, *(f"{folder}{name}" for folder in _folders(path) for name in DEFAULTS)}
+    entries = tuple(Entry(name if name in read else f"{name}~", name, blob, len(contents[name]))
+                    for name, blob in blobs.items())  # fmt: skip
     flat = replace(config, source=replace(config.source, paths=("",)))
     commit = Commit(f"dir:{whole[:40]}")
     desired, _ = desire(Snapshot(commit, "", entries), lambda wanted: {b: by_blob[b] for b in wanted}, flat, {})
@@ -81,6 +88,24 @@ def read_trial(
             hint = "a trial has those encrypted secrets that a job in force has: commit it, and a job that names it"
         raise Permanent(f"cannot try {path}: {_words(first)}", code="try-invalid", hint=hint)
     return Trial(job.spec, commit.id)
+
+
+@contextmanager
+def alone(turn: Lock, patience: float = PATIENCE) -> Iterator[None]:
+    """For reading a trial: it takes the processor from the loops. Raises Transient after `patience` seconds."""
+    if not turn.acquire(timeout=patience):
+        raise Transient("cannot read the file now: others are being tried", code="service-busy", hint="try again")
+    try:
+        yield
+    finally:
+        turn.release()
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Each that `path` is in, with a slash behind it; the first is "". No other file is read as a job or as defaults:
+    a name with `~` behind it is neither, and can still be taken in."""
+    yield ""
+    yield from (path[: at + 1] for at, letter in enumerate(path) if letter == "/")
 
 
 def _decoded(name: str, text: str) -> bytes:

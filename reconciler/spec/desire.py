@@ -7,7 +7,7 @@ cannot be used becomes a held job, and never looks like a deleted one (rule D2).
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from ..model.desired import DesiredState, Entry, HeldJob, Snapshot
 from ..model.job import DesiredJob
@@ -26,6 +26,7 @@ from .totals import too_many
 from .tree import Folder, JobFile, Tree, TreeSorter, owner_or_default
 
 BATCH = 256  # files that are read and parsed at a time
+FEW = 32  # files for which nothing of the process is switched off: so one that is tried never gets into a pass's way
 
 Read = Callable[[Sequence[str]], Mapping[str, bytes]]
 
@@ -145,7 +146,7 @@ class _Work:
         return [file.entry.full_path for file in missing]
 
     def _read_files(self, missing: Sequence[JobFile]) -> None:
-        with _no_cycle_search():
+        with _no_cycle_search() if len(missing) > FEW else nullcontext():
             for start in range(0, len(missing), BATCH):
                 if self._parse(missing[start : start + BATCH]):
                     gc.collect(1)  # explaining what is wrong leaves cycles behind

@@ -2,11 +2,12 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 import pytest
 
-from reconciler.app.trying import checkable, read_trial
-from reconciler.model.errors import Permanent
+from reconciler.app.trying import alone, checkable, read_trial
+from reconciler.model.errors import Permanent, Transient
 from reconciler.model.job import SecretRef
 from reconciler.model.live import StandingJob
 from reconciler.model.secret import StoreConfig
@@ -57,3 +58,21 @@ def test_a_trial_has_the_newest_encrypted_file_in_force_and_no_other_name() -> N
 def test_the_client_leaves_encrypted_secrets_to_the_service() -> None:
     (store,) = checkable(config("s")).secret_stores
     assert (store.type, store.names) == ("directory", None)
+
+
+def test_only_the_file_itself_and_the_defaults_above_it_are_read_whatever_else_is_sent() -> None:
+    job = "schedule: manual\nimage: none\nfiles: {/x: {from: other.yaml}}\nscript: id\n"
+    broken = {f"ml/{n}.yaml": "][" for n in range(300)}
+    files = {"ml/a.yaml": job, "ml/other.yaml": "x: [", "ml/_defaults.yaml": "environment: {A: b}\n", **broken,
+             "_defaults.yaml": "environment: {B: c}\n", "other/_defaults.yaml": "]["}  # fmt: skip
+    spec = read_trial(ServiceConfig(), {}, "ml/a.yaml", sent(**files)).spec
+    assert ([file.content for file in spec.files], dict(spec.environment)) == (["x: ["], {"A": "b", "B": "c"})
+
+
+def test_one_is_read_at_a_time_and_another_waits_no_longer_than_it_may() -> None:
+    turn = Lock()
+    with alone(turn), pytest.raises(Transient) as caught, alone(turn, 0.01):
+        pass
+    assert caught.value.code == "service-busy"
+    with alone(turn, 0.01):
+        pass

@@ -1,11 +1,14 @@
 """Promise: D1, D2, D8. A job is named by its path, a broken file holds its job, and only what changed is read."""
 
+import gc
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from reconciler.model.problem import SpecProblem
 from reconciler.model.service import Owner, Policy, ServiceConfig
+from reconciler.spec.desire import FEW, desire
 
 from .kit import JOB, Repo
 
@@ -298,3 +301,15 @@ def test_D2_an_unreadable_repository_is_not_an_invalid_one() -> None:
 def test_S1_a_file_that_is_held_still_says_whose_heir_it_would_be(text: str) -> None:
     state = Repo({"ml/a.yaml": text}, config=TEAMS).desire()
     assert state.held["ml/a"].moved_from == "web/a"
+
+
+@pytest.mark.parametrize(("count", "enabled"), [(1, True), (FEW, True), (FEW + 1, False)])
+def test_the_search_for_cycles_is_switched_off_for_many_files_alone(count: int, enabled: bool) -> None:
+    repo, seen = Repo({f"a{n}.yaml": JOB for n in range(count)}), []
+
+    def read(blobs: Sequence[str]) -> Mapping[str, bytes]:
+        seen.append(gc.isenabled())
+        return repo.read(blobs)
+
+    desire(repo.snapshot(), read, repo.config, {})
+    assert seen == [enabled] and gc.isenabled()
