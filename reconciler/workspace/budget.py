@@ -26,8 +26,9 @@ class _Kept:
     is_tree: bool
 
 
-def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = None) -> int:
-    """Remove until `budget` bytes are kept; how many went. What is in use stays. Never raises for what is gone."""
+def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = None, need: int = 0) -> int:
+    """Remove until `budget` bytes are kept, and `need` bytes or more went; how many went. What is in use stays. Never
+    raises for what is gone."""
     now = time.time() if now is None else now
     for left in (*trees.root.glob(f"*/{GONE}*"), *mirrors.root.glob(f"{GONE}*")):  # by one that was killed
         remove(left)
@@ -35,7 +36,7 @@ def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = Non
     found += [_mirror(path, mirrors) for path in mirrors.root.glob("*.git")]
     total, gone = sum(kept.size for kept in found), 0
     for kept in sorted(found, key=lambda kept: kept.used):
-        if total - gone <= budget and not (kept.is_tree and kept.used < now - UNUSED):
+        if total - gone <= budget and gone >= need and not (kept.is_tree and kept.used < now - UNUSED):
             continue
         away = kept.path.with_name(f"{GONE}{kept.path.name}")
         with kept.unused(kept.path) as free, suppress(OSError):

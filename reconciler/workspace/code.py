@@ -7,6 +7,7 @@
 A branch is looked up once for a slot: its cells and its further attempts have the same commit.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -56,12 +57,16 @@ KNOWN = (
 
 
 class Code:
-    """The part of a workspace that holds code. `runs`: where the runs' copies go; `owner`: whom they belong to."""
+    """The part of a workspace that holds code. `runs`: where the runs' copies go; `owner`: whom they belong to;
+    `free`: bytes that a directory's disk has left."""
 
-    def __init__(self, root: Path, runs: Path, owner: Owner, runner: GitRunner | None = None) -> None:
+    def __init__(
+        self, root: Path, runs: Path, owner: Owner, runner: GitRunner | None = None,
+        free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    ) -> None:  # fmt: skip
         self._mirrors = Mirrors(root / "mirrors", runner or GitRunner())
         self._trees = Trees(root / "trees", self._mirrors)
-        self._root, self._runs, self._owner = root, runs, owner
+        self._root, self._runs, self._owner, self._free = root, runs, owner, free
         self._guard = threading.Lock()
         self._slots: OrderedDict[tuple[object, ...], tuple[str, str]] = OrderedDict()
         self._turns: dict[tuple[object, ...], threading.Lock] = {}
@@ -78,7 +83,12 @@ class Code:
         with _as_code_errors(spec):
             made = _read(place)
             if made is None:
-                made = self._make(run, spec, config, place)
+                try:
+                    made = self._make(run, spec, config, place)
+                except (SourceRejected, OSError) as error:
+                    if not _is_full(error) or not collect(self._mirrors, self._trees, self._budget, need=RESERVE):
+                        raise
+                    made = self._make(run, spec, config, place)  # once more, with room
         code, dropped = made
         binds = tuple(Bind(str(place / str(n)), item.target, read_only=False) for n, item in enumerate(code))
         return Workspace(binds, _environment(spec, code), code, dropped)
@@ -135,10 +145,11 @@ class Code:
         code, dropped = [], []
         try:
             for number, item in enumerate(spec.repositories):
+                self._check_room(self._root, 0)
                 origin = origin_of(item, spec.owner, config)
                 at, name = self._commit(run, item, origin)
                 with self._trees.using(origin, name, at.commit, item.subpath) as tree:
-                    self._check_room(tree.size)
+                    self._check_room(self._runs, tree.size)
                     copy(tree.path, place / str(number), self._owner(spec))
                 code.append(at)
                 dropped += [f"{item.target}/{path}" for path in tree.dropped]
@@ -173,12 +184,16 @@ class Code:
                 self._turns.pop(key, None)
         return at._replace(commit=found[1]), found[0]
 
-    def _check_room(self, size: int) -> None:
-        free = shutil.disk_usage(self._runs).free
-        if free < size + RESERVE:
+    def _check_room(self, place: Path, size: int) -> None:
+        """For `size` bytes in `place`; what is kept for later has to make room. Raises StateError (`disk-full`)."""
+        free, needed = self._free(place), size + RESERVE
+        if free < needed:
+            collect(self._mirrors, self._trees, self._budget, need=needed - free)
+            free = self._free(place)
+        if free < needed:
             raise StateError(
-                f"cannot stage code: {size >> 20} MiB are needed and {free >> 20} MiB are free", code="disk-full",
-                hint=f"free space below {self._runs}",
+                f"cannot stage code: {needed >> 20} MiB are needed and {free >> 20} MiB are free", code="disk-full",
+                hint=f"free space below {place}",
             )  # fmt: skip
 
     def _directories(self) -> None:
@@ -235,13 +250,19 @@ def _as_code_errors(spec: JobSpec) -> Iterator[None]:
     except SourceUnavailable as error:
         raise CodeUnavailable(str(error), hint="it is tried again until the run's deadline") from error
     except SourceRejected as error:
-        if error.code == "disk-full":
+        if _is_full(error):
             raise StateError(str(error), code="disk-full", hint=error.hint) from error
         raise rejected(error) from error
     except OSError as error:
-        full = error.errno in (28, 122)  # ENOSPC, EDQUOT
         raise StateError(f"cannot stage the code of {spec.name}: {os.strerror(error.errno or 0)}",
-                         code="disk-full" if full else "state-error") from error  # fmt: skip
+                         code="disk-full" if _is_full(error) else "state-error") from error  # fmt: skip
+
+
+def _is_full(error: SourceRejected | OSError) -> bool:
+    """Is it the disk?"""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.code == "disk-full"
 
 
 def rejected(error: ReconcilerError) -> CodeRejected:

@@ -1,5 +1,6 @@
 """Runs with code for tests: a repository's address in; what a run of a job that names it finds, and on what disk."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ class CodeLab:
     """The part that makes code, on a disk of its own below `root`. Each run is of a slot of its own."""
 
     def __init__(self, root: Path, config: ServiceConfig | None = None, owner: tuple[int, int] | None = None,
-                 runner: GitRunner | None = None) -> None:  # fmt: skip
+                 runner: GitRunner | None = None,
+                 free: Callable[[Path], int] = lambda _place: 1 << 40) -> None:  # fmt: skip
         self.root, self.config, self._owner, self._runner = root, config or ServiceConfig(), owner, runner
+        self._free = free
         self.part = self.reopened()
         self._count = 0
 
     def reopened(self) -> Code:
         """What a new process has."""
-        self.part = Code(self.root, self.root / "runs", lambda _spec: self._owner, self._runner)
+        self.part = Code(self.root, self.root / "runs", lambda _spec: self._owner, self._runner, self._free)
         return self.part
 
     def run(self, name: str = "", *, slot: int | None = None, cell: int | None = None, code: tuple[CodeAt, ...] = (),
