@@ -6,7 +6,7 @@ from threading import Lock
 
 import pytest
 
-from reconciler.app.trying import alone, checkable, read_trial
+from reconciler.app.trying import alone, read_trial
 from reconciler.model.errors import Permanent, Transient
 from reconciler.model.job import SecretRef
 from reconciler.model.live import StandingJob
@@ -53,11 +53,6 @@ def test_a_trial_has_the_newest_encrypted_file_in_force_and_no_other_name() -> N
     assert base64.b64decode(ref.sealed) == b"new"
     with pytest.raises(Permanent, match="no store has it"):
         read_trial(config("s"), standing("b", b"x", "theirs"), "ml/a.yaml", sent(**{"ml/a.yaml": JOB}))
-
-
-def test_the_client_leaves_encrypted_secrets_to_the_service() -> None:
-    (store,) = checkable(config("s")).secret_stores
-    assert (store.type, store.names) == ("directory", None)
 
 
 def test_only_the_file_itself_and_the_defaults_above_it_are_read_whatever_else_is_sent() -> None:
