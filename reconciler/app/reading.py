@@ -54,7 +54,7 @@ def read_file(config: ServiceConfig, path: Path) -> Reading:
     path = path.absolute()
     root = jobs_directory(config, path)
     flat = replace(config, source=replace(config.source, paths=("",)))
-    reading = _read(Directory(str(root), ("",), keep=beside(root, path)), flat)
+    reading = _read(Directory(str(root), ("",), keep=beside(root, path)), flat, partial=True)
     name = path.relative_to(root).as_posix()
     chain = {f"{folder}/_defaults{end}".removeprefix("./") for folder in PurePosixPath(name).parents
              for end in (".yaml", ".yml")}  # fmt: skip
@@ -92,9 +92,9 @@ class _Beside:
         )  # fmt: skip
 
 
-def _read(source: Source, config: ServiceConfig) -> Reading:
+def _read(source: Source, config: ServiceConfig, *, partial: bool = False) -> Reading:
     snapshot = source.snapshot(None)
-    desired, _ = desire(snapshot, source.read, config, {})
+    desired, _ = desire(snapshot, source.read, config, {}, partial=partial)
     places = {entry.path: entry.full_path for entry in reversed(snapshot.entries)}
     root = config.source.paths[0].strip("/") if len(config.source.paths) == 1 else ""
     for problem in snapshot.problems:  # of what is no entry: a link, a file that is too large

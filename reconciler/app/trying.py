@@ -78,7 +78,9 @@ def read_trial(
                     for name, blob in blobs.items())  # fmt: skip
     flat = replace(config, source=replace(config.source, paths=("",)))
     commit = Commit(f"dir:{whole[:40]}")
-    desired, _ = desire(Snapshot(commit, "", entries), lambda wanted: {b: by_blob[b] for b in wanted}, flat, {})
+    desired, _ = desire(
+        Snapshot(commit, "", entries), lambda wanted: {b: by_blob[b] for b in wanted}, flat, {}, partial=True
+    )
     job = next((job for job in desired.jobs.values() if job.path == path), None)
     if job is None:
         first = _wrong(desired.problems, path)

@@ -36,12 +36,14 @@ NONE: Mapping[str, StandingJob] = {}
 
 
 def desire(
-    snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache, standing: Mapping[str, StandingJob] = NONE
-) -> tuple[DesiredState, Cache]:
+    snapshot: Snapshot, read: Read, config: ServiceConfig, cache: Cache, standing: Mapping[str, StandingJob] = NONE,
+    *, partial: bool = False,
+) -> tuple[DesiredState, Cache]:  # fmt: skip
     """The state that `snapshot` asks for, and the cache for the next call. `read` gets the blobs that are missing.
 
     A definition that is equal to that in `standing` is the same object, so that a fleet is held in memory once; and of
-    two files of one name, the one that `standing` has stays (rule D1).
+    two files of one name, the one that `standing` has stays (rule D1). `partial`: the snapshot is a part of a
+    repository, so what a job says of others that are not in it cannot be judged.
     What `read` raises goes through: an unreadable repository is not an invalid one.
     """
     last = cache.last if isinstance(cache, Known) else None
@@ -51,7 +53,7 @@ def desire(
         work = _Work(snapshot, tree, read, config, cache, standing)
         work.read_defaults()
         work.read_jobs()
-        state, users = work.state(), work.users()
+        state, users = work.state(partial=partial), work.users()
     else:
         work = _Work(snapshot, same_tree(last.tree, edited), read, config, cache, standing)
         again = work.read_edited(edited, last.users)
@@ -226,7 +228,7 @@ class _Work:
 
     # -- the state --------------------------------------------------------------------------------------------
 
-    def state(self) -> DesiredState:
+    def state(self, *, partial: bool = False) -> DesiredState:
         jobs: dict[str, DesiredJob] = {}
         held: dict[str, HeldJob] = {}
         problems: set[SpecProblem] = {*self.snapshot.problems, *self.tree.problems}
@@ -240,7 +242,7 @@ class _Work:
                 problems.update(parsed.problems)
             if parsed.uses:
                 used.update(path for path, _ in parsed.uses)
-        blocked = [*self.tree.held, *conflicts(jobs, held, self.shared.config)]
+        blocked = [*self.tree.held, *conflicts(jobs, held, self.shared.config, partial=partial)]
         _hold(blocked, jobs, held)
         beyond, warnings = too_many(jobs, held, self.standing, self.shared.config)
         _hold(beyond, jobs, held)

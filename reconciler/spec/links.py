@@ -11,10 +11,13 @@ from .admission import owner_of
 SHOWN = 8  # jobs of a cycle in one message
 
 
-def conflicts(jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob], config: ServiceConfig) -> list[HeldJob]:
-    """Each with the problem that blocks it. A job that is held is still there for the others."""
+def conflicts(
+    jobs: Mapping[str, DesiredJob], held: Mapping[str, HeldJob], config: ServiceConfig, *, partial: bool = False
+) -> list[HeldJob]:
+    """Each with the problem that blocks it. A job that is held is still there for the others. `partial`: these are not
+    all jobs, so one that is not among them may be there."""
     linked = {name: job for name, job in jobs.items() if job.spec.after or job.spec.wait_for}
-    return [*_move_conflicts(jobs, held, config), *_unknown(linked, jobs, held), *_cycles(linked)]
+    return [*_move_conflicts(jobs, held, config), *(() if partial else _unknown(linked, jobs, held)), *_cycles(linked)]
 
 
 def _blocked(job: DesiredJob, field: str, code: str, message: str, hint: str) -> HeldJob:

@@ -2,16 +2,18 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Lock
 
 import pytest
 
+from reconciler.app.reading import read_file, read_once
 from reconciler.app.trying import alone, read_trial
 from reconciler.model.errors import Permanent, Transient
 from reconciler.model.job import SecretRef
 from reconciler.model.live import StandingJob
 from reconciler.model.secret import StoreConfig
-from reconciler.model.service import Owner, Policy, ServiceConfig
+from reconciler.model.service import Owner, Policy, ServiceConfig, SourceConfig
 from tests.kit.orders import make_spec
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -71,3 +73,19 @@ def test_one_is_read_at_a_time_and_another_waits_no_longer_than_it_may() -> None
     assert caught.value.code == "service-busy"
     with alone(turn, 0.01):
         pass
+
+
+def test_what_it_says_of_other_jobs_is_no_matter_where_they_are_not_looked_at() -> None:
+    text = "schedule: manual\nimage: a\ncommand: x\nwait_for: [{job: data/etl}]\nafter: [{job: data/load}]\n"
+    assert read_trial(ServiceConfig(), {}, "ml/x.yaml", sent(**{"ml/x.yaml": text})).spec.name == "ml/x"
+    with pytest.raises(Permanent, match="leads back to the job itself"):
+        read_trial(ServiceConfig(), {}, "ml/x.yaml", sent(**{"ml/x.yaml": text.replace("data/etl", "ml/x")}))
+
+
+def test_one_file_is_validated_whatever_it_says_of_other_jobs(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.d/x.yaml"
+    file.parent.mkdir()
+    file.write_text("schedule: manual\nimage: a\ncommand: x\nwait_for: [{job: data/etl}]\n")
+    assert read_file(ServiceConfig(), file).problems == ()
+    whole = read_once(ServiceConfig(source=SourceConfig(f"dir:{tmp_path}")))
+    assert [problem.code for problem in whole.problems] == ["link-unknown"], "where all jobs are, it is known"
