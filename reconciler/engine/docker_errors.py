@@ -62,6 +62,7 @@ NO_REGISTRY = ("dial tcp", "no such host", "i/o timeout", "connection refused", 
                "server misbehaving", "net/http", "eof", "toomanyrequests")  # fmt: skip
 
 
+MANY = "multiple ids found with provided prefix"  # what is no whole id names nothing, however many begin with it
 GOING = "marked for removal"  # as good as gone: it can neither be started nor joined any more
 
 # How a lost connection reads inside the HTTP libraries' own wording.
@@ -78,6 +79,8 @@ def from_answer(verb: str, thing: str, status: int | None, explanation: str) -> 
     for phrase, code, hint in (*KNOWN, *KNOWN_AT_START) if verb == "start" else KNOWN:
         if phrase in low and status is not None:
             return EngineRejected(message, code=code, hint=hint)
+    if status is not None and MANY in low:
+        return Absent(message)
     if status == 404 or GOING in low:
         network = status == 404 and "network" in low
         hint = "It was removed meanwhile: the next pass makes it again." if network else ""

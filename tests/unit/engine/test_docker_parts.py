@@ -47,6 +47,7 @@ THEIRS = engine_context("/state", "db1", "b")
         ("start", 500, "OCI runtime create failed: something", EngineRejected, "engine-rejected"),
         ("remove", 500, "unlinkat /x: no such file or directory", EngineUnavailable, "engine-unavailable"),
         ("remove", 404, "No such container: x", Absent, "engine-absent"),
+        ("inspect", 500, "Multiple IDs found with provided prefix: 2d", Absent, "engine-absent"),
         ("pull", 500, "unauthorized: authentication required", EngineRejected, "registry-auth"),
     ],
 )  # fmt: skip
