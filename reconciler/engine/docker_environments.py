@@ -6,12 +6,11 @@ image's own command, user and variables. The variables of the installation reach
 them is in the image.
 """
 
-import errno
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +20,8 @@ from requests import RequestException
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 
-from ..model.errors import EngineRejected, ReconcilerError, StateError
+from ..model.disk import on_disk
+from ..model.errors import EngineRejected, ReconcilerError
 from ..model.job import JobSpec
 from ..model.service import Policy
 from ..spec.packages import content_key, install_script, packages_key, report_script
@@ -92,7 +92,7 @@ class Environments:
     def _forget(self, there: Collection[str], before: float) -> None:
         """What was kept of images that are gone, and old logs of installations."""
         folder = self._place("")
-        with _on_disk(folder):
+        with on_disk(f"keep {folder}"):
             for path in list(folder.iterdir()):
                 with suppress(FileNotFoundError):
                     gone = path.suffix == ".json" and f"sha256:{path.stem}" not in there
@@ -155,7 +155,7 @@ class Environments:
         code, said = self._run(ref, install_script(spec.packages), variables, LOG_BYTES, deadline)
         said = _masked(said, variables.values())
         log = self._place(f"{key[:32]}.log")
-        with _on_disk(log):
+        with on_disk(f"keep {log}"):
             log.write_bytes(said)
         if code == 0:
             return
@@ -220,13 +220,13 @@ class Environments:
         """What was really installed, for whoever asks by the image's id."""
         said = {"image_id": image_id, "base_id": base_id, "installed": report.decode("utf-8", "replace").splitlines()}
         half = self._place(f"{key[:32]}.half")
-        with _on_disk(half):
+        with on_disk(f"keep {half}"):
             half.write_text(json.dumps(said), encoding="utf-8")
             half.replace(self._place(f"{image_id.removeprefix('sha256:')}.json"))
 
     def _place(self, name: str) -> Path:
         folder = Path(self._core.context.state_dir, ENVIRONMENTS)
-        with _on_disk(folder):
+        with on_disk(f"keep {folder}"):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return folder / name
 
@@ -241,15 +241,3 @@ def _masked(said: bytes, values: Iterable[str]) -> bytes:
     for part in sorted(found, key=len, reverse=True):
         said = said.replace(part.encode("utf-8", "surrogatepass"), b"***")
     return said
-
-
-@contextmanager
-def _on_disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StateError(
-            f"cannot keep {path}: {error.strerror}", code="disk-full" if full else "state-error",
-            hint="free space there" if full else "the service's user must be able to write there",
-        ) from error  # fmt: skip

@@ -4,7 +4,6 @@ It is written without `git init`, so nothing of a template is in it, and its con
 each time: whoever could write to it has had a chance to plant a hook or a filter, so a strange one is made anew.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -14,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..model.errors import SourceUnavailable, StateError
+from ..model.disk import on_disk
+from ..model.errors import SourceUnavailable
 
 _CONFIG_SHA1 = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _CONFIG_SHA256 = _CONFIG_SHA1.replace("= 0", "= 1") + "[extensions]\n\tobjectformat = sha256\n"
@@ -39,7 +39,7 @@ class Cache:
     def locked(self, timeout: float) -> Iterator[None]:
         """Hold the repository for writing. Raises StateError; SourceUnavailable `source-busy` after `timeout` s."""
         deadline = time.monotonic() + timeout
-        with _as_state_error(self._root):
+        with on_disk(f"keep git objects below {self._root}"):
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -56,7 +56,7 @@ class Cache:
     def prepare(self, sha256: bool) -> None:
         """Make the repository if it is missing or not as we made it. Call with the lock held. Raises StateError."""
         config = _CONFIG_SHA256 if sha256 else _CONFIG_SHA1
-        with _as_state_error(self._root):
+        with on_disk(f"keep git objects below {self._root}"):
             if self._is_ours(config):
                 self._sweep()
                 return
@@ -68,7 +68,7 @@ class Cache:
 
     def wipe(self) -> None:
         """Throw everything away. Call with the lock held. Raises StateError."""
-        with _as_state_error(self._root):
+        with on_disk(f"keep git objects below {self._root}"):
             if self._path.is_symlink() or self._path.is_file():
                 self._path.unlink()
             elif self._path.exists():
@@ -99,16 +99,3 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-@contextmanager
-def _as_state_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StateError(
-            f"cannot keep git objects below {path}: {error.strerror}",
-            code="disk-full" if full else "state-error",
-            hint="free space there" if full else "the service's user must be able to write there",
-        ) from error

@@ -4,16 +4,15 @@ A digest's directory never changes its contents, so a run keeps the files it sta
 the same as once; a half-written directory is completed by the next call, never used before it is complete.
 """
 
-import errno
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
-from ..model.errors import StateError
+from ..model.disk import on_disk
 from ..model.job import FileMount, JobSpec
 from ..spec.filemodes import numeric_user
 
@@ -32,7 +31,7 @@ def stage_files(spec: JobSpec, digest: str, root: str) -> tuple[tuple[str, str],
     if not spec.files:
         return ()
     directory = Path(root, digest)
-    with _as_state_error(directory):
+    with on_disk(f"stage files in {directory}"):
         _make_directories(directory)
         owner = _owner(spec)
         written = [_write(directory, file, owner) for file in spec.files]
@@ -51,7 +50,7 @@ def drop_staged(keep: Collection[str], root: str) -> tuple[str, ...]:
     dropped = []
     for path in _staged(root):
         if path.name not in kept:
-            with _as_state_error(path):
+            with on_disk(f"stage files in {path}"):
                 shutil.rmtree(path)
             dropped.append(path.name)
     return tuple(sorted(dropped))
@@ -61,7 +60,7 @@ def sweep(root: str) -> int:
     """Remove the half-written files that a crash left; how many. Not while another thread stages. Raises StateError."""
     count = 0
     for directory in _staged(root):
-        with _as_state_error(directory):
+        with on_disk(f"stage files in {directory}"):
             for left in directory.glob(f"{_HALF}*"):
                 left.unlink()
                 count += 1
@@ -69,7 +68,7 @@ def sweep(root: str) -> int:
 
 
 def _staged(root: str) -> list[Path]:
-    with _as_state_error(Path(root)):
+    with on_disk(f"stage files in {root}"):
         try:
             found = sorted(Path(root).iterdir())
         except FileNotFoundError:
@@ -144,16 +143,3 @@ def _sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-@contextmanager
-def _as_state_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StateError(
-            f"cannot stage files in {path}: {error.strerror}",
-            code="disk-full" if full else "state-error",
-            hint="free space there" if full else "the service's user must be able to write there",
-        ) from error

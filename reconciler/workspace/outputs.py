@@ -6,7 +6,6 @@
 The tree is made by us alone, from names that are checked: it holds no link, no special file and no mode of the job's.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..model.disk import refused
 from ..model.errors import StateError
 from ..model.outputs import Kept, OutputPart, PartKind
 from ..model.run import RunRecord
@@ -156,8 +156,5 @@ def _data(kept: Kept) -> dict[str, object]:
 
 
 def _state_error(place: Path, error: OSError) -> StateError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return StateError(
-        f"cannot keep outputs in {place}: {error.strerror}", code="disk-full" if full else "state-error",
-        hint="free space there; the container keeps them until then" if full else "see the message",
-    )  # fmt: skip
+    return refused(f"keep outputs in {place}", error, other="see the message",
+                   full="free space there; the container keeps them until then")  # fmt: skip

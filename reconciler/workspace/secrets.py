@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.disk import refused
 from ..model.errors import Permanent, ReconcilerError, StateError
 from ..model.job import JobSpec, SecretRef
 from ..model.run import RunRecord
@@ -176,8 +177,4 @@ def _remove(directory: Path) -> None:
 
 
 def _failed(directory: Path, error: OSError) -> StateError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return StateError(
-        f"cannot write secrets to {directory}: {error.strerror}", code="disk-full" if full else "state-error",
-        hint="free memory there" if full else "the service's user must be able to write there",
-    )  # fmt: skip
+    return refused(f"write secrets to {directory}", error, full="free memory there")

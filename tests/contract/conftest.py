@@ -14,10 +14,12 @@ import pytest
 from reconciler.engine.base import Engine, EngineContext, RunOrder
 from reconciler.engine.memory import MemoryEngine, MemoryWorld
 from reconciler.engine.process import ProcessEngine
+from reconciler.history.base import History
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import JobSpec
 from reconciler.model.live import LivePhase, LiveRun
 from tests.kit.folders import reachable_folder
+from tests.kit.ledger import Ledger
 from tests.kit.orders import Act, engine_context, make_spec, run_order
 
 DEADLINE = 30.0  # seconds
@@ -132,3 +134,15 @@ def _end_runs(lab: Lab) -> None:
 @pytest.fixture
 def engine(lab: Lab) -> Engine:
     return lab.engine()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(tmp_path)
+    yield made
+    made.history.close()
+
+
+@pytest.fixture
+def history(ledger: Ledger) -> History:
+    return ledger.history

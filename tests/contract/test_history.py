@@ -1,93 +1,18 @@
 """Promise: every ledger keeps what it was told, slot by slot and run by run, and gives it back unchanged."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import pytest
 
 from reconciler.history.base import History
-from reconciler.history.sqlite import open_history
 from reconciler.model.errors import InvariantBroken, StateError
 from reconciler.model.event import Event, EventName
 from reconciler.model.ids import run_id
-from reconciler.model.job import HistoryLimits, JobSpec, Mount, Schedule, ScheduleKind
-from reconciler.model.live import StandingJob
+from reconciler.model.job import Mount
 from reconciler.model.run import CodeAt, Disposition, FailureClass, Pause, Phase, RunRecord, SlotRecord, Trigger
-
-T0 = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
-
-
-def a_spec(name: str = "etl", **changes: object) -> JobSpec:
-    spec = JobSpec(name, "default", Schedule(ScheduleKind.CRON, "*/15 * * * *"), "busybox:1")
-    return replace(spec, **changes)  # type: ignore[arg-type]
-
-
-def a_job(name: str = "etl", **changes: object) -> StandingJob:
-    job = StandingJob(name, a_spec(name), "d1", "41d7a90", f"{name}.yaml", T0, T0, T0 - DAY)
-    return replace(job, **changes)  # type: ignore[arg-type]
-
-
-def a_run(slot: datetime = T0, job: str = "etl", attempt: int = 1, **changes: object) -> RunRecord:
-    run = RunRecord(
-        run_id(job, slot, attempt),
-        job,
-        slot,
-        attempt,
-        Trigger.SCHEDULE,
-        "scheduler",
-        "d1",
-        "41d7a90",
-        Phase.PENDING,
-        slot,
-    )
-    return replace(run, **changes)  # type: ignore[arg-type]
-
-
-def ended(run: RunRecord, phase: Phase = Phase.SUCCEEDED) -> RunRecord:
-    return replace(run, phase=phase, started_at=run.slot, finished_at=run.slot, collected=True, discarded=True)
-
-
-def a_slot(
-    first: datetime,
-    last: datetime | None = None,
-    count: int = 1,
-    *,
-    job: str = "etl",
-    disposition: Disposition = Disposition.PAUSED,
-    reason: str = "by cleo",
-    run: str = "",
-) -> SlotRecord:
-    return SlotRecord(job, first, last or first, count, disposition, reason, run)
-
-
-class Ledger:
-    """A ledger that can be closed and opened again, as a restart of the service does."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "history.db"
-        self.history: History = open_history(self._path)
-
-    def restart(self) -> History:
-        self.history.close()
-        self.history = open_history(self._path)
-        return self.history
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(tmp_path)
-    yield made
-    made.history.close()
-
-
-@pytest.fixture
-def history(ledger: Ledger) -> History:
-    return ledger.history
+from tests.kit.ledger import DAY, MINUTE, T0, Ledger, a_job, a_run, a_slot, a_spec, ended
 
 
 # -- meta ---------------------------------------------------------------------------------------------------------
@@ -520,106 +445,6 @@ def test_events_are_listed_newest_first_by_job_and_by_run(ledger: Ledger) -> Non
     assert [event.name for event in history.events(job="etl")] == [EventName.RUN_STARTED, EventName.RUN_DELAYED]
     assert ledger.restart().events(run="etl.x.1", limit=1) == [started]
     assert len(ledger.history.events()) == 3
-
-
-# -- retention ----------------------------------------------------------------------------------------------------
-def prune_all(history: History, now: datetime) -> list[RunRecord]:
-    dropped: list[RunRecord] = []
-    while found := history.prune(now):
-        dropped.extend(found)
-    return dropped
-
-
-def test_R7_failures_are_kept_longer_than_successes(history: History) -> None:
-    limits = HistoryLimits(keep_success=2, keep_failed=4, keep_for=DAY.total_seconds())
-    history.put_standing(a_job(spec=a_spec(history=limits)))
-    for minute in range(12):
-        phase = Phase.FAILED if minute % 2 else Phase.SUCCEEDED
-        history.claim(replace(ended(a_run(T0 + minute * MINUTE), phase), log=f"logs/{minute}"))
-    dropped = prune_all(history, T0 + 12 * MINUTE)
-    assert sorted(int(run.log.removeprefix("logs/")) for run in dropped) == [0, 1, 2, 3, 4, 6]
-    assert [run.slot.minute for run in history.runs("etl")] == [11, 10, 9, 8, 7, 5]
-
-
-def test_a_crash_before_the_log_files_were_deleted_only_returns_the_runs_again(ledger: Ledger) -> None:
-    ledger.history.put_standing(a_job(spec=a_spec(history=HistoryLimits(keep_success=1))))
-    for minute in range(3):
-        ledger.history.claim(ended(a_run(T0 + minute * MINUTE)))
-    first = ledger.history.prune(T0)
-    assert len(first) == 2
-    assert ledger.restart().prune(T0) == first
-    assert ledger.history.prune(T0) == []
-    assert len(ledger.history.runs()) == 1
-
-
-def test_R9_the_newest_success_stays_whatever_its_age(history: History) -> None:
-    history.put_standing(a_job(spec=a_spec(history=HistoryLimits(keep_success=0, keep_failed=0, keep_for=60.0))))
-    for minute, phase in enumerate((Phase.SUCCEEDED, Phase.SUCCEEDED, Phase.FAILED)):
-        history.claim(ended(a_run(T0 + minute * MINUTE), phase))
-    assert len(prune_all(history, T0 + DAY)) == 2
-    assert history.run_env("etl", T0 + DAY) == (T0 + MINUTE, T0 + MINUTE)
-
-
-def test_R5_a_run_with_work_left_is_never_dropped(history: History) -> None:
-    history.put_standing(a_job(spec=a_spec(history=HistoryLimits(0, 0, 60.0))))
-    left = [
-        a_run(T0, phase=Phase.RUNNING),
-        replace(ended(a_run(T0 + MINUTE), Phase.FAILED), collected=False),
-        replace(ended(a_run(T0 + 2 * MINUTE), Phase.FAILED), discarded=False),
-    ]
-    for run in left:
-        history.claim(run)
-    assert prune_all(history, T0 + 365 * DAY) == []
-    assert len(history.active_runs()) == 3
-
-
-def test_T5_slots_and_events_age_out_with_history(history: History) -> None:
-    history.put_standing(a_job(spec=a_spec(history=HistoryLimits(keep_for=DAY.total_seconds()))))
-    history.set_cursor("etl", T0, [a_slot(T0, reason="old"), a_slot(T0 + 2 * DAY, reason="young")])
-    history.claim(a_run(T0 + MINUTE))  # open: it stays
-    for at in (T0, T0 + 2 * DAY):
-        history.add_events([Event(EventName.JOB_HELD, at, "etl"), Event(EventName.SYNC_FINISHED, at)])
-    prune_all(history, T0 + 2 * DAY)
-    assert [slot.reason for slot in history.slots("etl")] == ["young"]
-    assert not history.claim(a_run(T0 + MINUTE))
-    assert len(history.events(job="etl")) == 1
-    assert len(history.events()) == 3, "the service's own events have the default age of 90 days"
-    prune_all(history, T0 + 365 * DAY)
-    assert history.events() == []
-
-
-def test_a_retired_job_is_pruned_by_the_limits_of_its_last_spec(history: History) -> None:
-    history.put_standing(a_job(spec=a_spec(history=HistoryLimits(keep_success=1))))
-    for minute in range(3):
-        history.claim(ended(a_run(T0 + minute * MINUTE)))
-    history.drop_standing("etl")
-    assert len(prune_all(history, T0 + MINUTE)) == 2
-
-
-def test_specs_go_with_the_last_thing_that_refers_to_them(history: History) -> None:
-    history.put_standing(a_job(digest="d1"))
-    history.claim(ended(a_run()))
-    history.put_standing(a_job(digest="d2", spec=a_spec(image="x")))
-    history.put_standing(a_job(digest="d3", spec=a_spec(image="y", history=HistoryLimits(keep_success=1))))
-    prune_all(history, T0)
-    assert [history.spec(digest) is not None for digest in ("d1", "d2", "d3")] == [True, False, True]
-    history.claim(ended(a_run(T0 + MINUTE, digest="d3")))
-    prune_all(history, T0)
-    assert history.spec("d1") is None
-
-
-def test_pruning_is_done_in_bounded_pieces_and_reaches_every_job(history: History) -> None:
-    short = HistoryLimits(keep_success=1)
-    for number in range(450):
-        name = f"job{number:03d}"
-        history.put_standing(a_job(name, digest=name, spec=a_spec(name, history=short)))
-        if number % 50 == 0:
-            for minute in range(3):
-                history.claim(ended(a_run(T0 + minute * MINUTE, job=name, digest=name)))
-    pieces = [len(history.prune(T0)) for _ in range(3)]
-    assert sum(pieces) == 18
-    assert max(pieces) < 18
-    assert history.prune(T0) == []
 
 
 # -- misuse -------------------------------------------------------------------------------------------------------
