@@ -1,21 +1,12 @@
 """Promise: a ledger lets go of what ages out and of what is to be forgotten, in pieces, and of nothing else."""
 
 from dataclasses import replace
-from datetime import datetime
 
 from reconciler.history.base import History
 from reconciler.model.event import Event, EventName
 from reconciler.model.job import HistoryLimits
-from reconciler.model.run import Disposition, Phase, RunRecord, Trigger
-from tests.kit.ledger import DAY, MINUTE, T0, Ledger, a_job, a_run, a_slot, a_spec, ended
-
-
-# -- retention ----------------------------------------------------------------------------------------------------
-def prune_all(history: History, now: datetime) -> list[RunRecord]:
-    dropped: list[RunRecord] = []
-    while found := history.prune(now):
-        dropped.extend(found)
-    return dropped
+from reconciler.model.run import Disposition, Phase, Trigger
+from tests.kit.ledger import DAY, MINUTE, T0, Ledger, a_job, a_run, a_slot, a_spec, ended, prune_all
 
 
 def test_R7_failures_are_kept_longer_than_successes(history: History) -> None:

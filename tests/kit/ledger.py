@@ -70,3 +70,10 @@ class Ledger:
         self.history.close()
         self.history = open_history(self._path)
         return self.history
+
+
+def prune_all(history: History, now: datetime) -> list[RunRecord]:
+    dropped: list[RunRecord] = []
+    while found := history.prune(now):
+        dropped.extend(found)
+    return dropped

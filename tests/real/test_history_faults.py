@@ -23,7 +23,7 @@ from reconciler.history.logs import LogWriter, read_log
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.errors import InvariantBroken, StateError
 from reconciler.model.event import Event, EventName
-from tests.contract.test_history import MINUTE, T0, a_job, a_run, a_slot
+from tests.kit.ledger import MINUTE, T0, a_job, a_run, a_slot
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
 from reconciler.history.sqlite import open_history
-from tests.contract.test_history import MINUTE, T0, a_job, a_run, a_slot
+from tests.kit.ledger import MINUTE, T0, a_job, a_run, a_slot
 history = open_history(sys.argv[1])
 history.put_standing(a_job())
 number = int(sys.argv[2])

@@ -24,7 +24,7 @@ from reconciler.server.exchange import Request, answer
 from reconciler.server.peer import Peer
 from reconciler.server.remote import RemoteReader
 from reconciler.server.socket import Server
-from tests.contract.test_history import MINUTE, T0, a_job, a_run, a_spec, ended
+from tests.kit.ledger import MINUTE, T0, a_job, a_run, a_spec, ended
 
 CONFIG = ServiceConfig(
     people=(Person("anna", "anna"), Person("root's", "root"), Person("lone", "lone")),

@@ -16,7 +16,7 @@ from reconciler.model.errors import InvariantBroken, StateError
 from reconciler.model.job import Location
 from reconciler.model.origin import Origin
 from reconciler.model.run import Disposition
-from tests.contract.test_history import DAY, MINUTE, T0, a_job, a_run, a_slot, a_spec, ended, prune_all
+from tests.kit.ledger import DAY, MINUTE, T0, a_job, a_run, a_slot, a_spec, ended, prune_all
 
 COMMIT = Commit("41d7a90" + "0" * 33, "Cleo Baum", 1764169320.5, 'say "hello"')
 PLACES = {"schedule": Location("web/etl.yaml", 4), "timezone": Location("_defaults.yaml", 1, inherited=True)}

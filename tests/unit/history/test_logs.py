@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.history import logfiles
 from reconciler.history.logs import LogFollower, LogWriter, log_path, read_log, remove_logs
 from reconciler.model.ids import run_id
-from tests.contract.test_history import T0, a_run
+from tests.kit.ledger import T0, a_run
 
 LIMIT = 4096
 

@@ -7,7 +7,7 @@ import pytest
 from reconciler.model.job import Resources
 from reconciler.model.live import StandingJob
 from reconciler.model.service import Owner, Policy, ServiceConfig, Total
-from tests.contract.test_history import T0
+from tests.kit.ledger import T0
 from tests.unit.spec.kit import JOB, Repo, problems
 
 
