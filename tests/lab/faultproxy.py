@@ -54,6 +54,7 @@ class FaultProxy:
     requests: list[str] = field(default_factory=list)  # "METHOD /path" in order of arrival
     at: list[float] = field(default_factory=list)  # time.monotonic() of each
     carried_out: int = 0  # late requests that the Engine has answered
+    owed: int = 0  # requests that the Engine will be asked later, whether or not the client is still there
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _gate: threading.Event = field(default_factory=threading.Event)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -153,6 +154,16 @@ class FaultProxy:
         return Rule("", "pass")
 
     def _act(self, client: socket.socket, request: bytes, rule: Rule) -> None:
+        later = rule.action in ("late", "outlive", "slow")
+        with self._lock:
+            self.owed += later
+        try:
+            self._carry_out(client, request, rule)
+        finally:
+            with self._lock:
+                self.owed -= later
+
+    def _carry_out(self, client: socket.socket, request: bytes, rule: Rule) -> None:
         match rule.action:
             case "drop_before":
                 rule.then()

@@ -210,7 +210,8 @@ class World:
             child.kill()
             child.wait()
         self._calm(self._answers, "the service answers")
-        # A listing in time; otherwise what a late request left is found within minutes.
+        # What a late request leaves after the last listing would be found within minutes, by the next one.
+        eventually(lambda: self.proxy.owed == 0, "the Engine has been asked what was late", within=30.0)
         self._calm(lambda: self.service.run("apply").returncode in (0, 2), "apply is answered")
         if self.broken:
             self._look_at_held()
