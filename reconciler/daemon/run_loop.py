@@ -6,21 +6,18 @@ from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 
 from ..history.base import History
-from ..model.errors import ReconcilerError, StateError
+from ..model.errors import StateError
 from ..model.event import EventName
 from ..model.job import JobSpec, OnRetire
-from ..model.live import LivePhase, LiveState, StandingJob
+from ..model.live import LiveState, StandingJob
 from ..model.run import CodeAt, Phase, RunRecord, RunRequest
 from ..model.service import ServiceConfig
-from ..runs.devices import Devices, held
-from ..runs.machine import Collect, Discard, Wait, next_step
 from ..runs.parameters import Values
-from ..runs.places import Places, turn
-from ..runs.transitions import stop_requested, waiting
+from ..runs.transitions import stop_requested
 from ..schedule.due import same_schedule
 from .cells import Cells
 from .clock_watch import ClockNews, ClockWatch
-from .deciding import SAVE_AGAIN, Decider
+from .deciding import Decider
 from .draining import Drain, Drainer
 from .events import EventStream
 from .fleet import Fleet
@@ -29,18 +26,16 @@ from .orphans import UNKNOWN, take_up, unknown_spec
 from .pools import Pools
 from .requests import Request
 from .run_book import Book, Open
-from .run_context import UNSTARTED, context_of
 from .run_ops import RunOps
 from .run_work import RunWork
 from .tidying import Tidying
 from .trials import forget_old
+from .turns import Round, Turns
 
 log = structlog.get_logger()
 
 PRUNE_EVERY = timedelta(minutes=1)  # a bounded piece of a round over all jobs
 ENGINE_PAUSE = timedelta(seconds=2)  # between two tries on an engine that does not answer
-STEPS = 12  # of one run in one round; the machine never takes more without an answer from the engine
-MOST_ENDS = 50  # cells that are given up in one round
 DRAFT_EVERY = timedelta(seconds=1)  # between two readings of the rows while an apply is under way
 
 
@@ -64,6 +59,7 @@ class RunLoop:
         self._drainer = Drainer(history, fleet, emit, boot_id)
         self._decider = Decider(history=history, emit=emit, book=book, work=self._work, cells=self._cells, boot=boot,
                                 storage=self._storage)  # fmt: skip
+        self._turns = Turns(book, self._work, self._cells, history, self._spec)
         self._boot, self._alive, self._drop_logs, self._relist = boot, alive, drop_logs, relist
         self._clock = ClockWatch(last_alive)
         self._generation, self._drafts = -1, 0
@@ -212,105 +208,7 @@ class RunLoop:
         self._relist()
 
     def _act(self, now: datetime) -> datetime | None:
-        """The next step of every open run that does not rest; the earliest time one of them waits for."""
-        entries = self._book.runs.values()
-        self._work.stop_all(self._cells.failing(self._spec), now)
-        earliest, awake = self._resting(now)
-        if not awake:
-            return earliest
-        config = self._fleet.view.config
-        # Places are for those that have not started; with none of them, nobody else's turn is looked at.
-        placing = any(entry.record.phase in UNSTARTED for entry in awake)
-        shown = entries if placing else awake
-        places = Places(((entry.record, self._spec(entry.record)) for entry in shown), config.limits, config.totals)
-        devices = Devices(config.devices.gpus or (), ((entry.record, entry.live) for entry in entries),
-                          known=self._counted)  # fmt: skip
-        try:
-            earliest = self._take_turns(shown, places, devices, config, earliest, now)
-        except ReconcilerError:
-            self._work.carry_out()  # what had its turn before is not held up by this
-            raise
-        if not self._work.carry_out():
-            earliest = _earlier(earliest, now + SAVE_AGAIN)  # the disk refused what had to be written first
-        return earliest
-
-    def _take_turns(
-        self, entries: Iterable[Open], places: Places, devices: Devices, config: ServiceConfig,
-        earliest: datetime | None, now: datetime,
-    ) -> datetime | None:  # fmt: skip
-        ended = 0
-        for entry in sorted(entries, key=lambda one: turn(one.record, self._spec(one.record))):
-            before = entry.record
-            if entry.rests(now):
-                places.passed(before, before, self._spec(before))
-                continue
-            if ended >= MOST_ENDS and _given_up(before):
-                earliest = now  # a thousand cells that are stopped at once must not keep others from firing
-                continue
-            until = self._act_on(entry, config, places, devices, now)
-            devices.taken(entry.record)
-            if held(before) and not held(entry.record):
-                until = now  # as below: devices are free
-            if places.passed(before, entry.record, self._spec(entry.record)):
-                ended += 1
-                until = now  # a place is free: whoever waits for it may have had its turn before
-            earliest = _earlier(earliest, until)
-        return earliest
-
-    def _resting(self, now: datetime) -> tuple[datetime | None, list[Open]]:
-        """When the first of those that rest wakes, and the others."""
-        earliest: datetime | None = None
-        awake = []
-        for entry in self._book.runs.values():
-            if entry.rests(now):
-                earliest = _earlier(earliest, entry.rests_until())
-            else:
-                awake.append(entry)
-        return earliest, awake
-
-    def _act_on(
-        self, entry: Open, config: ServiceConfig, places: Places, devices: Devices, now: datetime
-    ) -> datetime | None:
-        for _ in range(STEPS):
-            if entry.unsaved and not self._work.save_again(entry):
-                return now + SAVE_AGAIN
-            if self._book.must_look(entry, now):
-                if entry.look_at is not None and now < entry.look_at:
-                    return entry.look_at
-                self._work.look(entry)
-                return None
-            run, busy = entry.record, entry.busy
-            job = self.jobs.get(run.job)
-            spec = self._spec(run)
-            ctx = context_of(entry, spec, job, config.limits, places, devices, self._book, self._history, self.jobs,
-                             self._cells, now,
-                             engine_ok=now >= self._engine_up_at, drained=self.drained)  # fmt: skip
-            step = next_step(run, entry.live, spec, now, ctx)
-            if isinstance(step, Wait):
-                if not run.active and run.discarded and not busy:
-                    self._book.done(run.run_id, now)
-                if step.place:
-                    places.waits(spec)
-                if step.device:
-                    devices.waits(run, spec)
-                    if run.reason != step.why:
-                        self._work.save(entry, waiting(run, step.why))
-                until = self._until(entry, step.until, now)
-                if _concerns_itself_alone(run, entry):
-                    entry.rest(until)
-                return until
-            if isinstance(step, Discard | Collect) and entry.look_at is not None and now < entry.look_at:
-                return entry.look_at
-            self._work.act(entry, step, spec, job, config, now, devices.offer(run, spec))
-            if entry.record is run and entry.busy == busy:
-                return now + SAVE_AGAIN  # the disk refused what had to be written first
-        return now
-
-    def _until(self, entry: Open, until: datetime | None, now: datetime) -> datetime | None:
-        times = [until, entry.look_at if not entry.busy else None]
-        if now < self._engine_up_at:
-            times.append(self._engine_up_at)
-        return min((at for at in times if at is not None and at > now), default=None)
+        return self._turns.take(Round(self.config, self.jobs, self._counted, self._engine_up_at, self.drained, now))
 
     # -- operators --------------------------------------------------------------------------------------------
     def _serve_requests(self, now: datetime) -> None:
@@ -395,19 +293,3 @@ class RunLoop:
             forget_old(self._history, self._emit, self._drop_logs, now)
         except StateError as error:
             self._storage(error)
-
-
-def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    return other if one is None else one if other is None else min(one, other)
-
-
-def _concerns_itself_alone(run: RunRecord, entry: Open) -> bool:
-    """Does no other run, and no listing, change what is to be done about it? Then it may rest."""
-    if entry.busy:
-        return True
-    return run.phase not in UNSTARTED and entry.live is not None and entry.live.phase is not LivePhase.CREATED
-
-
-def _given_up(run: RunRecord) -> bool:
-    """A cell that was stopped before its start: all that is left is to write it."""
-    return run.cell is not None and run.phase is Phase.PENDING and run.stop_requested_at is not None
