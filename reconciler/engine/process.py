@@ -29,6 +29,7 @@ from .process_watch import Kicks, Watcher
 
 KILL_DEADLINE = 10.0  # seconds from KILL to the end
 FIRST_LOOK, LAST_LOOK = 0.02, 0.25  # seconds between two looks of a log's follower
+FULL_LOOK = 2.0  # seconds until it looks for the processes, too: a supervisor may have gone without a word
 
 
 class ProcessEngine:
@@ -201,21 +202,25 @@ class ProcessEngine:
     def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
         """A cursor is a position in the log file."""
         position, pause, idle = int(cursor or 0), Flag(), 0.0
+        folder = self._files.folder(run_id)
         while True:
+            ended = folder.end_mark()
             with reported(f"read the log of {run_id}"):
                 order = self._runs.order(run_id, ref)
                 if order is None:
                     return
                 live = self._runs.live(run_id, order)  # before reading: what is read after the end is complete
-                chunks, position = read_log(self._files.folder(run_id).log, position)
+                chunks, position = read_log(folder.log, position)
             yield from chunks
             if chunks:
                 idle = 0.0
             elif not follow or live is None or live.phase is not LivePhase.RUNNING:
                 return
             else:
-                idle = min(LAST_LOOK, idle + FIRST_LOOK)
-                pause.wait(idle)
+                look_at = time.monotonic() + FULL_LOOK
+                while time.monotonic() < look_at and folder.log_size() == position and folder.end_mark() == ended:
+                    idle = min(LAST_LOOK, idle + FIRST_LOOK)
+                    pause.wait(idle)
 
     def events(self, stop: Flag) -> Iterator[str]:
         feed = self._kicks.subscribe()

@@ -74,6 +74,20 @@ class Folder:
         text = _small(self.path / "state/exit").strip()
         return (text, _changed(self.path / "state/exit")) if text else None
 
+    def end_mark(self) -> int:
+        """Another number once the exit code is written; one look at one inode."""
+        try:
+            return (self.path / "state/exit").lstat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def log_size(self) -> int:
+        """Bytes, 0 = there is no log."""
+        try:
+            return self.log.lstat().st_size
+        except OSError:
+            return 0
+
     def supervisors(self) -> list[ProcessId]:
         """Who claimed to supervise, dead or alive. Written by the job's user: check before you trust."""
         found = []
