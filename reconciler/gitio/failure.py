@@ -38,7 +38,8 @@ _PERMANENT = tuple(
         (r"unknown option: --config-env", "git-too-old", "git 2.31 or later is needed"),
         (r"fsck error|fsck-objects|object .*: (has|bad|missing|duplicate|zeroPadded|gitmodules|treeNotSorted)",
          "source-corrupt", "`git fsck --full` in the repository names the object"),
-        (r"(unable to|could not|cannot) read|corrupt|loose object|bad object|missing", "object-missing",
+        (r"(unable to|could not|cannot) read|corrupt|loose object|bad object|not a tree object|missing",
+         "object-missing",
          "`git fsck --full` in the repository names the object"),
     )
 )  # fmt: skip

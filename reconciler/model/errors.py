@@ -61,6 +61,12 @@ class SourceRejected(Permanent):
     code = "source-rejected"
 
 
+class SubmoduleRejected(SourceRejected):
+    """What a repository says of a submodule of its is refused: its URL, its name, its place, their number."""
+
+    code = "code-submodule"
+
+
 class CodeUnavailable(Transient):
     """A repository of a run's code could not be reached: the run is tried again until its deadline."""
 

@@ -123,13 +123,14 @@ class SecretRef:
 class CodeRepository:
     """A git repository of which each run has a checkout of its own at `target`. `ref`: a branch, a tag, a full name or
     a commit; `subpath`: the directory of it that is shown, without `.git`; "" = all, with it. `depth`: how many commits
-    of history come along; 0 = all."""
+    of history come along; 0 = all. `submodules`: those of the commit are laid out, too."""
 
     url: str
     target: str
     ref: str = "HEAD"
     subpath: str = ""
     depth: int = 0
+    submodules: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,4 +188,5 @@ def repository(item: CodeRepository) -> str:
     """`git@host:team/code.git (main) at /work`."""
     part = f", {item.subpath}" if item.subpath else ""
     part += f", depth {item.depth}" if item.depth else ""
+    part += ", with submodules" if item.submodules else ""
     return f"{item.url} ({item.ref}{part}) at {item.target}"

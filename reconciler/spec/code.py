@@ -23,9 +23,8 @@ def repositories(value: Any, report: Report) -> tuple[CodeRepository, ...]:
         if subpath and (subpath.startswith("/") or normpath(subpath) != subpath or _climbs(subpath)):
             message = "must be a relative path that stays in the repository, outside .git"
             report((place, "subpath"), "subpath-invalid", message)
-        found.append(
-            CodeRepository(item["url"], item["target"], item.get("ref", "HEAD"), subpath, item.get("depth", 0))
-        )
+        ref, depth, submodules = item.get("ref", "HEAD"), item.get("depth", 0), item.get("submodules", False)
+        found.append(CodeRepository(item["url"], item["target"], ref, subpath, depth, submodules))
     return tuple(found)
 
 

@@ -1,6 +1,5 @@
 """What mirrors and exported trees may take of the disk: those that were not used for longest go first."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from .children import remove
 from .mirrors import Mirrors
+from .sizes import size_of
 from .trees import Trees, read_tree
 
 GONE = ".gone-"
@@ -63,15 +63,3 @@ def _mirror(path: Path, mirrors: Mirrors) -> _Kept:
     except OSError:
         used = 0.0
     return _Kept(used, size_of(path), path, mirrors.unused, False)
-
-
-def size_of(path: Path) -> int:
-    """Bytes on the disk."""
-    size = 0
-    for directory, _, files in os.walk(path):
-        for name in files:
-            try:
-                size += os.lstat(f"{directory}/{name}").st_blocks * 512
-            except OSError:
-                continue
-    return size

@@ -7,53 +7,36 @@
 A branch is looked up once for a slot: its cells and its further attempts have the same commit.
 """
 
-import errno
-import json
 import os
 import shutil
 import stat
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from ..gitio.runner import GitRunner
-from ..model.errors import (
-    CodeRejected,
-    CodeUnavailable,
-    ReconcilerError,
-    SourceRejected,
-    SourceUnavailable,
-    StateError,
-)
+from ..model.errors import SourceRejected, SourceUnavailable, StateError
 from ..model.job import CodeRepository, JobSpec
 from ..model.run import CodeAt, RunRecord
-from ..model.service import GitConfig, Limits, ServiceConfig
+from ..model.service import Limits, ServiceConfig
 from ..model.workspace import NOTHING, Bind, Workspace
-from ..spec.giturl import parse_url
+from .assembly import Modules
 from .budget import GONE, collect
+from .checkout import Checkouts, read, write
 from .children import copy, remove
+from .code_errors import as_code_errors, is_full
 from .mirrors import Mirrors, Origin
 from .names import place_name
+from .reach import origin_of, submodule_of
 from .trees import Trees
 
 ROOT = "code"
 RESERVE = 256 << 20  # bytes that a checkout leaves free on the disk
 SLOTS = 512  # whose commits are remembered
 Owner = Callable[[JobSpec], tuple[int, int] | None]  # numbers of who a job runs as; None = nobody else than we
-
-# What git calls it, what it is for the code of a run, what to do. Other refusals are `code-rejected`.
-KNOWN = (
-    ("ref-not-found ref-ambiguous", "code-ref-missing", "push it, or correct `ref` (`--ref` of the run)"),
-    ("host-key", "code-host-key",
-     "compare the server's key with its operator, then put it into `git.known_hosts` of the service file"),
-    ("source-auth key-file token-file known-hosts", "code-auth",
-     "look at the owner's `deploy_keys` or `tokens` in the service file"),
-    ("source-not-found", "code-not-found", "check `url` of the job file, and that the owner's key may see it"),
-    ("source-too-large", "code-too-big",
-     "`limits.repository_bytes` of the service file, or `subpath` in the job file"),
-)  # fmt: skip
 
 
 class Code:
@@ -80,18 +63,17 @@ class Code:
         with self._guard:
             self._mine.add(run.run_id)
         place = self._runs / place_name(run.run_id)
-        with _as_code_errors(spec):
-            made = _read(place)
+        with as_code_errors(spec):
+            made = read(place)
             if made is None:
                 try:
                     made = self._make(run, spec, config, place)
                 except (SourceRejected, OSError) as error:
-                    if not _is_full(error) or not collect(self._mirrors, self._trees, self._budget, need=RESERVE):
+                    if not is_full(error) or not collect(self._mirrors, self._trees, self._budget, need=RESERVE):
                         raise
                     made = self._make(run, spec, config, place)  # once more, with room
-        code, dropped = made
-        binds = tuple(Bind(str(place / str(n)), item.target, read_only=False) for n, item in enumerate(code))
-        return Workspace(binds, _environment(spec, code), code, dropped)
+        binds = tuple(Bind(str(place / str(n)), item.target, read_only=False) for n, item in enumerate(made.code))
+        return Workspace(binds, made.environment(spec), made.code, made.dropped)
 
     def drop(self, run_id: str) -> None:
         with self._guard:
@@ -134,32 +116,44 @@ class Code:
         remove(gone)
 
     # -- making -----------------------------------------------------------------------------------------------
-    def _make(
-        self, run: RunRecord, spec: JobSpec, config: ServiceConfig, place: Path
-    ) -> tuple[tuple[CodeAt, ...], tuple[str, ...]]:
+    def _make(self, run: RunRecord, spec: JobSpec, config: ServiceConfig, place: Path) -> Checkouts:
         self._directories()
         self._away(place)
         place.mkdir()
         place.chmod(0o711)
         self._budget, grown = config.limits.code_bytes, self._trees.grown
-        code, dropped = [], []
+        until = time.monotonic() + config.limits.prepare_timeout
+        code, dropped, parts = [], [], []
         try:
             for number, item in enumerate(spec.repositories):
                 self._check_room(self._root, 0)
                 origin = origin_of(item, spec.owner, config)
                 at, name = self._commit(run, item, origin)
-                with self._trees.using(origin, name, at.commit, item.subpath) as tree:
+                modules = self._modules(item, spec.owner, config, until) if item.submodules else None
+                with self._trees.using(origin, name, at.commit, item.subpath, modules) as tree:
                     self._check_room(self._runs, tree.size)
                     copy(tree.path, place / str(number), self._owner(spec))
                 code.append(at)
                 dropped += [f"{item.target}/{path}" for path in tree.dropped]
-            _write(place, code, dropped)
+                parts += [f"{item.target}/{part.path}" for part in tree.parts if not item.subpath]
+            made = Checkouts(tuple(code), tuple(dropped), tuple(parts))
+            write(place, made)
         except BaseException:
             self._away(place)
             raise
         if self._trees.grown != grown:
             collect(self._mirrors, self._trees, self._budget)
-        return tuple(code), tuple(dropped)
+        return made
+
+    def _modules(self, item: CodeRepository, owner: str, config: ServiceConfig, until: float) -> Modules:
+        """How the submodules of `item` are had; `until`: monotonic seconds."""
+
+        def ready() -> None:
+            self._check_room(self._root, 0)
+            if time.monotonic() > until:
+                raise SourceUnavailable("it takes longer than `limits.prepare_timeout`", code="git-timeout")
+
+        return Modules(lambda url: submodule_of(url, item.depth, owner, config), ready)
 
     def _commit(self, run: RunRecord, item: CodeRepository, origin: Origin) -> tuple[CodeAt, str]:
         """What the run is to have, and its name on the server."""
@@ -204,69 +198,3 @@ class Code:
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 raise StateError(f"cannot stage code in {path}: it is not a directory of this service's user")
             path.chmod(mode)  # whatever the umask is
-
-
-def origin_of(item: CodeRepository, owner: str, config: ServiceConfig) -> Origin:
-    """The repository as that owner reaches it. An owner of the service file uses its own keys and tokens alone; those
-    of `git:` are for the jobs' repository, unless there are no owners at all."""
-    team = next((found for found in config.owners if found.name == owner), None)
-    git = config.git
-    if team is not None:
-        git = GitConfig(git.known_hosts, team.deploy_keys, team.tokens, git.timeout)
-    return Origin(parse_url(item.url), git, owner, config.limits.repository_bytes, item.depth)
-
-
-def _environment(spec: JobSpec, code: tuple[CodeAt, ...]) -> tuple[tuple[str, str], ...]:
-    """RECONCILER_COMMIT; and git in the run shall use the checkouts, whoever they belong to."""
-    found = [("RECONCILER_COMMIT", code[0].commit)]
-    if "GIT_CONFIG_COUNT" not in spec.env:
-        found.append(("GIT_CONFIG_COUNT", str(len(code))))
-        for number, item in enumerate(code):
-            found += [(f"GIT_CONFIG_KEY_{number}", "safe.directory"), (f"GIT_CONFIG_VALUE_{number}", item.target)]
-    return tuple(found)
-
-
-def _read(place: Path) -> tuple[tuple[CodeAt, ...], tuple[str, ...]] | None:
-    try:
-        said = json.loads((place / "code.json").read_bytes())
-        return tuple(CodeAt(*item) for item in said["code"]), tuple(said["dropped"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(place: Path, code: list[CodeAt], dropped: list[str]) -> None:
-    """Last of all: its checkouts are whole."""
-    half = place / ".code.json"
-    half.write_text(json.dumps({"code": code, "dropped": dropped}), "utf-8")
-    half.chmod(0o600)
-    half.replace(place / "code.json")
-
-
-@contextmanager
-def _as_code_errors(spec: JobSpec) -> Iterator[None]:
-    """git's failures by the names that they have for a run."""
-    try:
-        yield
-    except SourceUnavailable as error:
-        raise CodeUnavailable(str(error), hint="it is tried again until the run's deadline") from error
-    except SourceRejected as error:
-        if _is_full(error):
-            raise StateError(str(error), code="disk-full", hint=error.hint) from error
-        raise rejected(error) from error
-    except OSError as error:
-        raise StateError(f"cannot stage the code of {spec.name}: {os.strerror(error.errno or 0)}",
-                         code="disk-full" if _is_full(error) else "state-error") from error  # fmt: skip
-
-
-def _is_full(error: SourceRejected | OSError) -> bool:
-    """Is it the disk?"""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return error.code == "disk-full"
-
-
-def rejected(error: ReconcilerError) -> CodeRejected:
-    for theirs, code, hint in KNOWN:
-        if error.code in theirs.split():
-            return CodeRejected(str(error), code=code, hint=hint)
-    return CodeRejected(str(error), hint=error.hint)

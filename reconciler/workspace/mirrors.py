@@ -84,6 +84,10 @@ class Mirrors:
             os.utime(place)  # used now
             yield place
 
+    def place(self, origin: Origin) -> Path:
+        """Where its mirror is, or would be."""
+        return Path(self._cache(origin).git_dir)
+
     def wipe(self, origin: Origin) -> None:
         """It was damaged: away with it."""
         cache = self._cache(origin)
@@ -141,8 +145,8 @@ class Mirrors:
             if self._has(origin, commit):
                 tidy(self.runner, str(place), origin.git.timeout, origin.max_bytes)
                 return
-        raise SourceRejected(f"cannot {doing}: the server does not have {commit}", code="ref-not-found",
-                             hint="it was perhaps removed by a forced push; name a branch or a tag")  # fmt: skip
+        raise SourceRejected(f"cannot {doing}: the server gives no {commit}", code="ref-not-found",
+                             hint="it was perhaps removed by a forced push, or never pushed")  # fmt: skip
 
     def _has(self, origin: Origin, commit: str) -> bool:
         try:

@@ -203,6 +203,23 @@ def test_hostile_code_harms_nobody(lab: Lab) -> None:
     assert told["count"] == 2 and told["links"] == "/code/data/host, /code/out"
 
 
+@pytest.mark.parametrize("user", ["", "user: '1234:1234'\n"])
+def test_a_run_has_the_submodules_of_its_commit(lab: Lab, user: str) -> None:
+    name, root = f"modules{len(user)}", lab.code.path.parent
+    lib, app = GitRepo(root / f"lib-{name}"), GitRepo(root / f"app-{name}")
+    commit = lib.commit({"lib.sh": "echo lib\n"})
+    app.commit({".gitmodules": f'[submodule "lib"]\n\tpath = vendor/lib\n\turl = ../lib-{name}.git\n'})
+    app.git("update-index", "--add", "--cacheinfo", f"160000,{commit},vendor/lib")
+    app.git("commit", "-q", "-m", "with a library")
+    for repo in (lib, app):
+        repo.bare_clone(lab.served.parent / f"{repo.path.name}.git")
+    script = "git status --porcelain; git -C vendor/lib rev-parse HEAD; sh vendor/lib/lib.sh; touch vendor/lib/mine"
+    job = lab.job(script, more=user, url=f"{lab.http.url}/{app.path.name}.git")
+    lab.apply(**{name: job.replace("target: /code}", "target: /code, submodules: true}")})
+    run, log = lab.run(name)
+    assert run.phase is Phase.SUCCEEDED and log.split("\n") == [commit, "lib", ""], log
+
+
 def test_a_branch_is_tried_before_it_is_merged(lab: Lab) -> None:
     lab.apply(tried=lab.job("cat main.sh"))
     before = lab.code.head()

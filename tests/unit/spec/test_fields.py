@@ -124,9 +124,10 @@ VALUES = {
         (CodeRepository("git@git.example.org:ml/c.git", "/c"),),
     ),
     "a part of a tag's code": (
-        "repositories: [{url: https://git.example.org/c, ref: v1.2, target: /c, subpath: a/b/, depth: 1}]",
+        "repositories: [{url: https://git.example.org/c, ref: v1.2, target: /c, subpath: a/b/, depth: 1,"
+        " submodules: true}]",
         "repositories",
-        (CodeRepository("https://git.example.org/c", "/c", "v1.2", "a/b", 1),),
+        (CodeRepository("https://git.example.org/c", "/c", "v1.2", "a/b", 1, True),),
     ),
     "a container kept": ("hold_on_failure: 2h", "hold_on_failure", 7200.0),
     "a pause after failures": ("pause_after_failures: 3", "pause_after_failures", 3),
