@@ -17,7 +17,6 @@ from ..history.sqlite import open_history
 from ..model.errors import EngineUnavailable, Permanent, StateError
 from ..model.job import JobSpec
 from ..model.service import ServiceConfig
-from ..workspace.base import Part, Parts
 
 log = structlog.get_logger()
 
@@ -79,13 +78,6 @@ def tidier(config: ServiceConfig) -> Callable[[frozenset[str]], None]:
         drop_staged(keep, root)
 
     return tidy
-
-
-def workspace(config: ServiceConfig, engine: str, identity: Identity, secrets: Part) -> Parts:
-    """What is made for each run, in this order: each may rely on those before it."""
-    from .code import code_part
-
-    return Parts([code_part(config, engine, identity.instance_id), secrets])
 
 
 def build_engine(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..daemon.clock import SystemClock
+from ..daemon.code_watch import CodeWatch
 from ..daemon.draining import boot_id
 from ..daemon.events import EventStream
 from ..daemon.fetch import Fetcher
@@ -40,10 +41,12 @@ from ..model.service import ServiceConfig
 from ..runs.conditions import but_for
 from ..server.api import Status
 from ..server.socket import Server
+from ..workspace.base import Parts
 from ..workspace.outputs import remove as remove_outputs
 from .authority import Authority
+from .code import code_part
 from .devices import with_devices
-from .parts import State, choose_engine, open_state, stager, tidier, workspace
+from .parts import State, choose_engine, open_state, stager, tidier
 from .reading import open_repository
 from .reading_routes import reading_routes
 from .routes import routes
@@ -144,8 +147,9 @@ class Whole:
         self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes, self.masks.stream)
+        self.code = code_part(config, self.engine.name, self.state.identity.instance_id)
         ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir,
-                     workspace(config, self.engine.name, self.state.identity, self.secrets), self.masks)  # fmt: skip
+                     Parts([self.code, self.secrets]), self.masks)  # fmt: skip
         alive = Alive(state_dir / "alive")
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
@@ -178,6 +182,7 @@ class Whole:
             self.server,
             Background("engine-events", self._listen),
             Background("watch", self._watch),
+            Background("code-watch", self._code_watch().run),
         ]
         threading.excepthook = lambda met: fatal(met.exc_value or RuntimeError("a thread ended without saying why"))
         service = Service(
@@ -209,6 +214,12 @@ class Whole:
         if (looked := with_secrets(config)) is not config:
             self.fleet.change(lambda view: replace(view, config=looked) if view.config is config else view)
         return self.sync.step(now)
+
+    def _code_watch(self) -> CodeWatch:
+        return CodeWatch(
+            look=self.code.grown, lacking=self.code.lacking, bound=lambda: self.fleet.view.config.limits.checkout_bytes,
+            runs=self.runs, kick=self.kick_runs, history=self.state.history, emit=self.emit,
+        )  # fmt: skip
 
     def _listen(self, stop: threading.Event) -> None:
         """The engine's kicks: about a run to the run loop, about a standing job to the sync loop."""

@@ -80,7 +80,10 @@ class EventName(StrEnum):
         "run.adopted",
         "A run that this process did not start, or not knowingly, was found and is looked after.",
     )
-    RUN_STOPPED = "run.stop-requested", "TERM was asked for: by a person, the timeout, Replace or `on_retire: stop`."
+    RUN_STOPPED = (
+        "run.stop-requested",
+        "TERM was asked for: by a person, the timeout, Replace, `on_retire: stop`, or for what it takes of the disk.",
+    )
     OUTPUTS_DELAYED = (
         "outputs.delayed",
         "A run's outputs could not be kept yet, by a full disk for one; its container stays until they are.",
@@ -92,6 +95,10 @@ class EventName(StrEnum):
     CODE_TRIMMED = (
         "code.trimmed",
         "Symbolic links of a run's code led out of its checkout and were left out: `count`, and the first `links`.",
+    )
+    CODE_OUTGROWN = (
+        "code.outgrown",
+        "A run is stopped for what it wrote into its checkouts, `bytes` in all. `code` and `error` say why.",
     )
     RUN_FINISHED = (
         "run.finished",

@@ -53,7 +53,7 @@ class FailureClass(StrEnum):
     IMAGE = "image"  # could not be pulled or is not there
     ENGINE = "engine"  # away, hung, or refused for a passing reason
     REJECTED = "rejected"  # the engine or our guard refused the container
-    DISK = "disk"
+    DISK = "disk"  # full, or the run took too much of it: then its command had started
     CODE = "code"  # a repository could not be taken: unreachable, refused, no such ref, too big
     PACKAGES = "packages"  # could not be installed
     START_SCRIPT = "start_script"  # its own exit code, before the command

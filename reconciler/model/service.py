@@ -118,6 +118,7 @@ class Limits:
     groups: Mapping[str, int] = field(default_factory=dict)  # of all owners: `concurrency_group` -> runs at once
     code_bytes: int = 20 << 30  # of all mirrors and exported trees together
     repository_bytes: int = 2 << 30  # of one fetch, and of one checkout
+    checkout_bytes: int = 20 << 30  # to which one run's checkouts may grow; 0 = without bound
 
 
 @dataclass(frozen=True, slots=True)

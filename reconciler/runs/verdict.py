@@ -5,6 +5,7 @@ from ..model.live import WENT_DOWN, LiveRun
 from ..model.run import FailureClass, Outcome, Phase, RunRecord
 
 TIMEOUT = "timeout"  # the first word of the stop_reason of a run that we ended for its timeout
+OF_THE_DISK = ("checkout-too-big:", "disk-full:")  # the same of one that took too much of the disk
 BEFORE_THE_COMMAND = frozenset(
     {FailureClass.PACKAGES, FailureClass.START_SCRIPT}
 )  # in the container, and by their log it was one of these
@@ -58,6 +59,8 @@ def _stopped_by_us(run: RunRecord, live: LiveRun) -> bool:
 def _stopped(run: RunRecord, live: LiveRun) -> Outcome:
     if run.stop_reason.startswith(TIMEOUT):
         return _outcome(live, Phase.TIMED_OUT, FailureClass.TIMEOUT, run.stop_reason)
+    if run.stop_reason.startswith(OF_THE_DISK):
+        return _outcome(live, Phase.FAILED, FailureClass.DISK, run.stop_reason)
     return _outcome(live, Phase.CANCELLED, FailureClass.STOPPED, run.stop_reason)
 
 

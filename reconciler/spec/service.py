@@ -35,12 +35,13 @@ _ANY_PIDS = 1 << 22  # the kernel's own bound: a ceiling that leaves `pids_limit
 _DURATIONS = frozenset(
     {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval", "keep_unused"}
 )
-_SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes", "code_bytes", "repository_bytes"})
+_SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes", "code_bytes", "repository_bytes",
+                    "checkout_bytes"})  # fmt: skip
 # What each type of secret store needs.
 _STORES: dict[str, set[str]] = {
     "directory": {"path"}, "credentials": set(), "age": {"path", "identity_file"}, "environment": {"prefix"},
 }  # fmt: skip
-_MAY_BE_ZERO = frozenset({"min_interval", "queue_timeout"})
+_MAY_BE_ZERO = frozenset({"min_interval", "queue_timeout", "checkout_bytes"})
 
 
 def parse_service(data: bytes | None, path: str) -> Parsed:

@@ -13,8 +13,10 @@ _SAID = "code.json"
 @dataclass(frozen=True, slots=True)
 class Checkouts:
     """`code`: their commits, in the order of the job file; `dropped`: links that led out; `parts`: submodules. The last
-    two as paths in the container."""
+    two as paths in the container. `size`: bytes that they took when they were made."""
 
+    run_id: str
+    size: int
     code: tuple[CodeAt, ...]
     dropped: tuple[str, ...]
     parts: tuple[str, ...]
@@ -35,7 +37,7 @@ def read(place: Path) -> Checkouts | None:
     try:
         said = json.loads((place / _SAID).read_bytes())
         code = tuple(CodeAt(*item) for item in said["code"])
-        return Checkouts(code, tuple(said["dropped"]), tuple(said["parts"]))
+        return Checkouts(said["run"], said["size"], code, tuple(said["dropped"]), tuple(said["parts"]))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
@@ -43,6 +45,7 @@ def read(place: Path) -> Checkouts | None:
 def write(place: Path, made: Checkouts) -> None:
     """Last of all: they are whole."""
     half = place / f".{_SAID}"
-    half.write_text(json.dumps({"code": made.code, "dropped": made.dropped, "parts": made.parts}), "utf-8")
+    said = {"run": made.run_id, "size": made.size, "code": made.code, "dropped": made.dropped, "parts": made.parts}
+    half.write_text(json.dumps(said), "utf-8")
     half.chmod(0o600)
     half.replace(place / _SAID)

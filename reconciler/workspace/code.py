@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from .budget import GONE, collect
 from .checkout import Checkouts, read, write
 from .children import copy, remove
 from .code_errors import as_code_errors, is_full
+from .growth import Grown, grown
 from .mirrors import Mirrors, Origin
 from .names import place_name
 from .reach import origin_of, submodule_of
@@ -92,6 +93,19 @@ class Code:
                         path.rename(path.with_name(f"{GONE}{path.name}"))
         threading.Thread(target=self._clear, name="code-tidy", daemon=True).start()
 
+    def grown(self) -> Iterator[Grown]:
+        """How large the checkouts of the runs that are open have grown."""
+        return grown(self._runs)
+
+    def lacking(self) -> int:
+        """Bytes that the runs' disk lacks of what it should have left; what is kept for later has made room by then."""
+        with suppress(OSError):  # it is gone: nothing grows there
+            lacking = max(0, RESERVE - self._free(self._runs))
+            if lacking and collect(self._mirrors, self._trees, self._budget, need=lacking):
+                return max(0, RESERVE - self._free(self._runs))
+            return lacking
+        return 0
+
     def _clear(self) -> None:
         for path in self._runs.glob(f"{GONE}*"):
             remove(path)
@@ -123,7 +137,7 @@ class Code:
         place.chmod(0o711)
         self._budget, grown = config.limits.code_bytes, self._trees.grown
         until = time.monotonic() + config.limits.prepare_timeout
-        code, dropped, parts = [], [], []
+        code, dropped, parts, size = [], [], [], 0
         try:
             for number, item in enumerate(spec.repositories):
                 self._check_room(self._root, 0)
@@ -133,10 +147,11 @@ class Code:
                 with self._trees.using(origin, name, at.commit, item.subpath, modules) as tree:
                     self._check_room(self._runs, tree.size)
                     copy(tree.path, place / str(number), self._owner(spec))
+                    size += tree.size
                 code.append(at)
                 dropped += [f"{item.target}/{path}" for path in tree.dropped]
                 parts += [f"{item.target}/{part.path}" for part in tree.parts if not item.subpath]
-            made = Checkouts(tuple(code), tuple(dropped), tuple(parts))
+            made = Checkouts(run.run_id, size, tuple(code), tuple(dropped), tuple(parts))
             write(place, made)
         except BaseException:
             self._away(place)

@@ -90,6 +90,7 @@ def busy(big: Path, limits: str) -> Iterator[Busy]:
         config = f"policy: {{repositories: ['{big}']}}\nlimits: {{{limits}}}\n"
         with service_child(folder, jobs.path, "process", instance="big", config=config) as service:
             service.start().reachable()
+            eventually(lambda: len(service.standing()) == 2, "both are applied")
             yield Busy(service)
 
 

@@ -1,0 +1,82 @@
+"""Looks at the checkouts of open runs now and then, and stops a run whose own have outgrown their bound, or that has
+grown most where the disk is nearly full. A watch, not a wall: between two looks a run may write what it likes.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from ..history.base import History
+from ..model.errors import ReconcilerError
+from ..model.event import EventName
+from ..model.run import RunRecord
+from ..workspace.growth import Grown
+from .events import EventStream
+from .requests import Request
+from .run_loop import RunLoop
+
+LOOK_EVERY = 10.0  # seconds
+SHARE = 0.02  # of a core, at most: a look that takes long is followed by a long rest
+WORTH = 256 << 20  # bytes: a run that has written less did not fill the disk
+
+
+class CodeWatch:
+    """`look`: the checkouts that there are; `lacking`: bytes that the disk lacks, once what is kept for later has made
+    room; `bound`: of one run's checkouts in bytes, 0 = none."""
+
+    def __init__(
+        self, *, look: Callable[[], Iterable[Grown]], lacking: Callable[[], int], bound: Callable[[], int],
+        runs: RunLoop, kick: Callable[[], None], history: History, emit: EventStream,
+    ) -> None:  # fmt: skip
+        self._look, self._lacking, self._bound = look, lacking, bound
+        self._runs, self._kick, self._history, self._emit = runs, kick, history, emit
+
+    def run(self, stop: threading.Event) -> None:
+        rest = LOOK_EVERY
+        while not stop.wait(rest):
+            begun = time.monotonic()
+            with contextlib.suppress(ReconcilerError):  # of the ledger: the next look is soon
+                self.step()
+            rest = max(LOOK_EVERY, (time.monotonic() - begun) / SHARE)
+
+    def step(self) -> None:
+        """One look; those that must end are asked to."""
+        bound = self._bound()
+        found = list(self._look())
+        for item in found:
+            if bound and item.size > bound and (run := self._running(item)) is not None:
+                why = f"its checkouts take {_mib(item.size)}, more than limits.checkout_bytes ({_mib(bound)})"
+                hint = "write to `outputs` or a volume, or raise the limit"
+                self._end(run, item, why, code="checkout-too-big", hint=hint)
+        if not found or not self._lacking():
+            return
+        for run, item in self._suspects(found):
+            why = f"the disk is nearly full, and its checkouts grew most, by {_mib(item.more)}"
+            self._end(run, item, why, code="disk-full", hint="free space below the state directory")
+            return  # the next look tells whether that was enough
+
+    def _suspects(self, found: Iterable[Grown]) -> Iterator[tuple[RunRecord, Grown]]:
+        for item in sorted(found, key=lambda item: -item.more):
+            if item.more >= WORTH and (run := self._running(item)) is not None:
+                yield run, item
+
+    def _running(self, item: Grown) -> RunRecord | None:
+        """Its record if its command runs and nobody has asked it to end."""
+        run = self._history.run(item.run_id)
+        asked = run is None or not run.active or run.started_at is None or run.stop_requested_at is not None
+        return None if asked else run
+
+    def _end(self, run: RunRecord, item: Grown, why: str, *, code: str, hint: str) -> None:
+        def act(loop: RunLoop, now: datetime) -> None:
+            if loop.ask_stop(run.run_id, f"{code}: {why}", now):
+                self._emit.emit(EventName.CODE_OUTGROWN, job=run.job, run=run.run_id, code=code, error=why, hint=hint,
+                                bytes=item.size)  # fmt: skip
+
+        self._runs.requests.put(Request(act))
+        self._kick()
+
+
+def _mib(size: int) -> str:
+    return f"{size >> 20} MiB"

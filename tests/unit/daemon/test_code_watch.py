@@ -1,0 +1,90 @@
+"""Promise: a run that fills the disk through its checkouts is stopped, says why, and nobody else is."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.daemon.code_watch import WORTH, CodeWatch
+from reconciler.model.event import Event, EventName
+from reconciler.model.job import Retries
+from reconciler.model.run import FailureClass
+from reconciler.workspace.growth import Grown
+from tests.kit.world import World, cron
+
+BOUND = 1 << 30
+
+
+class Watched:
+    """Jobs whose runs are under way, and a watch that is told how large they are."""
+
+    def __init__(self, path: Path, *jobs: str) -> None:
+        self.world = World(path)
+        for job in jobs:
+            self.world.behave(job, duration=3600.0)
+        self.world.apply(*(cron("1 2 * * *", job, retries=Retries(limit=3)) for job in jobs))
+        self.world.tick(65)
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self.lacking = 0
+        self.watch = CodeWatch(
+            look=lambda: [Grown(self.run(job), *said) for job, said in self.sizes.items()],
+            lacking=lambda: self.lacking, bound=lambda: self.bound, runs=self.world.loop,
+            kick=lambda: self.world.rounds(1), history=self.world.history, emit=self.world.emit,
+        )  # fmt: skip
+        self.bound = BOUND
+
+    def run(self, job: str) -> str:
+        return self.world.runs(job)[0].run_id
+
+    def look(self) -> list[Event]:
+        """What is told when the watch has looked twice."""
+        self.watch.step()
+        self.watch.step()
+        self.world.tick(30)
+        return [event for event in self.world.history.events() if event.name is EventName.CODE_OUTGROWN]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path, "greedy", "modest")
+
+
+def test_one_beyond_the_bound_is_stopped_once_and_is_not_tried_again(watched: Watched) -> None:
+    watched.sizes = {"greedy": (BOUND + 1, 5), "modest": (BOUND, 5)}
+    (told,) = watched.look()
+    assert (told.job, told.fields["code"], told.fields["bytes"]) == ("greedy", "checkout-too-big", BOUND + 1)
+    (run,) = watched.world.runs("greedy")
+    assert (run.phase.value, run.failure) == ("failed", FailureClass.DISK)
+    assert run.reason == "checkout-too-big: its checkouts take 1024 MiB, more than limits.checkout_bytes (1024 MiB)"
+    assert watched.world.runs("modest")[0].active
+
+
+def test_without_a_bound_nobody_is(watched: Watched) -> None:
+    watched.bound, watched.sizes = 0, {"greedy": (1 << 50, 1 << 50)}
+    assert watched.look() == [] and watched.world.runs("greedy")[0].active
+
+
+def test_where_the_disk_is_nearly_full_the_one_that_grew_most_is_stopped(watched: Watched) -> None:
+    watched.bound, watched.lacking = 0, 1
+    watched.sizes = {"greedy": (WORTH + 1, WORTH + 1), "modest": (BOUND, WORTH)}
+    told = watched.look()
+    assert told[-1].job == "greedy" and {event.fields["code"] for event in told} == {"disk-full"}
+    assert watched.world.runs("greedy")[0].reason.startswith("disk-full: the disk is nearly full")
+
+
+def test_who_wrote_little_is_not_stopped_for_a_disk_that_others_fill(watched: Watched) -> None:
+    watched.bound, watched.lacking = 0, 1
+    watched.sizes = {"greedy": (BOUND, WORTH - 1), "modest": (BOUND, 0)}
+    assert watched.look() == []
+
+
+def test_a_run_that_has_not_started_or_is_not_known_is_left_alone(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "greedy")
+    watched.sizes = {"greedy": (BOUND + 1, 5)}
+    watched.run = lambda _job: "nobody.20261124T020000Z.1"  # type: ignore[method-assign]
+    assert watched.look() == []
+
+
+def test_one_that_has_ended_is_not_spoken_of(watched: Watched) -> None:
+    watched.sizes = {"greedy": (BOUND + 1, 5)}
+    assert len(watched.look()) == 1
+    assert len(watched.look()) == 1
