@@ -1,5 +1,7 @@
 """Examine this machine and the state directory: each line is ok, a warning or a fault with what to do. Changes nothing.
 
+`--code` asks the server of each repository that a job takes code from, once, for the refs that jobs name.
+
 Exit code 0: no fault; 1: at least one.
 """
 
@@ -29,6 +31,7 @@ Finding = tuple[str, str, str, str]  # level, what, how it is, hint
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="(default text)")
+    parser.add_argument("--code", action="store_true", help="ask the servers of all code for the refs that jobs name")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     stated_source = stated(args).source is not None or config.source.url != str(Path.cwd())
     with working("examining"):
         findings = list(examine(config, stated_source=stated_source))
+        if args.code:
+            findings += code(config)
     if args.output == "json":
         print_json([dict(zip(("level", "what", "found", "hint"), row, strict=True)) for row in findings])
     else:
@@ -143,6 +148,26 @@ def _source(config: "ServiceConfig") -> Finding:
     found = f"{count(len(desired.jobs), 'job')}, {count(len(desired.errors), 'problem')}"
     found += f", no jobs directory {desired.missing_paths[0] or '.'}" if desired.missing_paths else ""
     return (level, "source", f"{config.source.url} at {desired.commit.short}: {found}", "reconciler validate")
+
+
+def code(config: "ServiceConfig") -> Iterator[Finding]:
+    """Of each ref that a job names: the commit that a run would have now, or why it would have none."""
+    from ..app.code_check import check_code
+    from ..app.reading import desired_once
+
+    try:
+        found = check_code(config, [job.spec for job in desired_once(config).jobs.values()])
+    except ReconcilerError as error:
+        yield (FAULT, "code", f"{error} [{error.code}]", error.hint)
+        return
+    for item in found:
+        who = ", ".join(item.jobs[:3]) + (f" and {len(item.jobs) - 3} more" if len(item.jobs) > 3 else "")
+        if item.error is not None:
+            yield (FAULT, "code", f"{who}: {item.error} [{item.error.code}]", item.error.hint)
+        else:
+            yield (OK, "code", f"{item.ref} of {item.url} is {item.commit[:12]}: {who}", "")
+    if not found:
+        yield (OK, "code", "no job takes code from git", "")
 
 
 def _engine(config: "ServiceConfig") -> Finding:

@@ -1,5 +1,7 @@
 """A reference of a remote repository -> the commit that it stands for there, by one `ls-remote`."""
 
+from collections.abc import Mapping, Sequence
+
 from ..model.errors import SourceRejected, SourceUnavailable
 from ..spec.giturl import Address, Ref, RefKind, is_commit_id, may_be_abbreviated
 from .failure import check
@@ -19,18 +21,32 @@ def advertised(
     """
     if ref.kind is RefKind.COMMIT:
         return ref.text, ref.text
-    names = ref.candidates
+    return chosen(ref, listed(runner, address, [ref], access, timeout), address, objects)
+
+
+def listed(
+    runner: GitRunner, address: Address, refs: Sequence[Ref], access: Access, timeout: float
+) -> dict[str, str]:  # fmt: skip
+    """What the server has of the names that these may stand for, and what tags of them point at, by name."""
+    names = [name for ref in refs for name in (ref.candidates or ("HEAD",))]
     patterns = [pattern for name in names for pattern in (name, name + "^{}")]
     done = runner.run(
-        ["ls-remote", "--quiet", "--", str(address), *patterns],
+        ["ls-remote", "--quiet", "--", str(address), *dict.fromkeys(patterns)],
         timeout=timeout, max_output=MAX_ADVERTISED, access=access,
     )  # fmt: skip
-    out = check(done, f"look at {ref.text} of {address}", access)
+    out = check(done, f"look at {refs[0].text} of {address}", access)
     ids = {}
     for line in out.decode("utf-8", "replace").splitlines():
         commit, _, name = line.partition("\t")
         ids[name] = commit
-    found = [name for name in names if is_commit_id(ids.get(name, ""))]
+    return ids
+
+
+def chosen(ref: Ref, ids: Mapping[str, str], address: Address, objects: Objects | None) -> tuple[str, str]:
+    """As `advertised`, from what is `listed`."""
+    if ref.kind is RefKind.COMMIT:
+        return ref.text, ref.text
+    found = [name for name in ref.candidates if is_commit_id(ids.get(name, ""))]
     if not found:
         raise not_found(ref, str(address), objects)
     commits = {ids.get(name + "^{}", ids[name]) for name in found}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.app.code_check import check_code
 from reconciler.model.errors import CodeRejected, CodeUnavailable
 from reconciler.model.job import CodeRepository
 from reconciler.model.service import Credential, GitConfig, Limits, Owner, ServiceConfig
@@ -79,6 +80,13 @@ def test_a_key_that_is_not_let_in(server: SshGit, tmp_path: Path, url: str) -> N
 
 def test_the_services_own_key_opens_nothing_for_an_owner(server: SshGit, tmp_path: Path, url: str) -> None:
     assert refused(tmp_path, config(server, server.known_hosts, None, own=server.key), url).code == "code-auth"
+
+
+def test_S5_doctor_says_of_a_host_key_that_it_changed(server: SshGit, url: str) -> None:
+    spec = job_with(CodeRepository(url, "/code", "main"))
+    (told,) = check_code(config(server, server.wrong_known_hosts, server.key), [spec])
+    assert told.error is not None and told.error.code == "code-host-key"
+    assert check_code(config(server, server.known_hosts, server.key), [spec])[0].error is None
 
 
 def test_a_ref_that_is_missing_and_a_commit_that_nobody_has(server: SshGit, tmp_path: Path, url: str) -> None:
