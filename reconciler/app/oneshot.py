@@ -1,9 +1,9 @@
 """What commands do without a running service: read, plan, apply once, approve, take over."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ..apply.execute import apply_plan
@@ -12,6 +12,8 @@ from ..apply.intents import recover_intents
 from ..daemon.operators import AppliedNow
 from ..daemon.sync_loop import APPLIED
 from ..engine.base import Engine, EngineContext, Preview
+from ..engine.docker_address import address, shares_host
+from ..engine.docker_preview import preview_of
 from ..history.base import History
 from ..history.identity import Identity, read_identity
 from ..history.sqlite import open_history
@@ -27,7 +29,6 @@ from ..plan import words
 from ..plan.context import PlanContext
 from ..plan.diff import make_plan
 from ..spec.argv import final_argv
-from ..spec.filemodes import unreadable, unreadable_secrets
 from .devices import with_devices
 from .parts import DATABASE, DEFAULT_ENGINE, ENGINE, build_engine, choose_engine, open_state, stager
 from .reading import desired_once
@@ -63,15 +64,13 @@ def _first_plan(config: ServiceConfig) -> Plan:
     """Nothing has ever been applied here: everything is new."""
     name = config.engine or DEFAULT_ENGINE
     live = LiveState(name, {}, {})
-    previews = {"process": _on_processes, "docker": _on_docker}
+    shared = shares_host(address(config.docker_host), config.engine_paths)
+    previews: dict[str, Callable[[JobSpec], Preview]] = {
+        "process": _on_processes,
+        "docker": partial(preview_of, shares_host=shared),
+    }
     context = PlanContext(now=_now(), preview=previews.get(name), gpus=config.devices.gpu_count)
     return make_plan(desired_once(config), live, {}, config, context)
-
-
-def _on_docker(spec: JobSpec) -> Preview:
-    """What the Docker engine would say, before there is one."""
-    ids = (os.geteuid(), os.getegid())
-    return Preview(final_argv(spec), problems=(*unreadable(spec, *ids), *unreadable_secrets(spec, *ids)))
 
 
 def _on_processes(spec: JobSpec) -> Preview:

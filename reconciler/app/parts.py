@@ -92,7 +92,8 @@ def build_engine(
     if name == "docker":
         from ..engine.docker import DockerEngine
 
-        return DockerEngine(context, docker_host=config.docker_host, owned=Owned(identity.instance, history))
+        return DockerEngine(context, docker_host=config.docker_host, engine_paths=config.engine_paths,
+                            owned=Owned(identity.instance, history))  # fmt: skip
     if name == "process":
         from ..engine.process import ProcessEngine
 

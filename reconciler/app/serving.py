@@ -54,7 +54,8 @@ from .secrets import secrets_part, with_secrets
 
 log = structlog.get_logger()
 EVENTS_AGAIN = 2.0  # seconds before a broken event stream is opened again
-FIXED = ("instance", "engine", "state_dir", "docker_host", "process_user", "runtime_dir")  # for a process's whole life
+# For a process's whole life.
+FIXED = ("instance", "engine", "state_dir", "docker_host", "engine_paths", "process_user", "runtime_dir")
 STACK = 1 << 20  # bytes per thread: a thread per running job must be cheap
 
 

@@ -64,10 +64,21 @@ def examine(config: "ServiceConfig", *, stated_source: bool) -> Iterator[Finding
     else:
         yield (WARN, "source", "none is named here", "to look at one: --source, RECONCILER_SOURCE or a service file")
     yield _guarded("engine", lambda: _engine(config))
+    if config.engine not in ("process", "memory"):
+        yield from address_of_engine(config)
     if config.secret_stores:
         yield from _secrets(config)
     yield _service(config)
     yield from people(config)
+
+
+def address_of_engine(config: "ServiceConfig") -> Iterator[Finding]:
+    """Who reaches the Docker Engine is root on its host, and plain tcp asks nobody who they are."""
+    from ..engine.docker_address import address, is_unprotected
+
+    if is_unprotected(address(config.docker_host)):
+        hint = "tcp with TLS and DOCKER_TLS_VERIFY, or a socket: docs/engines.md, 'An Engine on another host'"
+        yield (WARN, "engine", "plain tcp: whoever reaches that port is root on the Engine's host", hint)
 
 
 def people(config: "ServiceConfig") -> Iterator[Finding]:

@@ -11,6 +11,7 @@ _CLASSES = {
     "secret-store-unsafe": FailureClass.SECRET, "secret-store-unreadable": FailureClass.SECRET,
     "identity-invalid": FailureClass.SECRET, "no-memory-place": FailureClass.SECRET,
     "memory-place-unsafe": FailureClass.SECRET,
+    "engine-remote": FailureClass.SECRET, "unpack-failed": FailureClass.CODE, "unpack-no-tar": FailureClass.CODE,
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
 }  # fmt: skip
 _TYPES = ((CodeUnavailable, FailureClass.CODE), (CodeRejected, FailureClass.CODE),

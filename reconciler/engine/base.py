@@ -100,6 +100,11 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def shares_host(self) -> bool:
+        """Does it see the files of this host? If not, it fetches what `staged` and `workspace` of an order name by
+        reading them here, and no secret may be among that."""
+
     def ping(self) -> str:
         """One line on the engine ("Docker Engine 20.10.24"). Raises EngineUnavailable."""
 
@@ -159,8 +164,8 @@ class Engine(Protocol):
         """Final argv and warnings for the plan. Needs no engine to answer."""
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
-        """Remove what was made for packages, is `unused` seconds old and none of `images` (ids of images in use); what
-        was removed."""
+        """Remove what was made for packages, is `unused` seconds old and none of `images` (ids of images in use), and
+        what a crash has left of runs that are not there; what was removed."""
 
     def close(self) -> None: ...
 

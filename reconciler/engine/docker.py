@@ -6,7 +6,6 @@ threads. What is here is the Protocol; the parts stand in `docker_*.py`.
 """
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from threading import Event as Flag
@@ -16,8 +15,6 @@ from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
 from ..model.outputs import OutputPart
-from ..spec.argv import final_argv
-from ..spec.filemodes import unreadable, unreadable_secrets
 from . import docker_lean as docker_lean  # before anything that imports requests
 from . import labels
 from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
@@ -27,6 +24,7 @@ from .docker_core import Core
 from .docker_events import kicks
 from .docker_listing import Known, Sources, read_listing
 from .docker_logs import read_logs
+from .docker_preview import preview_of
 from .docker_runs import Runs
 from .docker_standing import Standing
 from .docker_usage import UsageSampler
@@ -35,7 +33,8 @@ from .docker_usage import UsageSampler
 class DockerEngine:
     """The Engine Protocol on Docker. `owned(ref)` asks the ledger whether a full container id is ours (rule P2).
 
-    `docker_host` is unix:///path or tcp://host:port; "" = DOCKER_HOST, else the local socket.
+    `docker_host` is unix:///path or tcp://host:port; "" = DOCKER_HOST, else the local socket. `engine_paths` as in the
+    service file.
     """
 
     name = "docker"
@@ -46,15 +45,20 @@ class DockerEngine:
         *,
         owned: Callable[[str], bool],
         docker_host: str = "",
+        engine_paths: str = "",
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        self._clients = Clients(docker_host, timeouts)
+        self._clients = Clients(docker_host, timeouts, engine_paths)
         self._core = Core(context, owned, self._clients)
         self._acquirer = acquirer = Acquirer(self._core)
         self._standing = Standing(self._core, acquirer)
         self._runs = Runs(self._core, acquirer)
         self._usage = UsageSampler(self._core)
         self._known = Known()
+
+    @property
+    def shares_host(self) -> bool:
+        return self._clients.shares_host
 
     def ping(self) -> str:
         self._clients.forget_version()  # so that it is asked again: the Engine may have been upgraded
@@ -137,12 +141,11 @@ class DockerEngine:
         return kicks(self._core, stop, self._runs.note_oom)
 
     def preview(self, spec: JobSpec) -> Preview:
-        found = tuple(unreadable(spec, os.geteuid(), os.getegid())) if spec.files else ()
-        found += tuple(unreadable_secrets(spec, os.geteuid(), os.getegid())) if spec.secrets else ()
-        return Preview(final_argv(spec), problems=found)
+        return preview_of(spec, shares_host=self.shares_host)
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
-        return self._acquirer.environments.tidy(images, timedelta(seconds=unused))
+        left = self._runs.tidy()
+        return (*self._acquirer.environments.tidy(images, timedelta(seconds=unused)), *left)
 
     def close(self) -> None:
         self._clients.close()

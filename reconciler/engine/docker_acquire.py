@@ -13,6 +13,7 @@ from urllib.parse import quote
 from ..model.errors import EngineRejected, NotOurs
 from ..model.job import JobSpec, Mount
 from ..model.service import Policy
+from ..spec import elsewhere
 from ..spec.filemodes import fault, unreadable_secrets
 from . import labels
 from .docker_body import Acquired, engine_volume
@@ -95,9 +96,15 @@ class Acquirer:
             found = fault(spec, file, status.st_uid, status.st_gid)
             if found is not None and found.severity == "error":
                 raise EngineRejected(f"cannot use files: {found.message}", code=found.code, hint=found.hint)
+        self.check_secrets(spec)
         for problem in unreadable_secrets(spec, os.geteuid(), os.getegid()):
             if problem.severity == "error":
                 raise EngineRejected(f"cannot give secrets: {problem.message}", code=problem.code, hint=problem.hint)
+
+    def check_secrets(self, spec: JobSpec) -> None:
+        """No secret leaves this host."""
+        for problem in () if self._clients.shares_host else elsewhere.refused(spec):
+            raise EngineRejected(f"cannot give secrets: {problem.message}", code=problem.code, hint=problem.hint)
 
     # -- networks ---------------------------------------------------------------------------------------------
 
@@ -208,7 +215,7 @@ class Acquirer:
         if not roots:
             raise EngineRejected(f"cannot bind {source}: not granted", code="bind-denied",
                                  hint="The service file's policy lists what may be bound.")  # fmt: skip
-        if not self._clients.local:
+        if not self._clients.shares_host:
             return
         root = PurePosixPath(max(roots, key=len))
         path = root

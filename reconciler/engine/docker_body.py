@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..model.job import JobSpec, Mount
-from ..model.workspace import Bind
+from ..model.workspace import Bind, Sent
 from ..spec.argv import container_command
 from . import labels
 
@@ -39,9 +39,11 @@ def create_body(
     staged: tuple[tuple[str, str], ...],
     devices: tuple[str, ...] | None = None,
     workspace: tuple[Bind, ...] = (),
+    sent: tuple[Sent, ...] = (),
 ) -> Body:
     """The request that creates a standing job's or a run's container. `marks` are our own labels, `devices` the GPUs
-    leased to a run; None = a standing job, which is never started and has no workspace."""
+    leased to a run; None = a standing job, which is never started and has no workspace. `sent` is there in the place of
+    `staged` and `workspace` where the Engine does not see this host's files."""
     entrypoint, command = container_command(spec)
     variables = {**dict(environment), GROUP_SIGNALS[0]: GROUP_SIGNALS[1]}
     if devices is not None:
@@ -54,7 +56,7 @@ def create_body(
         "StopSignal": "SIGTERM",
         "StopTimeout": math.ceil(spec.stop_grace_period),
         "Healthcheck": {"Test": ["NONE"]},  # a job ends; probing it would only cost
-        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices, workspace),
+        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices, workspace, sent),
     }
     if entrypoint is not None:
         body["Entrypoint"] = list(entrypoint)
@@ -69,13 +71,14 @@ def create_body(
 
 def _host_config(
     spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...],
-    devices: tuple[str, ...] | None, workspace: tuple[Bind, ...],
+    devices: tuple[str, ...] | None, workspace: tuple[Bind, ...], sent: tuple[Sent, ...],
 ) -> Body:  # fmt: skip
     mounts = [_mount(mount, instance, spec.owner) for mount in spec.mounts]
     mounts += [{"Type": "bind", "Source": path, "Target": target, "ReadOnly": True} for path, target in staged]
     mounts += [
         {"Type": "bind", "Source": bind.source, "Target": bind.target, "ReadOnly": bind.read_only} for bind in workspace
     ]
+    mounts += [_sent(part) for part in sent]
     if spec.outputs and devices is not None:  # a volume of its own, without what the image has there
         mounts.append({"Type": "volume", "Target": spec.outputs, "VolumeOptions": {"NoCopy": True}})
     config: Body = {
@@ -110,6 +113,13 @@ def engine_volume(mount: Mount, instance: str, owner: str) -> str:
     if mount.external or not mount.source:
         return mount.source
     return labels.volume_name(instance, owner, mount.source)
+
+
+def _sent(part: Sent) -> Body:
+    entry: Body = {"Source": part.source, "Target": part.target, "ReadOnly": part.read_only}
+    if part.is_volume:  # without what the image has there
+        return {"Type": "volume", **entry, "VolumeOptions": {"NoCopy": True}}
+    return {"Type": "bind", **entry}
 
 
 def _mount(mount: Mount, instance: str, owner: str) -> Body:

@@ -5,10 +5,11 @@ Building it costs no call; the API version is asked for once, on first use. The 
 """
 
 import os
+import socket
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from json import JSONDecodeError, dumps, loads
 from typing import Any
@@ -21,10 +22,10 @@ from docker import auth, tls
 
 from ..model.errors import EngineRejected, EngineUnavailable
 from . import docker_errors
+from .docker_address import address, shares_host
 from .docker_transport import UnixAdapter
 from .docker_wire import Refused, Wire
 
-LOCAL_SOCKET = "unix:///var/run/docker.sock"
 OLDEST_API, PREFERRED_API = (1, 41), (1, 44)  # what we speak: Docker Engine 20.10 and later
 HINT_AWAY = "Is dockerd running, and may this user use its socket? See `systemctl status docker`."
 
@@ -53,8 +54,9 @@ class Clients:
     """Short requests go straight over the socket; docker's clients, which stream and know TLS, are kept by thread,
     since docker's own is not safe across threads: it is a requests.Session."""
 
-    def __init__(self, docker_host: str, timeouts: Timeouts) -> None:
-        self.url = docker_host or os.environ.get("DOCKER_HOST", "") or LOCAL_SOCKET
+    def __init__(self, docker_host: str, timeouts: Timeouts, engine_paths: str = "") -> None:
+        self.url = address(docker_host)
+        self.shares_host = shares_host(self.url, engine_paths)
         self.timeouts = timeouts
         self._local = threading.local()
         self._all: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
@@ -65,7 +67,7 @@ class Clients:
 
     @property
     def local(self) -> bool:
-        """True if the Engine sees the same files as we do, as far as its address tells."""
+        """Is it at a socket of this host? Whether its files are this host's, too, is `shares_host`."""
         return self.url.startswith("unix://")
 
     @property
@@ -140,6 +142,26 @@ class Clients:
             raise
         self._streams[response] = client  # lives as long as its answer
         return response
+
+    @contextmanager
+    def attached(self, ref: str) -> Iterator[socket.socket]:
+        """A connection that is the standard input of a container that was created to have one; its end is the end of
+        that input. Raises docker's errors: call it inside `translated`."""
+        client = self._build(self.version().api)
+        client.timeout = self.timeouts.idle  # type: ignore[assignment]
+        try:
+            stream = client.attach_socket(ref, {"stdin": 1, "stream": 1})
+            connection: socket.socket = getattr(stream, "_sock", stream)
+            connection.settimeout(self.timeouts.idle)
+            try:
+                yield connection
+            finally:
+                with suppress(OSError):  # the other side has closed it
+                    connection.shutdown(socket.SHUT_WR)
+                stream.close()
+                connection.close()
+        finally:
+            client.close()
 
     def version(self) -> Version:
         """What the Engine speaks, asked once. Raises EngineUnavailable, or EngineRejected if it is too old."""

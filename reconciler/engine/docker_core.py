@@ -14,7 +14,7 @@ from ..model.ids import parse_run_id
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun
 from ..model.service import Policy
-from ..model.workspace import Bind
+from ..model.workspace import Bind, Sent
 from . import labels
 from .base import EngineContext, utc_from_rfc3339
 from .docker_client import Clients, translated
@@ -187,11 +187,12 @@ class Core:
         networks: tuple[tuple[str, str], ...],
         devices: tuple[str, ...] = (),
         workspace: tuple[Bind, ...] = (),
+        sent: tuple[Sent, ...] = (),
     ) -> None:
         """The second check of rule S2, on the final body. Raises EngineRejected."""
         protected = tuple(path for path in (self.context.state_dir, self.clients.socket_path) if path)
         context = GuardContext(
-            self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices, workspace
+            self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices, workspace, sent
         )
         assert_allowed(body, policy, context)
 

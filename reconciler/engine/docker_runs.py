@@ -5,12 +5,14 @@ job twice, since an Engine starts an ended container again: whoever does not kno
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from ..model.errors import EngineRejected, EngineUnavailable
 from ..model.ids import container_name, parse_run_id
 from ..model.live import LivePhase, LiveRun
 from ..model.outputs import OutputPart
+from ..model.workspace import Sent
 from . import docker_outputs, docker_recovery, docker_stop, labels
 from .base import Prepared, RunOrder
 from .docker_acquire import Acquirer
@@ -18,6 +20,7 @@ from .docker_body import Acquired, create_body
 from .docker_client import translated
 from .docker_core import Core, Found, KeyedLock, Remembered, live_run
 from .docker_errors import Absent, Conflict
+from .docker_workspace import Workspaces
 from .labels import Kind, Mark
 
 MISSING = ("image-missing", "network-missing")
@@ -28,7 +31,8 @@ class Runs:
 
     def __init__(self, core: Core, acquirer: Acquirer) -> None:
         self._core, self._acquirer = core, acquirer
-        self._starting = KeyedLock()
+        self._workspaces = Workspaces(core)
+        self._preparing, self._starting = KeyedLock(), KeyedLock()
         self._fresh: Remembered[str, bool] = Remembered()  # made here, no start asked for yet
         self._asked: Remembered[str, bool] = Remembered()  # a start was asked for, and its result is unknown
         self._started_at: Remembered[str, datetime] = Remembered()
@@ -36,21 +40,26 @@ class Runs:
         self._oom: Remembered[str, bool] = Remembered()  # an `oom` event was seen
 
     def prepare(self, order: RunOrder) -> Prepared:
-        try:
-            return self._prepare(order)
-        except EngineRejected as error:
-            if error.code not in MISSING:
-                raise
-            self._acquirer.recent.clear()  # what was there a moment ago is gone
-            return self._prepare(order)
+        with self._preparing(order.run_id):
+            try:
+                return self._prepare(order)
+            except EngineRejected as error:
+                if error.code not in MISSING:
+                    raise
+                self._acquirer.recent.clear()  # what was there a moment ago is gone
+                return self._prepare(order)
 
     def _prepare(self, order: RunOrder) -> Prepared:
         spec, name = order.spec, container_name(self._core.context.instance, order.run_id)
         got = self._acquirer.acquire(spec, order.policy, image_id=order.image_id, exact=order.exact)
+        sent: tuple[Sent, ...] = ()
+        if not self._core.clients.shares_host:
+            sent = self._sent(order, name, got)
+            order = replace(order, staged=(), workspace=())
         mark = Mark(Kind.RUN, spec.owner, spec.name, order.run_id, order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
-        body = create_body(spec, marks, got, order.environment, order.staged, order.devices, order.workspace)
-        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices, order.workspace)
+        body = create_body(spec, marks, got, order.environment, order.staged, order.devices, order.workspace, sent)
+        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices, order.workspace, sent)
         image_id = got.image_id
         try:
             ref, found = self._core.create_or_find(name, body, "prepare", order.run_id)
@@ -74,6 +83,18 @@ class Runs:
             except Absent as error:
                 raise _gone(order.run_id) from error
         return Prepared(ref, image_id, got.image_digest if image_id == got.image_id else "")
+
+    def _sent(self, order: RunOrder, name: str, got: Acquired) -> tuple[Sent, ...]:
+        """What the run finds in the place of binds. It was sent if its container is there, unless somebody has pruned
+        volumes: what was never started is then made anew."""
+        self._acquirer.check_secrets(order.spec)
+        found = self._core.find_own(name, "prepare", order.run_id)
+        if found is not None:
+            sent = self._workspaces.there(order)
+            if sent is not None or found.phase is not LivePhase.CREATED:
+                return sent or ()
+            self._core.remove(found.ref, order.run_id)
+        return self._workspaces.send(order, got.image_id)
 
     def _join(self, ref: str, run_id: str, got: Acquired) -> None:
         """Join the networks after the first: a create request takes one only."""
@@ -133,7 +154,10 @@ class Runs:
     def find_start(self, run_id: str, ref: str) -> LiveRun | None:
         with self._starting(ref):
             self._fresh.pop(ref)
-            return docker_recovery.find_start(self._core, run_id, ref)
+            found = docker_recovery.find_start(self._core, run_id, ref)
+        if found is None and not self._core.clients.shares_host:
+            self._workspaces.remove(run_id)
+        return found
 
     def stop(self, run_id: str, ref: str, grace: float) -> None:
         docker_stop.stop(self._core, self._find(run_id, ref, "stop"), run_id, grace)
@@ -154,13 +178,18 @@ class Runs:
 
     def discard(self, run_id: str, ref: str) -> None:
         found = self._find(run_id, ref, "discard")
-        if found is None:
-            return
         try:
-            self._core.remove(found.ref, run_id)
+            if found is not None:
+                self._core.remove(found.ref, run_id)
         except Conflict as error:
             message = f"cannot discard {run_id}: it is running"
             raise EngineRejected(message, code="run-active", hint="Stop it first.") from error
+        if not self._core.clients.shares_host:
+            self._workspaces.remove(run_id)
+
+    def tidy(self) -> tuple[str, ...]:
+        """What a crash has left of runs that have no container."""
+        return self._workspaces.tidy()
 
     # -- for the listing and the event stream -----------------------------------------------------------------
 

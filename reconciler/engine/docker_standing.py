@@ -30,7 +30,7 @@ class Standing:
 
     def resolve(self, order: StandingOrder) -> Installed:
         got = self._acquire(order, make=False)
-        self._core.check(self._body(order, got), order.spec, order.policy, order.staged, got.networks)
+        self._core.check(self._body(order, got), order.spec, order.policy, self._staged(order), got.networks)
         return Installed("", got.image_id, got.image_digest)
 
     def install(self, order: StandingOrder) -> Installed:
@@ -39,7 +39,7 @@ class Standing:
         with self.busy(job):
             got = self._acquire(order, make=True)
             body = self._body(order, got)
-            self._core.check(body, order.spec, order.policy, order.staged, got.networks)
+            self._core.check(body, order.spec, order.policy, self._staged(order), got.networks)
             try:
                 ref, found = self._core.create_or_find(name, body, "install", job)
             except EngineUnavailable as error:
@@ -84,7 +84,11 @@ class Standing:
         spec = order.spec
         mark = Mark(Kind.STANDING, spec.owner, spec.name, "", order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
-        return create_body(spec, marks, got, spec.environment, order.staged)
+        return create_body(spec, marks, got, spec.environment, self._staged(order))
+
+    def _staged(self, order: StandingOrder) -> tuple[tuple[str, str], ...]:
+        """It is never started: where the Engine does not see this host's files, nothing is lost without them."""
+        return order.staged if self._core.clients.shares_host else ()
 
     def _replace(self, name: str, body: Mapping[str, object], job: str) -> str:
         try:

@@ -24,7 +24,7 @@ def stop(core: Core, found: Found | None, thing: str, grace: float) -> None:
         signal(core, found.ref, "SIGTERM", thing)
     except EngineUnavailable:
         pass  # perhaps delivered: wait as if it was, KILL follows
-    if not _ended_within(core, found.ref, thing, grace):
+    if not ended_within(core, found.ref, thing, grace):
         kill(core, found, thing)
 
 
@@ -33,7 +33,7 @@ def kill(core: Core, found: Found | None, thing: str) -> None:
     if found is None or found.phase is not LivePhase.RUNNING:
         return
     signal(core, found.ref, "SIGKILL", thing)
-    if not _ended_within(core, found.ref, thing, DIES_WITHIN):
+    if not ended_within(core, found.ref, thing, DIES_WITHIN):
         raise EngineUnavailable(f"cannot stop {thing}: it still runs {DIES_WITHIN:.0f} s after KILL")
 
 
@@ -46,7 +46,8 @@ def signal(core: Core, ref: str, name: str, thing: str) -> None:
         return
 
 
-def _ended_within(core: Core, ref: str, thing: str, seconds: float) -> bool:
+def ended_within(core: Core, ref: str, thing: str, seconds: float) -> bool:
+    """Look until it has ended or is gone; False if it still runs after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = FIRST_LOOK
     while True:

@@ -28,6 +28,22 @@ def assert_allowed(body: Mapping[str, object], policy: Policy, context: GuardCon
     labels, host = body["Labels"], body["HostConfig"]
     if isinstance(labels, Mapping) and isinstance(host, Mapping) and labels[LABEL_PREFIX + "kind"] == "environment":
         require(not host.get("Mounts"), "Mounts", "stands where packages are installed")
+    if isinstance(labels, Mapping) and isinstance(host, Mapping):
+        _standard_input(body, host, labels[LABEL_PREFIX + "kind"] == "unpack")
+
+
+def _standard_input(body: Mapping[str, object], host: Mapping[str, object], unpacks: bool) -> None:
+    """Only what fills a run's volumes has one, and that sees nothing else and reaches nobody."""
+    given = "OpenStdin" in body or "StdinOnce" in body
+    require(given == unpacks, "OpenStdin", "stands where nothing is sent" if given else "is missing")
+    if not unpacks:
+        return
+    require(host.get("NetworkMode") == "none", "HostConfig/NetworkMode", "is not none where a workspace is unpacked")
+    require(host.get("ReadonlyRootfs") is True, "HostConfig/ReadonlyRootfs", "is not set where a workspace is unpacked")
+    found = host.get("Mounts")
+    alone = all(str(m.get("Target", "")).startswith("/to/") and m.get("Type") == "volume" and "VolumeOptions" in m
+                for m in (found if isinstance(found, list) else ()))  # fmt: skip
+    require(bool(found) and alone, "HostConfig/Mounts", "show more than what is unpacked")
 
 
 def assert_network(name: str, policy: Policy, context: GuardContext) -> None:
@@ -101,7 +117,7 @@ def _labels(value: object, where: str, check: Check) -> None:
         require(LABEL_PREFIX + key in labels, where, f"lacks {key}")
     require(labels[LABEL_PREFIX + "instance"] == check.context.instance, where, "names another instance")
     require(labels[LABEL_PREFIX + "owner"] == check.context.owner, where, "names another owner")
-    require(labels[LABEL_PREFIX + "kind"] in ("standing", "run", "environment"), where, "names another kind")
+    require(labels[LABEL_PREFIX + "kind"] in ("standing", "run", "environment", "unpack"), where, "names another kind")
 
 
 def _log_config(value: object, where: str, _check: Check) -> None:
@@ -196,6 +212,8 @@ TOP_LEVEL: Mapping[str, Callable[[object, str, Check], None]] = {
     "User": _user,
     "WorkingDir": _absolute,
     "Labels": _labels,
+    "OpenStdin": exactly(True),
+    "StdinOnce": exactly(True),
     "StopSignal": exactly("SIGTERM"),
     "StopTimeout": whole(0, 1 << 31),
     "Healthcheck": exactly({"Test": ["NONE"]}),

@@ -34,6 +34,9 @@ def mounts(value: object, where: str, check: Check) -> None:
 
 def _volume(mount: Mapping[str, object], where: str, check: Check) -> None:
     _only(mount, where, "Type", "Source", "Target", "ReadOnly", "VolumeOptions")
+    if _was_sent(mount, r"[^/]+", check):
+        exactly({"NoCopy": True})(mount.get("VolumeOptions"), where, check)
+        return
     source = mount.get("Source", "")
     if "VolumeOptions" in mount:  # of an anonymous one alone, and no driver of its own
         require(source == "", where, "sets options of a named volume")
@@ -51,6 +54,8 @@ def _bind(mount: Mapping[str, object], where: str, check: Check) -> None:
         return
     if (source, target, mount.get("ReadOnly")) in [(b.source, b.target, b.read_only) for b in check.context.workspace]:
         return
+    if mount.get("ReadOnly") is True and _was_sent(mount, r"/([^/]+/)+[^/]+/_data/[0-9]+", check):
+        return
     if not isinstance(source, str) or not clean(source):
         refuse(where, "has a source that is not a clean absolute path")
         return
@@ -59,6 +64,16 @@ def _bind(mount: Mapping[str, object], where: str, check: Check) -> None:
     for path in (*check.context.protected, *ALWAYS_PROTECTED):
         hidden = within(source, path) or within(path, source)
         require(not hidden, where, f"binds {source}, which shows {path}")
+
+
+def _was_sent(mount: Mapping[str, object], form: str, check: Check) -> bool:
+    """Is it one of what was sent for this run: a volume of its workspace, or a file at the top of one?"""
+    source, target, read_only = mount.get("Source"), mount.get("Target"), mount.get("ReadOnly")
+    if not isinstance(source, str) or re.fullmatch(form, source) is None:
+        return False
+    volume = source if "/" not in source else source.split("/")[-3]
+    ours = volume.startswith(f"{check.context.instance}.WORKSPACE-") and ("/" not in source or clean(source))
+    return ours and (source, target, read_only) in [(s.source, s.target, s.read_only) for s in check.context.sent]
 
 
 def _tmpfs(mount: Mapping[str, object], where: str, check: Check) -> None:

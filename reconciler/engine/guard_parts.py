@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from ..model.errors import EngineRejected
 from ..model.service import Policy
-from ..model.workspace import Bind
+from ..model.workspace import Bind, Sent
 
 HINT = "The request was not sent. Ask for it in the service file's policy, or report a fault of the reconciler."
 
@@ -40,6 +40,7 @@ class GuardContext:
     protected: tuple[str, ...] = ()  # host paths that no job may see: state directory, Engine socket
     devices: tuple[str, ...] = ()  # ids of the GPUs that are leased to this run
     workspace: tuple[Bind, ...] = ()  # what we have made for this run alone
+    sent: tuple[Sent, ...] = ()  # the same on an Engine of another host, in volumes of ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,13 @@ class Kind(StrEnum):
     NETWORK = "network"
     VOLUME = "volume"
     ENVIRONMENT = "environment"  # an image with packages, and the container in which they are installed
+    WORKSPACE = "workspace"  # a volume that holds a part of a run's workspace, on an Engine of another host
+    UNPACK = "unpack"  # the container that fills those of one run
 
 
 class Mark(NamedTuple):
-    """What one object of ours is. For a network or volume, `digest` holds its name and `job` is empty. For an image of
+    """What one object of ours is. For a network or volume, `digest` holds its name and `job` is empty; a run's volumes
+    and what fills them have its `job` and `run` beside. For an image of
     packages `digest` is its content's key, `job` that of the packages alone, `run` the name of the container that it
     was made in, and `revision` the registry's digest of its base.
 

@@ -28,6 +28,7 @@ class MemoryEngine:
     """The Engine Protocol over a `MemoryWorld`. Objects of another instance id are foreign."""
 
     name = "memory"
+    shares_host = True
 
     def __init__(self, context: EngineContext, world: MemoryWorld) -> None:
         self._context = context

@@ -38,6 +38,7 @@ class ProcessEngine:
     (no such user) or EngineUnavailable (state directory)."""
 
     name = "process"
+    shares_host = True
 
     def __init__(
         self, context: EngineContext, process_user: str = "nobody", log_limit: int = LOG_LIMIT, *, adopts: bool = False

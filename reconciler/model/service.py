@@ -147,6 +147,7 @@ class ServiceConfig:
     git: GitConfig = GitConfig()
     engine: str = ""  # docker | process | memory | auto; "" = not said: the recorded one, docker at first
     docker_host: str = ""  # "" = DOCKER_HOST, else the local socket
+    engine_paths: str = ""  # shared | separate: are this host's paths the Engine's? "" = at a unix socket they are
     process_user: str = "nobody"  # who jobs run as on `process` when the service is root
     timezone: str = "UTC"
     state_dir: str = DEFAULT_STATE_DIR

@@ -15,6 +15,20 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent to an engine of another host for one run: the volume `source` (a name), or a file in one (its path
+    over there), at `target` in the container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+    @property
+    def is_volume(self) -> bool:
+        return "/" not in self.source
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """What a run finds when it starts, beside what its definition says."""
 

@@ -19,7 +19,7 @@ from .effects import Effects
 
 UNSHARED = ("process",)  # engines without volumes and networks of an owner's
 # Problems that only a plan can find.
-OWN_CODES = ("name-taken", "stalled", "forbidden", "file-unreadable", "secret-unreadable")
+OWN_CODES = ("name-taken", "stalled", "forbidden", "file-unreadable", "secret-unreadable", "engine-remote")
 
 
 class Steps:

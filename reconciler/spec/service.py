@@ -66,8 +66,8 @@ class _Service:
 
     def parse(self) -> Parsed:
         said = self.data
-        plain = ("instance", "engine", "docker_host", "process_user", "timezone", "state_dir", "runtime_dir",
-                 "on_invalid", "allow_rewrite")  # fmt: skip
+        plain = ("instance", "engine", "docker_host", "engine_paths", "process_user", "timezone", "state_dir",
+                 "runtime_dir", "on_invalid", "allow_rewrite")  # fmt: skip
         config = ServiceConfig(
             **{name: said[name] for name in plain if name in said},
             source=self._source(),

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class Handle:
         with _locked(self.directory):
             self.lease.unlink(missing_ok=True)
             if not _leases(self.directory):
-                _end(self.directory)
+                end(self.directory)
 
     def kill(self) -> None:
         """KILL the Engine at once, as a crash would; its containers' shims live on. `start` brings it back."""
@@ -82,7 +82,7 @@ def ensure(directory: Path | str, *, install: bool = True) -> Handle:
     with _locked(root):
         root.mkdir(exist_ok=True)  # not earlier: the last lease of another process may just have removed it
         if _pid(root) is None or unix_status(str(root / "docker.sock"), "/_ping") != 200:
-            _have_dockerd(install)
+            have_dockerd(install)
             _start(root)
         lease = root / "leases" / str(os.getpid())
         lease.parent.mkdir(exist_ok=True)
@@ -114,7 +114,8 @@ def _leases(root: Path) -> list[Path]:
     return alive
 
 
-def _have_dockerd(install: bool) -> None:
+def have_dockerd(install: bool) -> None:
+    """Raises NoDocker."""
     if shutil.which("dockerd") and shutil.which("iptables"):
         return
     if not install or not shutil.which("apt-get"):
@@ -169,18 +170,28 @@ def _ip(*args: str) -> None:
 
 
 def _start(root: Path) -> None:
+    launch(root, command(root))
+
+
+def command(root: Path) -> list[str]:
+    """How its dockerd is called; other places to listen at may be added."""
     _mount_v1_controllers()
     pool = 140 + zlib.crc32(str(root).encode()) % 50
     driver = "systemd" if Path("/run/systemd/system").is_dir() else "cgroupfs"
-    command = [
+    return [
         "dockerd", "--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p", f"{root}/dockerd.pid",
         "-H", f"unix://{root}/docker.sock", "--bridge", _make_bridge(root), "--iptables=false", "--ip6tables=false",
         "--ip-masq=false", "--exec-opt", f"native.cgroupdriver={driver}", "--shutdown-timeout", "5",
         "--default-address-pool", f"base=10.{pool}.0.0/16,size=28",
     ]  # fmt: skip
+
+
+def launch(root: Path, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    """Start it and wait until it answers at its socket. Raises NoDocker."""
     Path(root, "dockerd.pid").unlink(missing_ok=True)
     with open(root / "dockerd.log", "ab") as log:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                 start_new_session=True)  # fmt: skip
     _CHILDREN[child.pid] = child
     deadline = time.monotonic() + READY_WITHIN
     while unix_status(f"{root}/docker.sock", "/_ping") != 200:
@@ -243,7 +254,8 @@ def _forget_containerd(root: Path) -> None:
         time.sleep(0.05)
 
 
-def _end(root: Path) -> None:
+def end(root: Path) -> None:
+    """End the Engine and remove all that it made."""
     pid = _pid(root)
     if pid is not None:
         os.kill(pid, signal.SIGCONT)
