@@ -17,6 +17,8 @@ _CLASSES = {
 _TYPES = ((CodeUnavailable, FailureClass.CODE), (CodeRejected, FailureClass.CODE),
           (EngineUnavailable, FailureClass.ENGINE))  # fmt: skip
 
+_FINAL = ("unpack-no-tar", "engine-remote")
+
 
 def class_of(error: ReconcilerError) -> FailureClass:
     by_type = next((found for kind, found in _TYPES if isinstance(error, kind)), FailureClass.REJECTED)
@@ -25,4 +27,4 @@ def class_of(error: ReconcilerError) -> FailureClass:
 
 def is_final(error: ReconcilerError) -> bool:
     """Would asking again be answered the same until a person changes something elsewhere?"""
-    return isinstance(error, CodeRejected)
+    return isinstance(error, CodeRejected) or error.code in _FINAL

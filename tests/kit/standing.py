@@ -58,3 +58,14 @@ def standing(docker_host: str, instance: str) -> dict[str, Container]:
 
 def run_containers(docker_host: str, instance: str) -> dict[str, Container]:
     return containers(docker_host, instance, "run")
+
+
+def volumes(client: Any, instance: str) -> list[str]:
+    """Names of what the Engine keeps for runs and owners of this instance."""
+    return [row["Name"] for row in client.volumes()["Volumes"] or () if row["Name"].startswith(f"{instance}.")]
+
+
+def unpackers(client: Any, instance: str) -> list[dict[str, Any]]:
+    """The containers that fill runs' volumes just now."""
+    labels = [f"{LABEL}instance={instance}", f"{LABEL}kind=unpack"]
+    return list(client.containers(all=True, filters={"label": labels}))

@@ -53,6 +53,14 @@ def ensure_git(docker_host: str, tag: str = "git:local") -> str:
     return tag
 
 
+def image_with_tar(client: docker.APIClient, folder: Path, tag: str, script: str) -> str:
+    """The tag of an image like busybox's whose `tar` is this script."""
+    path = folder / "tar"
+    path.write_text(script)
+    import_image(client, tag, ["ENV PATH=/usr/local/bin:/bin"], {"usr/local/bin/tar": path})
+    return tag
+
+
 def import_image(
     client: docker.APIClient, tag: str, changes: Sequence[str], more: Mapping[str, Path] | None = None
 ) -> str:

@@ -20,30 +20,13 @@ from reconciler.engine.docker_client import Timeouts
 from reconciler.model.errors import EngineRejected, NotOurs
 from reconciler.model.live import LivePhase, LiveRun
 from reconciler.model.workspace import Bind
-from tests.conftest import CI
 from tests.kit.docker_engine import IMAGE, clean_up, eventually, make_context, make_docker_engine, output_of
-from tests.kit.folders import reachable_folder
 from tests.kit.orders import make_spec, run_order, standing_order
-from tests.lab.images import import_image, static_busybox
-from tests.lab.remote_dockerd import remote_engine
+from tests.kit.standing import unpackers, volumes
+from tests.lab.images import image_with_tar, static_busybox
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 PATIENT = Timeouts(call=20.0, start=30.0, pull=60.0, idle=20.0)
-LABEL = "io.reconciler."
-
-
-@pytest.fixture(scope="module")
-def hidden() -> Iterator[Path]:
-    """A folder of this host that the Engine of these tests does not see."""
-    with reachable_folder() as folder:
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def remote(docker_host: str, hidden: Path) -> Iterator[str]:
-    assert docker_host  # the tier runs: this host can have an Engine
-    with remote_engine([hidden], install=CI) as address:
-        yield address
 
 
 @pytest.fixture
@@ -106,22 +89,6 @@ def bench(hidden: Path, remote: str) -> Iterator[Bench]:
     bench = Bench(folder, remote)
     yield bench
     bench.close()
-
-
-def volumes(client: docker.APIClient, instance: str) -> list[str]:
-    return [row["Name"] for row in client.volumes()["Volumes"] or () if row["Name"].startswith(f"{instance}.")]
-
-
-def unpackers(client: docker.APIClient, instance: str) -> list[dict[str, Any]]:
-    return client.containers(all=True, filters={"label": [f"{LABEL}instance={instance}", f"{LABEL}kind=unpack"]})  # type: ignore[no-any-return]
-
-
-def image_with(client: docker.APIClient, folder: Path, tag: str, tar: str) -> str:
-    """An image whose `tar` is this script."""
-    path = folder / "tar"
-    path.write_text(tar)
-    import_image(client, tag, ["ENV PATH=/usr/local/bin:/bin"], {"usr/local/bin/tar": path})
-    return tag
 
 
 def test_the_lab_is_true_a_bind_of_our_path_fails_there(bench: Bench, client: docker.APIClient) -> None:
@@ -190,7 +157,9 @@ def test_half_filled_volumes_are_made_anew(bench: Bench, client: docker.APIClien
     order = bench.order("ls /code")
     bench.ran(order)
     (bench.tree / "of an earlier try").write_text("")
-    client.remove_container(client.containers(all=True, filters={"label": f"{LABEL}run={order.run_id}"})[0]["Id"])
+    client.remove_container(
+        client.containers(all=True, filters={"label": f"io.reconciler.run={order.run_id}"})[0]["Id"]
+    )
     (bench.tree / "of an earlier try").unlink()
     assert bench.ran(order)[0].split() == ["main.sh", "sub"]
 
@@ -247,7 +216,7 @@ def test_S2_what_an_image_makes_of_the_files_is_never_bound_unseen(
     bench: Bench, client: docker.APIClient, name: str
 ) -> None:
     script, why = TARS[name]
-    image = image_with(client, bench.folder, f"{bench.context.instance}-tar:1", f"#!/bin/sh\n{script}\n")
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-tar:1", f"#!/bin/sh\n{script}\n")
     order = bench.order(image=image)
     with pytest.raises(EngineRejected) as caught:
         bench.engine.prepare(order)
@@ -262,13 +231,13 @@ def test_S2_what_unpacks_sees_the_volumes_alone_and_has_no_network(bench: Bench,
     script = """#!/bin/sh
     cat >/dev/null; touch /x 2>/dev/null && echo writable
     echo $(ls /sys/class/net) $(grep -c " /to/" /proc/mounts) $(grep CapEff /proc/self/status) >&2; exit 9"""
-    image = image_with(client, bench.folder, f"{bench.context.instance}-look:1", script)
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-look:1", script)
     with pytest.raises(EngineRejected, match="tar ended with 9: lo 2 CapEff: 000000000000000b"):
         bench.engine.prepare(bench.order(image=image))
 
 
 def test_a_deadline_ends_it(bench: Bench, client: docker.APIClient) -> None:
-    image = image_with(client, bench.folder, f"{bench.context.instance}-slow:1", "#!/bin/sh\nexec sleep 600\n")
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-slow:1", "#!/bin/sh\nexec sleep 600\n")
     quick = DockerEngine(bench.context, owned=lambda _ref: False, docker_host=bench.remote,
                          timeouts=replace(PATIENT, pull=1.0))  # fmt: skip
     with pytest.raises(EngineRejected, match="the time is up"):
