@@ -39,7 +39,7 @@ def client(remote: str) -> Iterator[docker.APIClient]:
 class Bench:
     """Engines of one instance on the remote one, and what they are to send."""
 
-    def __init__(self, folder: Path, remote: str) -> None:
+    def __init__(self, folder: Path, remote: str, engine_paths: str = "") -> None:
         self.folder, self.remote, self._open = folder, remote, ExitStack()
         self.context = make_context(folder / "state")
         self.tree = folder / "tree"
@@ -50,11 +50,12 @@ class Bench:
         (folder / "app.ini").write_text("a = b\n")
         (folder / "app.ini").chmod(0o440)
         (folder / "other.ini").write_text("c = d\n")
-        self.engine = self.another()
+        self.engine = self.another(engine_paths)
 
-    def another(self) -> DockerEngine:
+    def another(self, engine_paths: str = "") -> DockerEngine:
         """What a restarted service has."""
-        engine = make_docker_engine(self.folder, self.remote, context=self.context, timeouts=PATIENT)
+        engine = make_docker_engine(self.folder, self.remote, context=self.context, timeouts=PATIENT,
+                                    engine_paths=engine_paths)  # fmt: skip
         self._open.callback(engine.close)
         return engine
 
@@ -112,6 +113,22 @@ def test_a_run_finds_directories_and_files_as_they_are_here_and_may_change_its_o
     assert sorted(path.name for path in (bench.tree / "sub").iterdir()) == ["deeper", "link"]
     assert client.inspect_container(ref)["State"]["ExitCode"] == 0
     assert unpackers(client, bench.context.instance) == []
+
+
+def test_a_socket_that_leads_elsewhere_is_no_other_than_a_port(hidden: Path, docker_host: str) -> None:
+    (folder := hidden / secrets.token_hex(4)).mkdir()
+    bench = Bench(folder, docker_host, "separate")
+    try:
+        assert bench.ran(bench.order("cat /code/sub/link /etc/app.ini"))[0] == "echo code\na = b\n"
+    finally:
+        bench.close()
+
+
+def test_an_engine_that_is_said_to_be_here_binds_what_is_here(bench: Bench, client: docker.APIClient) -> None:
+    with pytest.raises(EngineRejected) as caught:
+        bench.another("shared").prepare(bench.order())
+    assert caught.value.code == "bind-missing"
+    assert volumes(client, bench.context.instance) == []
 
 
 @pytest.mark.parametrize("order", ["a run that has ended", "one that never started"])

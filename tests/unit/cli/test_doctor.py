@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from reconciler.cli.doctor import WARN, people
+import pytest
+
+from reconciler.cli.doctor import WARN, address_of_engine, people
 from reconciler.model.service import Person, ServiceConfig
 
 
@@ -22,3 +24,10 @@ def test_S1_a_socket_that_members_cannot_reach_is_a_warning(tmp_path: Path) -> N
     assert (level, found) == (WARN, f"members cannot reach the socket: {tmp_path / 'run'} is closed to them")
     assert "runtime_dir" in hint
     assert list(people(ServiceConfig(runtime_dir=str(tmp_path / "run")))) == []
+
+
+def test_an_engine_at_plain_tcp_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    ((level, what, found, hint),) = address_of_engine(ServiceConfig(docker_host="tcp://10.0.0.7:2375"))
+    assert (level, what) == (WARN, "engine") and "root" in found and "TLS" in hint
+    assert list(address_of_engine(ServiceConfig(docker_host="unix:///run/docker.sock"))) == []

@@ -16,6 +16,7 @@ from reconciler.engine.labels import Kind, Mark
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import Mount, Resources
 from reconciler.model.service import Policy
+from reconciler.model.workspace import Sent
 from tests.kit.orders import engine_context, make_spec
 
 CONTEXT = engine_context("/state", "db1")
@@ -66,7 +67,7 @@ EXCESS: dict[str, Any] = {
 EXCESS_TOP: dict[str, Any] = {
     "Image": "busybox:latest", "Cmd": "rm -rf /", "Entrypoint": ["x\0y"], "Env": ["NOT A PAIR"], "User": "root; x",
     "WorkingDir": "relative", "Labels": {"traefik.enable": "true"}, "StopSignal": "SIGKILL", "StopTimeout": -1,
-    "Healthcheck": {"Test": ["CMD", "x"]}, "HostConfig": {},
+    "Healthcheck": {"Test": ["CMD", "x"]}, "HostConfig": {}, "OpenStdin": True, "StdinOnce": True,
 }  # fmt: skip
 
 
@@ -352,3 +353,90 @@ def test_S2_outputs_are_an_anonymous_volume_of_the_run_and_nothing_of_the_standi
 )
 def test_S2_a_volume_has_no_other_option(mount: dict[str, Any]) -> None:
     refused(mounting(**mount))
+
+
+# -- what was sent to another host --------------------------------------------------------------------------------
+
+VOLUME = "db1.WORKSPACE-run"
+PLACED = f"/var/lib/docker/volumes/{VOLUME}-files/_data/1"
+SENT = (Sent(f"{VOLUME}-0", "/code", read_only=False), Sent(PLACED, "/etc/app.ini"))
+ELSEWHERE = replace(GUARD, staged=(), sent=SENT)
+
+
+def sent_body(sent: tuple[Sent, ...] = SENT) -> dict[str, Any]:
+    marks = labels.write(CONTEXT, Mark(Kind.RUN, "default", SPEC.name, "run", "d" * 64, "9f3c2e1"))
+    acquired = Acquired(IMAGE_ID, networks=((NETWORK, "db1.default"),))
+    return copy.deepcopy(create_body(SPEC, marks, acquired, (), (), (), sent=sent))
+
+
+def test_S2_what_was_sent_is_mounted_by_name_or_bound_from_a_volume_of_the_run() -> None:
+    made = sent_body()
+    assert_allowed(made, POLICY, ELSEWHERE)
+    assert made["HostConfig"]["Mounts"][-2:] == [
+        {"Type": "volume", "Source": f"{VOLUME}-0", "Target": "/code", "ReadOnly": False,
+         "VolumeOptions": {"NoCopy": True}},
+        {"Type": "bind", "Source": PLACED, "Target": "/etc/app.ini", "ReadOnly": True},
+    ]  # fmt: skip
+
+
+OTHERS_SENT = {
+    "what was not sent": (Sent(f"{VOLUME}-1", "/code", read_only=False), ()),
+    "another target": (Sent(f"{VOLUME}-0", "/bin", read_only=False), SENT),
+    "another file": (Sent(PLACED[:-1] + "2", "/etc/app.ini"), SENT),
+    "writable": (Sent(PLACED, "/etc/app.ini", read_only=False), SENT),
+}
+# Refused although it is said to have been sent: none of these is a form that it ever has.
+NEVER_SENT_SO = [
+    "/", "/etc/shadow", "/var/lib/docker", "/var/lib/docker/volumes/db1.default.models/_data/1",
+    f"/var/lib/docker/volumes/{VOLUME}-0/_data", f"/var/lib/docker/volumes/{VOLUME}-0/_data/../1",
+    f"/var/lib/docker/volumes/{VOLUME}-0/_data/a/1", f"/x/{VOLUME}-0/_data/x", f"/x//{VOLUME}-0/_data/1",
+    "/x/db2.WORKSPACE-run-0/_data/1", "db2.WORKSPACE-run-0", "db1.default.other.x", "shop_db", f"{VOLUME}/../x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS_SENT)
+def test_S2_nothing_else_of_the_other_host_is_mounted(name: str) -> None:
+    mounted, sent = OTHERS_SENT[name]
+    with pytest.raises(EngineRejected):
+        assert_allowed(sent_body((mounted,)), POLICY, replace(ELSEWHERE, sent=sent))
+
+
+@pytest.mark.parametrize("source", NEVER_SENT_SO)
+def test_S2_no_other_source_passes_for_what_was_sent(source: str) -> None:
+    sent = (Sent(source, "/x"),)
+    with pytest.raises(EngineRejected):
+        assert_allowed(sent_body(sent), POLICY, replace(ELSEWHERE, sent=sent))
+
+
+def unpack_body() -> dict[str, Any]:
+    marks = labels.write(CONTEXT, Mark(Kind.UNPACK, "default", SPEC.name, "run", VOLUME))
+    spec = make_spec(script=None, entrypoint=("tar",), command=("-x",), user="0:0", cap_add=("CHOWN",), read_only=True)
+    made = create_body(spec, marks, Acquired(IMAGE_ID), (), (), (), sent=INTO)
+    return copy.deepcopy({**made, "OpenStdin": True, "StdinOnce": True})
+
+
+INTO = (Sent(f"{VOLUME}-0", "/to/0", read_only=False),)
+UNPACKING = replace(ELSEWHERE, sent=INTO)
+MORE_THAN_UNPACKING: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a network": lambda body: body["HostConfig"].update(NetworkMode=NETWORK),
+    "a root that can be written": lambda body: body["HostConfig"].update(ReadonlyRootfs=False),
+    "no mount": lambda body: body["HostConfig"].pop("Mounts"),
+    "a volume of the owner": lambda body: body["HostConfig"]["Mounts"].append(
+        {"Type": "volume", "Source": "db1.default.models", "Target": "/to/1"}),
+    "a bind": lambda body: body["HostConfig"]["Mounts"].append(
+        {"Type": "bind", "Source": "/srv/data", "Target": "/to/1"}),
+    "a capability": lambda body: body["HostConfig"].update(CapAdd=["NET_RAW"]),
+    "no standard input": lambda body: (body.pop("OpenStdin"), body.pop("StdinOnce")),
+}  # fmt: skip
+
+
+def test_S2_what_unpacks_passes() -> None:
+    assert_allowed(unpack_body(), POLICY, UNPACKING)
+
+
+@pytest.mark.parametrize("name", MORE_THAN_UNPACKING)
+def test_S2_what_unpacks_has_no_other_power(name: str) -> None:
+    made = unpack_body()
+    MORE_THAN_UNPACKING[name](made)
+    with pytest.raises(EngineRejected):
+        assert_allowed(made, POLICY, UNPACKING)

@@ -29,6 +29,7 @@ git:
   timeout: 30s
 engine: docker
 docker_host: unix:///opt/docker.sock
+engine_paths: separate
 process_user: jobs
 timezone: Europe/Berlin
 state_dir: /srv/state
@@ -70,6 +71,7 @@ def test_every_field_of_the_service_file() -> None:
         ),
         engine="docker",
         docker_host="unix:///opt/docker.sock",
+        engine_paths="separate",
         process_user="jobs",
         timezone="Europe/Berlin",
         state_dir="/srv/state",
