@@ -7,10 +7,11 @@ threads. What is here is the Protocol; the parts stand in `docker_*.py`.
 
 import json
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from threading import Event as Flag
 
-from ..model.errors import EngineUnavailable
+from ..model.errors import EngineRejected, EngineUnavailable
 from ..model.ids import container_name
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
@@ -144,7 +145,9 @@ class DockerEngine:
         return preview_of(spec, shares_host=self.shares_host)
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
-        left = self._runs.tidy()
+        left: tuple[str, ...] = ()
+        with suppress(EngineRejected):  # a proxy before the Engine may show no volumes
+            left = self._runs.tidy()
         return (*self._acquirer.environments.tidy(images, timedelta(seconds=unused)), *left)
 
     def close(self) -> None:

@@ -158,8 +158,7 @@ class Clients:
             finally:
                 with suppress(OSError):  # the other side has closed it
                     connection.shutdown(socket.SHUT_WR)
-                stream.close()
-                connection.close()
+                os.close(connection.detach())  # `close` would wait for the files that HTTP has made of it
         finally:
             client.close()
 

@@ -32,7 +32,7 @@ class Runs:
     def __init__(self, core: Core, acquirer: Acquirer) -> None:
         self._core, self._acquirer = core, acquirer
         self._workspaces = Workspaces(core)
-        self._preparing, self._starting = KeyedLock(), KeyedLock()
+        self._starting = KeyedLock()
         self._fresh: Remembered[str, bool] = Remembered()  # made here, no start asked for yet
         self._asked: Remembered[str, bool] = Remembered()  # a start was asked for, and its result is unknown
         self._started_at: Remembered[str, datetime] = Remembered()
@@ -40,7 +40,7 @@ class Runs:
         self._oom: Remembered[str, bool] = Remembered()  # an `oom` event was seen
 
     def prepare(self, order: RunOrder) -> Prepared:
-        with self._preparing(order.run_id):
+        with self._workspaces.busy(order.run_id):
             try:
                 return self._prepare(order)
             except EngineRejected as error:
@@ -155,8 +155,8 @@ class Runs:
         with self._starting(ref):
             self._fresh.pop(ref)
             found = docker_recovery.find_start(self._core, run_id, ref)
-        if found is None and not self._core.clients.shares_host:
-            self._workspaces.remove(run_id)
+        if found is None:
+            self._take_away(run_id)
         return found
 
     def stop(self, run_id: str, ref: str, grace: float) -> None:
@@ -184,12 +184,17 @@ class Runs:
         except Conflict as error:
             message = f"cannot discard {run_id}: it is running"
             raise EngineRejected(message, code="run-active", hint="Stop it first.") from error
-        if not self._core.clients.shares_host:
-            self._workspaces.remove(run_id)
+        self._take_away(run_id)
 
     def tidy(self) -> tuple[str, ...]:
         """What a crash has left of runs that have no container."""
         return self._workspaces.tidy()
+
+    def _take_away(self, run_id: str) -> None:
+        """What was sent for it."""
+        if not self._core.clients.shares_host:
+            with self._workspaces.busy(run_id):
+                self._workspaces.remove(run_id)
 
     # -- for the listing and the event stream -----------------------------------------------------------------
 

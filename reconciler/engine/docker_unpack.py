@@ -7,7 +7,7 @@ trusted: a file that is to be bound by its path over there is read back first.
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +26,10 @@ from .base import RunOrder
 from .docker_body import Acquired, create_body
 from .docker_client import translated
 from .docker_core import Core
+from .docker_errors import Absent
 from .docker_stream import BrokenStream, frames
 from .labels import Kind, Mark
-from .packing import BLOCK, pack
+from .packing import BLOCK, Archive
 
 PLACE = "/to"
 TAR = ("-x", "-p", "-f", "-", "-C", PLACE)
@@ -43,16 +44,17 @@ def unpack(
     core: Core, order: RunOrder, image_id: str, into: tuple[Sent, ...], parts: Sequence[tuple[str, str]],
     files: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Fill the volumes `into`, each mounted below PLACE, with `parts`; see `pack`. Of `files` (name -> path here) it is
-    made sure that they lie there as they were sent. Raises EngineRejected (unpack-failed, unpack-no-tar, disk-full),
-    EngineUnavailable, StateError."""
+    """Fill the volumes `into`, each mounted below PLACE, with `parts`, as an Archive has them. Of `files` (name -> path
+    here), the last of them, it is made sure that they lie there as they were sent. Raises EngineRejected
+    (unpack-failed, unpack-no-tar, disk-full), EngineUnavailable, StateError."""
     deadline, thing = time.monotonic() + core.clients.timeouts.pull, order.run_id
     name = workspace_name(core.context.instance, thing)
     ref, left = core.create_or_find(name, _body(core, order, image_id, into), "prepare", thing)
     if left is not None:  # another process of this instance is at it, or was a moment ago
         raise EngineUnavailable(f"cannot prepare {thing}: its workspace is being unpacked already")
+    archive = Archive(parts)
     try:
-        _feed(core, ref, thing, parts, deadline)
+        whole = _feed(core, ref, thing, archive, deadline)
         if not docker_stop.ended_within(core, ref, thing, max(1.0, deadline - time.monotonic())):
             raise _failed(thing, "the time is up")
         found = core.find(ref, thing)
@@ -60,7 +62,12 @@ def unpack(
             raise EngineUnavailable(f"cannot prepare {thing}: what unpacks its workspace was removed")
         if found.state["ExitCode"] != 0:
             raise _why(thing, int(found.state["ExitCode"]), _said(core, ref))
-        _read_back(core, ref, thing, files)
+        if not whole:
+            raise _failed(thing, "it ended before it had taken all")
+        if files:  # sent last: with them there, all is
+            _read_back(core, ref, thing, files)
+        else:
+            _look_for(core, ref, thing, archive.last)
     finally:
         with suppress(ReconcilerError):  # the next try clears it away, or the next tidying
             docker_stop.kill(core, core.find(ref, thing), thing)
@@ -81,16 +88,16 @@ def _body(core: Core, order: RunOrder, image_id: str, into: tuple[Sent, ...]) ->
     return body
 
 
-def _feed(core: Core, ref: str, thing: str, parts: Sequence[tuple[str, str]], deadline: float) -> None:
-    """Start it and send. That it ends before it has taken all is for its exit code to tell."""
-    archive = _joined(pack(parts))
+def _feed(core: Core, ref: str, thing: str, archive: Archive, deadline: float) -> bool:
+    """Start it and send. False if it ended before it had taken all, which its exit code may explain."""
     with translated("send the workspace of", thing), core.clients.attached(ref) as connection:
         core.clients.command("POST", f"/containers/{ref}/start", timeout=core.clients.timeouts.start)
-        for piece in archive:
+        for piece in _joined(archive):
             if time.monotonic() > deadline:
                 raise _failed(thing, "the time is up")
             if not _taken(connection, piece):
-                return
+                return False
+    return True
 
 
 def _taken(connection: socket.socket, piece: bytes) -> bool:
@@ -101,7 +108,7 @@ def _taken(connection: socket.socket, piece: bytes) -> bool:
     return True
 
 
-def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Fewer and longer pieces."""
     held = bytearray()
     for piece in pieces:
@@ -112,11 +119,19 @@ def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield bytes(held)
 
 
+def _look_for(core: Core, ref: str, thing: str, last: str) -> None:
+    """An archive that breaks off between two entries is a good one to a tar: what was sent last must have arrived."""
+    params, timeouts = {"path": f"{PLACE}/{last}"}, core.clients.timeouts
+    try:
+        with translated("look into the workspace of", thing):
+            core.clients.stream("GET", f"/containers/{ref}/archive", params, idle=timeouts.idle).close()
+    except Absent as error:
+        raise _failed(thing, "its tar does not leave all that is sent") from error
+
+
 def _read_back(core: Core, ref: str, thing: str, files: Mapping[str, str]) -> None:
     """Nothing runs there any more, so what is seen now is what will be bound: a link would be followed by the Engine,
     on its own host and with all its rights."""
-    if not files:
-        return
     left = dict(files)
     folder = next(iter(files)).partition("/")[0]
     for part in docker_outputs.read(core, ref, thing, f"{PLACE}/{folder}") or ():
@@ -129,12 +144,12 @@ def _read_back(core: Core, ref: str, thing: str, files: Mapping[str, str]) -> No
             break
         del left[f"{folder}/{part.path}"]
     if left:
-        raise _failed(thing, "its image's tar does not leave files as they are sent")
+        raise _failed(thing, "its tar does not leave files as they are sent")
 
 
 def _said(core: Core, ref: str) -> str:
     """The last line of what it said on its errors; what cannot be read is no matter."""
-    params = {"stdout": "1", "stderr": "1", "tail": "20"}
+    params = {"stdout": "0", "stderr": "1", "tail": "20"}
     try:
         with translated("read the log of", ref[:12]):
             response = core.clients.stream("GET", f"/containers/{ref}/logs", params, idle=core.clients.timeouts.idle)

@@ -22,7 +22,7 @@ from ..model.workspace import Sent
 from . import docker_stop, labels
 from .base import RunOrder
 from .docker_client import translated
-from .docker_core import Core
+from .docker_core import Core, KeyedLock
 from .docker_errors import Absent
 from .docker_unpack import PLACE, unpack
 from .labels import Kind, Mark
@@ -45,10 +45,11 @@ class _Part:
 
 
 class Workspaces:
-    """Runs' volumes on one Engine that does not share this host's files. One run is filled by one thread at a time."""
+    """Runs' volumes on one Engine that does not share this host's files."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self.busy = KeyedLock()  # runs whose volumes are being looked at or changed: held by whoever calls
         self._guard = threading.Lock()
         self._mine: set[str] = set()  # runs that this process has sent something for and not removed: never tidied
 
@@ -84,13 +85,12 @@ class Workspaces:
 
     def tidy(self) -> tuple[str, ...]:
         """Remove what a crash has left: of runs that this process has nothing to do with and that have no container."""
-        left = {run for run, _ in self._listed("")}
-        with self._guard:
-            left -= self._mine
-        gone = [run for run in sorted(left) if not self._has_container(run)]
-        for run_id in gone:
-            with suppress(EngineRejected):  # somebody uses a volume of it: it is looked at again the next time
-                self._clear(run_id)
+        gone = []
+        for run_id in sorted({run for run, _ in self._listed("")}):
+            with self.busy(run_id), suppress(EngineRejected):  # who uses a volume of it will have ended the next time
+                if run_id not in self._mine and not self._has_container(run_id):
+                    self._clear(run_id)
+                    gone.append(run_id)
         return tuple(gone)
 
     # -- one run ----------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def _parts(order: RunOrder) -> list[_Part]:
             is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
         name = str(len(found)) if is_directory else f"{FILES}/{len(found)}"
         found.append(_Part(name, path, target, read_only if is_directory else True))
-    return found
+    return sorted(found, key=lambda part: part.volume == FILES)
 
 
 def _clean(place: str, volume: str) -> str:

@@ -16,29 +16,39 @@ BLOCK = 256 * 1024
 RECORD = tarfile.BLOCKSIZE
 
 
-def pack(parts: Iterable[tuple[str, str]]) -> Iterator[bytes]:
-    """`parts`: (name in the archive, path on this host). Raises StateError."""
-    for name, path in parts:
-        with on_disk(f"send {path}"):
-            yield from _tree(name, path)
-    yield bytes(2 * RECORD)
+class Archive:
+    """`parts`: (name in the archive, path on this host). To be gone through once; then `last` is the name of its last
+    entry. Going through it raises StateError."""
+
+    def __init__(self, parts: Iterable[tuple[str, str]]) -> None:
+        self._parts = tuple(parts)
+        self.last = ""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for name, path in self._parts:
+            with on_disk(f"send {path}"):
+                for entry, piece in _tree(name, path):
+                    self.last = entry
+                    yield piece
+        yield bytes(2 * RECORD)
 
 
-def _tree(name: str, path: str) -> Iterator[bytes]:
+def _tree(name: str, path: str) -> Iterator[tuple[str, bytes]]:
     """Depth first in the order of names; by a list and not by recursion, since a tree may be as deep as it likes."""
     left = [(name, path)]
     while left:
         name, path = left.pop()
         status = os.lstat(path)
         if stat.S_ISDIR(status.st_mode):
-            yield _header(name, status, tarfile.DIRTYPE)
+            yield name, _header(name, status, tarfile.DIRTYPE)
             with os.scandir(path) as found:
                 children = sorted((entry.name for entry in found), reverse=True)
             left += [(f"{name}/{child}", f"{path}/{child}") for child in children]
         elif stat.S_ISLNK(status.st_mode):
-            yield _header(name, status, tarfile.SYMTYPE, os.readlink(path))  # noqa: PTH115 - a Path changes it
+            yield name, _header(name, status, tarfile.SYMTYPE, os.readlink(path))  # noqa: PTH115 - a Path changes it
         elif stat.S_ISREG(status.st_mode):
-            yield from _file(name, path)
+            for piece in _file(name, path):
+                yield name, piece
 
 
 def _file(name: str, path: str) -> Iterator[bytes]:

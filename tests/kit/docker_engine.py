@@ -35,12 +35,10 @@ def make_docker_engine(
     context: EngineContext | None = None,
     owned: Callable[[str], bool] = lambda _ref: False,
     timeouts: Timeouts = QUICK,
-    engine_paths: str = "",
 ) -> DockerEngine:
     """An engine on `docker_host`, where `busybox:local` is made available. Call `clean_up` when done."""
     ensure_busybox(docker_host)
-    return DockerEngine(context or make_context(tmp_path), owned=owned, docker_host=docker_host, timeouts=timeouts,
-                        engine_paths=engine_paths)  # fmt: skip
+    return DockerEngine(context or make_context(tmp_path), owned=owned, docker_host=docker_host, timeouts=timeouts)
 
 
 def eventually(look: Callable[[], T], within: float = 30.0) -> T:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .dockerd import NoDocker, command, end, have_dockerd, launch
@@ -18,9 +19,17 @@ from .dockerd import NoDocker, command, end, have_dockerd, launch
 HIDE = 'for folder in $HIDDEN; do mount -t tmpfs -o mode=711 hidden "$folder" || exit 1; done; exec "$@"'
 
 
+@dataclass(frozen=True)
+class Remote:
+    """An Engine's address on the network, and a way in for what the tests themselves do there."""
+
+    address: str
+    socket: str
+
+
 @contextlib.contextmanager
-def remote_engine(hidden: Sequence[Path], *, install: bool, tls: Path | None = None) -> Iterator[str]:
-    """Its DOCKER_HOST. `tls`: a folder with ca.pem, server.pem and server-key.pem. Raises NoDocker."""
+def remote_engine(hidden: Sequence[Path], *, install: bool, tls: Path | None = None) -> Iterator[Remote]:
+    """`tls`: a folder with ca.pem, server.pem and server-key.pem. Raises NoDocker."""
     if os.geteuid() != 0:
         raise NoDocker("an Engine in a mount namespace needs root")
     have_dockerd(install)
@@ -36,7 +45,7 @@ def remote_engine(hidden: Sequence[Path], *, install: bool, tls: Path | None = N
     environment = {**os.environ, "HIDDEN": " ".join(map(str, hidden))}
     try:
         launch(root, ["unshare", "-m", "sh", "-c", HIDE, "sh", *words], environment)
-        yield address
+        yield Remote(address, f"unix://{root}/docker.sock")
     finally:
         end(root)
         shutil.rmtree(root, ignore_errors=True)

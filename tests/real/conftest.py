@@ -22,5 +22,5 @@ def hidden() -> Iterator[Path]:
 def remote(private_docker: Handle, hidden: Path) -> Iterator[str]:
     """The address of an Engine as on another host. That there is a private one here shows that there can be another."""
     assert private_docker.docker_host
-    with remote_engine([hidden], install=CI) as address:
-        yield address
+    with remote_engine([hidden], install=CI) as remote:
+        yield remote.address

@@ -1,8 +1,10 @@
 """Promise: on an Engine that does not see this host's files a run finds the same code and files as on one that does;
 nothing of it stays there, and what the job's image does with it opens nothing of that host."""
 
+import hashlib
 import io
 import os
+import re
 import secrets
 import tarfile
 from collections.abc import Iterator
@@ -17,13 +19,15 @@ import pytest
 from reconciler.engine.base import RunOrder
 from reconciler.engine.docker import DockerEngine
 from reconciler.engine.docker_client import Timeouts
-from reconciler.model.errors import EngineRejected, NotOurs
+from reconciler.model.errors import EngineRejected, EngineUnavailable, NotOurs
 from reconciler.model.live import LivePhase, LiveRun
 from reconciler.model.workspace import Bind
-from tests.kit.docker_engine import IMAGE, clean_up, eventually, make_context, make_docker_engine, output_of
+from tests.conftest import CI
+from tests.kit.docker_engine import IMAGE, clean_up, eventually, make_context, output_of
 from tests.kit.orders import make_spec, run_order, standing_order
 from tests.kit.standing import unpackers, volumes
-from tests.lab.images import image_with_tar, static_busybox
+from tests.lab.images import ensure_busybox, image_with_tar, static_busybox
+from tests.lab.remote_dockerd import make_certificates, remote_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 PATIENT = Timeouts(call=20.0, start=30.0, pull=60.0, idle=20.0)
@@ -39,8 +43,9 @@ def client(remote: str) -> Iterator[docker.APIClient]:
 class Bench:
     """Engines of one instance on the remote one, and what they are to send."""
 
-    def __init__(self, folder: Path, remote: str, engine_paths: str = "") -> None:
+    def __init__(self, folder: Path, remote: str, engine_paths: str = "", socket: str = "") -> None:
         self.folder, self.remote, self._open = folder, remote, ExitStack()
+        self.socket = socket or remote  # for what the test itself does there
         self.context = make_context(folder / "state")
         self.tree = folder / "tree"
         (self.tree / "sub" / "deeper").mkdir(parents=True)
@@ -54,8 +59,9 @@ class Bench:
 
     def another(self, engine_paths: str = "") -> DockerEngine:
         """What a restarted service has."""
-        engine = make_docker_engine(self.folder, self.remote, context=self.context, timeouts=PATIENT,
-                                    engine_paths=engine_paths)  # fmt: skip
+        ensure_busybox(self.socket)
+        engine = DockerEngine(self.context, owned=lambda _ref: False, docker_host=self.remote, timeouts=PATIENT,
+                              engine_paths=engine_paths)  # fmt: skip
         self._open.callback(engine.close)
         return engine
 
@@ -80,7 +86,7 @@ class Bench:
 
     def close(self) -> None:
         self._open.close()
-        clean_up(self.remote, self.context.instance)
+        clean_up(self.socket, self.context.instance)
 
 
 @pytest.fixture
@@ -224,7 +230,7 @@ TARS = {
     "it changes a file": ('busybox tar "$@"; echo more >> /to/files/1', "leave files"),
     "it adds a file": ('busybox tar "$@"; echo more > /to/files/0', "leave files"),
     "it makes one file of two": ('busybox tar "$@"; ln -f /to/files/1 /to/files/2', "leave files"),
-    "it does nothing": ("exit 0", "leave files"),
+    "it does nothing": ("exit 0", "ended before it had taken all|leave files"),
 }
 
 
@@ -237,11 +243,19 @@ def test_S2_what_an_image_makes_of_the_files_is_never_bound_unseen(
     order = bench.order(image=image)
     with pytest.raises(EngineRejected) as caught:
         bench.engine.prepare(order)
-    assert caught.value.code == "unpack-failed" and why in str(caught.value)
+    assert caught.value.code == "unpack-failed" and re.search(why, str(caught.value)), caught.value
     assert bench.engine.inspect(order.run_id, "") is None
     assert unpackers(client, bench.context.instance) == []
     bench.engine.discard(order.run_id, "")
     assert volumes(client, bench.context.instance) == []
+
+
+@pytest.mark.parametrize("script", ["head -c 512 | busybox tar -x -C /to", "cat >/dev/null", "exit 0"])
+def test_half_of_the_code_is_never_taken_for_all_of_it(bench: Bench, client: docker.APIClient, script: str) -> None:
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-half:1", f"#!/bin/sh\n{script}\n")
+    with pytest.raises(EngineRejected, match=r"ended before it had taken all|leave all that is sent") as caught:
+        bench.engine.prepare(replace(bench.order(image=image), staged=()))
+    assert caught.value.code == "unpack-failed"
 
 
 def test_S2_what_unpacks_sees_the_volumes_alone_and_has_no_network(bench: Bench, client: docker.APIClient) -> None:
@@ -268,3 +282,28 @@ def test_a_standing_job_with_files_is_installed_and_does_not_drift(bench: Bench)
     installed = bench.engine.install(order)
     assert bench.engine.inspect_drift("demo/hello", order) == ()
     assert bench.engine.install(order).ref == installed.ref
+
+
+def test_over_TLS_both_sides_are_checked_and_all_of_it_arrives(
+    hidden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = make_certificates(tmp_path / "tls"), make_certificates(tmp_path / "another-authority")
+    with remote_engine([hidden], install=CI, tls=ours) as remote:
+        (folder := hidden / secrets.token_hex(4)).mkdir()
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(ours))
+        bench = Bench(folder, remote.address, socket=remote.socket)
+        data = secrets.token_bytes(20 << 20)
+        (bench.tree / "large").write_bytes(data)
+        try:
+            log, ref = bench.ran(order := bench.order("sha256sum < /code/large; cat /etc/app.ini"))
+            assert log.split() == [hashlib.sha256(data).hexdigest(), "-", "a", "=", "b"]
+            bench.engine.discard(order.run_id, ref)
+            monkeypatch.setenv("DOCKER_CERT_PATH", str(theirs))
+            with pytest.raises(EngineUnavailable):
+                bench.another().ping()
+            monkeypatch.delenv("DOCKER_TLS_VERIFY")
+            with pytest.raises((EngineUnavailable, EngineRejected)):
+                bench.another().ping()
+        finally:
+            bench.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.packing import pack
+from reconciler.engine.packing import Archive
 from reconciler.model.errors import StateError
 
 
@@ -27,7 +27,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def archive(*parts: tuple[str, str]) -> list[tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(b"".join(pack(parts)))) as found:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(Archive(parts)))) as found:
         return found.getmembers()
 
 
@@ -42,7 +42,7 @@ def test_directories_files_and_links_come_as_they_are_in_the_order_of_names(tree
 
 
 def test_contents_and_owners_survive(tree: Path) -> None:
-    data = b"".join(pack([("0", str(tree))]))
+    data = b"".join(Archive([("0", str(tree))]))
     with tarfile.open(fileobj=io.BytesIO(data)) as found:
         file = found.extractfile("0/a")
         assert file is not None and file.read() == b"x" * 700_001
@@ -58,7 +58,7 @@ def test_no_mode_beyond_rwx_and_no_special_file_goes_out(tree: Path) -> None:
 
 
 def test_the_same_tree_makes_the_same_bytes(tree: Path) -> None:
-    assert b"".join(pack([("0", str(tree))])) == b"".join(pack([("0", str(tree))]))
+    assert b"".join(Archive([("0", str(tree))])) == b"".join(Archive([("0", str(tree))]))
 
 
 def test_names_that_are_long_or_no_text_come_through(tmp_path: Path) -> None:
@@ -71,16 +71,21 @@ def test_names_that_are_long_or_no_text_come_through(tmp_path: Path) -> None:
     assert found[1].linkname == "t" * 300
 
 
+def test_its_last_entry_is_known_at_the_end(tree: Path) -> None:
+    made = Archive([("0", str(tree / "b")), ("1", str(tree))])
+    assert b"".join(made) and made.last == archive(("0", str(tree / "b")), ("1", str(tree)))[-1].name == "1/empty"
+
+
 def test_it_is_made_piece_by_piece(tree: Path) -> None:
     with (tree / "big").open("wb") as file:
         file.truncate(64 << 20)
-    assert max(map(len, pack([("0", str(tree))]))) <= 256 * 1024
+    assert max(map(len, Archive([("0", str(tree))]))) <= 256 * 1024
 
 
 def test_what_cannot_be_read_or_grows_shorter_is_an_error(tree: Path) -> None:
     with pytest.raises(StateError, match=r"cannot send .*absent"):
-        b"".join(pack([("0", str(tree / "absent"))]))
-    pieces = pack([("0", str(tree / "a"))])
+        b"".join(Archive([("0", str(tree / "absent"))]))
+    pieces = iter(Archive([("0", str(tree / "a"))]))
     next(pieces)
     os.truncate(tree / "a", 10)
     with pytest.raises(StateError, match="shorter"):
