@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .. import __version__
+from ..daemon.builds import Builds
 from ..daemon.clock import SystemClock
 from ..daemon.code_watch import CodeWatch
 from ..daemon.draining import boot_id
@@ -44,6 +45,7 @@ from ..server.socket import Server
 from ..workspace.base import Parts
 from ..workspace.outputs import remove as remove_outputs
 from .authority import Authority
+from .building import building_routes
 from .code import code_part
 from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier
@@ -130,6 +132,7 @@ class Whole:
         versions = Versions(state.history, self.emit, state.identity.key)
         self.secrets = secrets_part(config, engine.name, state.identity.instance_id, versions.given)
         masks.look_in(self.secrets.values)
+        self.code = code_part(config, engine.name, state.identity.instance_id)
         self.kick_runs, self.kick_sync = Kick(self.clock), Kick(self.clock)
         self.runs = self._run_loop(config)
         self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")
@@ -177,7 +180,9 @@ class Whole:
         authority = Authority(lambda: self.fleet.view.config)
         handlers = routes(self.operators, authority, self._job_of, self.status, lambda: self.fleet.view, self.clock.now)
         reading = reading_routes(self.state.history, authority, self._state_dir)
-        self.server = Server(socket_path(config), {**handlers, **reading}, others=authority.knows,
+        builds = Builds(engine=lambda: self.engine, fleet=self.fleet, code=self.code, emit=self.emit)
+        building = building_routes(builds, authority, lambda: self.fleet.view.config)
+        self.server = Server(socket_path(config), {**handlers, **reading, **building}, others=authority.knows,
                              open_to_all=bool(config.people))  # fmt: skip
         parts: list[Part] = [
             self.server,

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "run": "start a job by hand",
     "try": "run a job file once that is not committed, and keep nothing",
     "replay": "run an earlier run exactly again",
+    "build": "make an image with a job's packages in it, and print the lines that pin it",
     "backfill": "do slots of the past again",
     "stop": "end a run",
     "discard": "remove the container of a failed run that is kept for debugging",

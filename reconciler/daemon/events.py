@@ -20,7 +20,7 @@ _ERRORS = {
     EventName.STORAGE_DEGRADED, EventName.PLAN_REFUSED, EventName.JOB_FORBIDDEN,
 }  # fmt: skip
 _WARNINGS = {EventName.JOB_HELD, EventName.SLOT_SKIPPED, EventName.RUN_DELAYED, EventName.CLOCK_STEPPED,
-             EventName.RUN_RETRIED}  # fmt: skip
+             EventName.RUN_RETRIED, EventName.IMAGE_FAILED}  # fmt: skip
 _BAD_VERDICTS = {"failed", "timed_out", "lost", "oom"}
 _NOTHING_RAN = {"missed", "unavailable"}  # of a slot that a run was made ready for
 

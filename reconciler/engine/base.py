@@ -11,6 +11,7 @@ from datetime import datetime
 from threading import Event as Flag
 from typing import Protocol
 
+from ..model.errors import EngineRejected
 from ..model.job import JobSpec
 from ..model.live import LiveRun, LiveState
 from ..model.outputs import OutputPart
@@ -80,6 +81,34 @@ class Usage:
 
     peak_memory: int | None = None  # bytes
     cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """Make an image that has what the job installs. `spec` has its lists of packages in it; `image_id` and
+    `image_digest` are those of the applied job."""
+
+    spec: JobSpec
+    revision: str
+    policy: Policy
+    image_id: str = ""
+    image_digest: str = ""
+    name: str = ""  # `registry/team/x:tag`; "" = one of ours, of this host alone
+    push: bool = False
+    start_script: bool = False  # run it once, and keep what it has done
+    environment: tuple[tuple[str, str], ...] = ()  # of the start script
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The image. `digest`: of the registry that it was pushed to, "" = it was not. `base_digest` "" = unknown."""
+
+    name: str
+    image_id: str
+    digest: str = ""
+    base_id: str = ""
+    base_digest: str = ""
+    installed: tuple[str, ...] = ()  # as the managers tell it, see `spec.packages.report_script`
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +192,10 @@ class Engine(Protocol):
     def preview(self, spec: JobSpec) -> Preview:
         """Final argv and warnings for the plan. Needs no engine to answer."""
 
+    def build(self, order: BuildOrder, say: Callable[[str], None]) -> Built:
+        """Make an image, and push it if that is asked; `say` is told each step. One that is there already is success.
+        An engine without images refuses (`build-unsupported`)."""
+
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
         """Remove what was made for packages, is `unused` seconds old and none of `images` (ids of images in use), and
         what a crash has left of runs that are not there; what was removed."""
@@ -184,6 +217,12 @@ class EngineContext:
     state_dir: str
     registries: Callable[[], Mapping[str, Registry]] = dict
     package_environment: Callable[[], Mapping[str, str]] = dict
+
+
+def no_images(engine: str, job: str) -> EngineRejected:
+    """What an engine without images answers to `build`."""
+    return EngineRejected(f"cannot build an image of {job}: the {engine} engine has no images",
+                          code="build-unsupported", hint="build it on a host with engine docker")  # fmt: skip
 
 
 def utc_from_rfc3339(text: str) -> datetime | None:

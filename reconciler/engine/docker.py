@@ -18,8 +18,20 @@ from ..model.live import LivePhase, LiveRun, LiveState
 from ..model.outputs import OutputPart
 from . import docker_lean as docker_lean  # before anything that imports requests
 from . import labels
-from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
+from .base import (
+    BuildOrder,
+    Built,
+    EngineContext,
+    Installed,
+    LogChunk,
+    Prepared,
+    Preview,
+    RunOrder,
+    StandingOrder,
+    Usage,
+)
 from .docker_acquire import Acquirer
+from .docker_build import Builder
 from .docker_client import DEFAULT_TIMEOUTS, Clients, Timeouts, translated
 from .docker_core import Core
 from .docker_events import kicks
@@ -143,6 +155,9 @@ class DockerEngine:
 
     def preview(self, spec: JobSpec) -> Preview:
         return preview_of(spec, shares_host=self.shares_host)
+
+    def build(self, order: BuildOrder, say: Callable[[str], None]) -> Built:
+        return Builder(self._core, self._acquirer).build(order, say)
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:
         left: tuple[str, ...] = ()

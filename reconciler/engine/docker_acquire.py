@@ -35,7 +35,7 @@ class Acquirer:
     def __init__(self, core: Core) -> None:
         self._core, self._context, self._clients = core, core.context, core.clients
         self.recent = Recent()
-        self._images = Images(core.context, core.clients, self.recent)
+        self.images = Images(core.context, core.clients, self.recent)
         self.environments = Environments(core)
         self._making = KeyedLock()
 
@@ -51,7 +51,7 @@ class Acquirer:
         for mount in spec.mounts:
             self._mount(mount, spec, policy, make)
         networks = self.networks(spec, policy, make=make)
-        pinned = self._images.pinned(image_id, spec.image) if image_id and not refresh else None
+        pinned = self.images.pinned(image_id, spec.image) if image_id and not refresh else None
         if pinned is not None and self.environments.fits(pinned, spec):
             mark = labels.read(self._context, pinned.labels)
             return Acquired(pinned.image_id, mark.revision if mark is not None else pinned.digest, networks)
@@ -63,7 +63,7 @@ class Acquirer:
         if pinned is not None and spec.packages.in_image and labels.KIND not in pinned.labels:
             image = pinned  # the base stays as it was applied; what is new are its packages
         else:
-            image = self._images.acquire(spec.image, spec.pull_policy, refresh=refresh)
+            image = self.images.acquire(spec.image, spec.pull_policy, refresh=refresh)
         if not spec.packages.in_image:
             return Acquired(image.image_id, image.digest, networks)
         own = self._own_network(spec.owner, make)

@@ -2,8 +2,7 @@
 
 They are installed in a container of ours, created from typed fields and checked like every other (rule S2): the owner's
 own network, no mounts, the job's limits. What it has become is committed as an image that bears our mark, with the base
-image's own command, user and variables. The variables of the installation reach it through `exec`, so that none of
-them is in the image.
+image's own command, user and variables.
 """
 
 import json
@@ -14,24 +13,19 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from requests import RequestException
-from urllib3.exceptions import HTTPError as TransportError
-from urllib3.exceptions import ReadTimeoutError
 
 from ..model.disk import on_disk
-from ..model.errors import EngineRejected, ReconcilerError
+from ..model.errors import EngineRejected
 from ..model.job import JobSpec
 from ..model.service import Policy
 from ..spec.packages import content_key, install_script, packages_key, report_script
-from . import docker_stop, labels
+from . import labels
 from .docker_body import Acquired, create_body
-from .docker_client import raise_for_status, translated
+from .docker_client import translated
 from .docker_core import Core, KeyedLock
 from .docker_errors import Absent, Conflict
 from .docker_images import Image
-from .docker_stream import frames
+from .docker_workshop import Workshop, waiting, why
 from .labels import Kind, Mark
 
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")  # what dpkg and pip need as root
@@ -39,10 +33,8 @@ REPOSITORY = "reconciler-environment"
 LOG_BYTES = 1 << 20  # kept of what an installation prints: its end
 REPORT_BYTES = 1 << 18
 ENVIRONMENTS = "environments"  # folder below the state directory: KEY.json, KEY.log
-NO_COMMAND = ["the-base-image-has-no-command"]
 SHORT = 5  # characters of a value that is too common to be masked
 _PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
-SAID = 300  # characters of the line that tells why
 
 
 class Environments:
@@ -51,6 +43,7 @@ class Environments:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._making = KeyedLock()
+        self.workshop = Workshop(core)
 
     def acquire(
         self, base: Image, spec: JobSpec, policy: Policy, networks: tuple[tuple[str, str], ...], *, make: bool
@@ -99,6 +92,14 @@ class Environments:
                     if gone or (path.suffix != ".json" and path.stat().st_mtime < before):
                         path.unlink()
 
+    def kept(self, image_id: str) -> tuple[str, tuple[str, ...]]:
+        """(id of its base, what is installed as the managers tell it) of an image of packages; ("", ()) = unknown."""
+        try:
+            said = json.loads(self._place(f"{image_id.removeprefix('sha256:')}.json").read_bytes())
+            return str(said["base_id"]), tuple(map(str, said["installed"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return "", ()
+
     # -- finding ----------------------------------------------------------------------------------------------
     def _tag(self, key: str) -> str:
         return f"{REPOSITORY}:{self._core.context.instance}-{key[:32]}"
@@ -124,97 +125,35 @@ class Environments:
     def _make(self, key: str, base: Image, spec: JobSpec, policy: Policy, networks: tuple[tuple[str, str], ...]) -> str:
         deadline = time.monotonic() + self._core.clients.timeouts.pull
         name = f"{self._core.context.instance}.{labels.ENVIRONMENT}{key[:32]}"
-        builder = replace(
-            JobSpec(spec.name, spec.owner, spec.schedule, spec.image), user="0:0", entrypoint=(),
-            command=("sh", "-c", "exec sleep 100000"), resources=replace(spec.resources, gpus=None, shm_size=None),
-            cap_add=CAPABILITIES,
-        )  # fmt: skip
+        builder = replace(waiting(spec), user="0:0", cap_add=CAPABILITIES)
         mark = Mark(Kind.ENVIRONMENT, spec.owner, packages_key(spec.packages), name, key, base.digest)
         marks = labels.write(self._core.context, mark)
         body = create_body(builder, marks, Acquired(base.image_id, networks=networks[:1]), (), ())
         granted = replace(policy, capabilities=CAPABILITIES, max_resources=None)
         self._core.check(body, builder, granted, (), networks[:1])
-        ref, left = self._core.create_or_find(name, body, "install packages of", spec.name)
-        if left is not None:  # an earlier process was at it
-            self._end(left.ref, spec.name)
-            ref, left = self._core.create_or_find(name, body, "install packages of", spec.name)
-        try:
-            with translated("start the installation for", spec.name):
-                self._core.clients.command("POST", f"/containers/{ref}/start")
+        with self.workshop.container(name, body, "install packages of", spec.name) as ref:
             self._install(ref, key, spec, deadline)
-            report = self._run(ref, report_script(spec.packages), {}, REPORT_BYTES, deadline)[1]
-            image_id = self._commit(ref, key, base.image_id)
+            report = self.workshop.run(
+                ref, report_script(spec.packages), {}, REPORT_BYTES, deadline, user="0:0", folder="/"
+            )[1]
+            image_id = self.workshop.commit(ref, self._tag(key), base.image_id)
             self._keep(key, image_id, base.image_id, report)
-        finally:
-            with suppress(ReconcilerError):
-                self._end(ref, spec.name)
         return image_id
 
     def _install(self, ref: str, key: str, spec: JobSpec, deadline: float) -> None:
         variables = dict(self._core.context.package_environment())
-        code, said = self._run(ref, install_script(spec.packages), variables, LOG_BYTES, deadline)
+        code, said = self.workshop.run(
+            ref, install_script(spec.packages), variables, LOG_BYTES, deadline, user="0:0", folder="/"
+        )
         said = _masked(said, variables.values())
         log = self._place(f"{key[:32]}.log")
         with on_disk(f"keep {log}"):
             log.write_bytes(said)
-        if code == 0:
-            return
-        lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.lower().lstrip().startswith(("error", "e:"))]
-        why = (errors or lines or ["it printed nothing"])[-1].strip()[:SAID]
-        raise EngineRejected(
-            f"cannot install packages of {spec.name}: {'the time is up' if code is None else f'exit {code}'}: {why}",
-            code="packages-failed", hint=f"all that it printed: {log}",
-        )  # fmt: skip
-
-    def _run(
-        self, ref: str, script: str, variables: Mapping[str, str], most: int, deadline: float
-    ) -> tuple[int | None, bytes]:
-        """(exit code, the end of what it printed). None = it was not done at `deadline`."""
-        client = self._core.clients.get()
-        said = bytearray()
-        with translated("install packages in", ref[:12]):
-            made = client.exec_create(
-                ref, ["sh", "-eu", "-c", script], environment=dict(variables), user="0:0", workdir="/",
+        if code != 0:
+            raise EngineRejected(
+                f"cannot install packages of {spec.name}: {why(code, said)}",
+                code="packages-failed", hint=f"all that it printed: {log}",
             )  # fmt: skip
-            response = client.post(
-                f"{client.base_url}/v{client.api_version}/exec/{made['Id']}/start", stream=True,
-                json={"Detach": False, "Tty": False},
-                timeout=(self._core.clients.timeouts.connect, max(1.0, deadline - time.monotonic())),
-            )  # fmt: skip
-            try:
-                raise_for_status(response)
-                for piece in frames(response):
-                    said += piece
-                    if len(said) > 2 * most:
-                        del said[:-most]
-                    if time.monotonic() > deadline:
-                        return None, bytes(said[-most:])
-            except (RequestException, TransportError) as error:
-                if not any(isinstance(cause, ReadTimeoutError) for cause in (error, *error.args)):
-                    raise
-                return None, bytes(said[-most:])  # silent until the time was up: no fault of the Engine's
-            finally:
-                response.close()
-            while (code := client.exec_inspect(made["Id"])["ExitCode"]) is None:  # its output ends a moment earlier
-                if time.monotonic() > deadline:
-                    return None, bytes(said[-most:])
-                time.sleep(0.05)
-        return int(code), bytes(said[-most:])
-
-    def _commit(self, ref: str, key: str, base_id: str) -> str:
-        """The container as an image that starts what its base starts."""
-        client = self._core.clients.get(timeout=self._core.clients.timeouts.pull)
-        with translated("keep", "the image of its packages"):
-            base: Mapping[str, Any] = client.inspect_image(base_id)["Config"] or {}  # type: ignore[no-untyped-call]
-            entrypoint, command = base.get("Entrypoint") or [], base.get("Cmd") or []
-            if not entrypoint and not command:
-                command = NO_COMMAND  # an empty CMD would mean the container's own, which only waits
-            changes = [f"ENTRYPOINT {json.dumps(entrypoint)}", f"CMD {json.dumps(command)}",
-                       f"USER {base.get('User') or '0:0'}"]  # fmt: skip
-            repository, _, tag = self._tag(key).partition(":")
-            made = client.commit(ref, repository=repository, tag=tag, changes=changes)
-            return str(made["Id"])
 
     def _keep(self, key: str, image_id: str, base_id: str, report: bytes) -> None:
         """What was really installed, for whoever asks by the image's id."""
@@ -229,10 +168,6 @@ class Environments:
         with on_disk(f"keep {folder}"):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return folder / name
-
-    def _end(self, ref: str, thing: str) -> None:
-        docker_stop.kill(self._core, self._core.find(ref, thing), thing)
-        self._core.remove(ref, thing)
 
 
 def _masked(said: bytes, values: Iterable[str]) -> bytes:

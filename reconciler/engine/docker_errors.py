@@ -96,14 +96,28 @@ def from_answer(verb: str, thing: str, status: int | None, explanation: str) -> 
 
 def from_pull(image: str, explanation: str) -> ReconcilerError:
     """The error for a pull that failed half-way. A registry that is away is no fault of the Engine's."""
+    later = "The image is pulled again later; pull_policy: missing uses a local one."
+    found = _from_registry("pull", image, explanation, later)
+    if isinstance(found, EngineUnavailable):
+        return EngineRejected(str(found), code="image-pull", hint="Try `docker pull` by hand to see more.")
+    return found
+
+
+def from_push(image: str, explanation: str) -> ReconcilerError:
+    """The same for a push."""
+    found = _from_registry("push", image, explanation, "Try again when it does.")
+    if found.code not in ("registry-auth", "registry-unavailable", "disk-full"):
+        hint = "May this registry's login of the service file write there? Try `docker push` by hand to see more."
+        return EngineRejected(str(found), code="push-refused", hint=hint)
+    return found
+
+
+def _from_registry(verb: str, image: str, explanation: str, later: str) -> ReconcilerError:
     low = explanation.lower()
-    answer = from_answer("pull", image, 500, explanation)
+    answer = from_answer(verb, image, 500, explanation)
     if isinstance(answer, EngineUnavailable) and any(word in low for word in NO_REGISTRY):
-        message = f"cannot pull {image}: {short(explanation)}"
-        hint = "The registry does not answer. The image is pulled again later; pull_policy: missing uses a local one."
-        return EngineRejected(message, code="registry-unavailable", hint=hint)
-    if isinstance(answer, EngineUnavailable):
-        return EngineRejected(str(answer), code="image-pull", hint="Try `docker pull` by hand to see more.")
+        message = f"cannot {verb} {image}: {short(explanation)}"
+        return EngineRejected(message, code="registry-unavailable", hint=f"The registry does not answer. {later}")
     return answer
 
 

@@ -118,7 +118,7 @@ class Images:
         # Asked for directly: docker's own `pull` waits for ever, and looks into the user's configuration for logins.
         response = client.post(
             f"{client.base_url}/v{client.api_version}/images/create",
-            params=params, headers=self._login(reference), stream=True, timeout=(timeouts.connect, 2 * timeouts.idle),
+            params=params, headers=self.login(reference), stream=True, timeout=(timeouts.connect, 2 * timeouts.idle),
         )  # fmt: skip
         try:
             raise_for_status(response)
@@ -126,8 +126,9 @@ class Images:
             raise docker_errors.from_pull(image, str(error.explanation or error)) from error
         return response
 
-    def _login(self, reference: Reference) -> dict[str, str]:
-        """The registry's login as the service file has it now; the password is read now, so that it can be rotated."""
+    def login(self, reference: Reference) -> dict[str, str]:
+        """The header that logs in to its registry, as the service file has it now; the password is read now, so that
+        it can be rotated. Raises EngineRejected (registry-auth)."""
         for host, registry in self._context.registries().items():
             if host == reference.registry or (host in HUB and reference.registry in HUB):
                 try:

@@ -4,7 +4,7 @@ Ships for tests and simulation. `MemoryWorld` is the machine (it survives a "res
 `MemoryEngine` on the same world); `MemoryEngine` is one service's view of it and fulfils the Engine Protocol.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event as Flag
@@ -15,7 +15,19 @@ from ..model.job import JobSpec
 from ..model.live import LiveJob, LivePhase, LiveRun, LiveState
 from ..model.outputs import OutputPart, PartKind
 from ..spec.argv import final_argv
-from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
+from .base import (
+    BuildOrder,
+    Built,
+    EngineContext,
+    Installed,
+    LogChunk,
+    Prepared,
+    Preview,
+    RunOrder,
+    StandingOrder,
+    Usage,
+    no_images,
+)
 from .memory_world import Behaviour, MemoryRun, MemoryWorld, StandingEntry
 
 __all__ = ["Behaviour", "MemoryEngine", "MemoryWorld"]
@@ -195,6 +207,9 @@ class MemoryEngine:
 
     def preview(self, spec: JobSpec) -> Preview:
         return Preview(final_argv(spec), ("nothing is executed: the memory engine only simulates",))
+
+    def build(self, order: BuildOrder, say: Callable[[str], None]) -> Built:  # noqa: ARG002
+        raise no_images(self.name, order.spec.name)
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:  # noqa: ARG002
         """Nothing is ever made for packages."""

@@ -6,7 +6,7 @@ to the service, which may restart, be killed or be upgraded at any instant. docs
 
 import secrets
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from threading import Event as Flag
 
@@ -15,7 +15,19 @@ from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun, LiveState
 from ..model.outputs import OutputPart
 from ..spec.argv import final_argv
-from .base import EngineContext, Installed, LogChunk, Prepared, Preview, RunOrder, StandingOrder, Usage
+from .base import (
+    BuildOrder,
+    Built,
+    EngineContext,
+    Installed,
+    LogChunk,
+    Prepared,
+    Preview,
+    RunOrder,
+    StandingOrder,
+    Usage,
+    no_images,
+)
 from .process_files import Layout, reported
 from .process_jobs import Jobs
 from .process_log import LOG_LIMIT, read_log
@@ -235,6 +247,9 @@ class ProcessEngine:
 
     def preview(self, spec: JobSpec) -> Preview:
         return Preview(final_argv(spec), tuple(warnings(spec)))
+
+    def build(self, order: BuildOrder, say: Callable[[str], None]) -> Built:  # noqa: ARG002
+        raise no_images(self.name, order.spec.name)
 
     def tidy(self, images: Collection[str], unused: float) -> tuple[str, ...]:  # noqa: ARG002
         """Nothing is ever made for packages."""

@@ -108,6 +108,11 @@ class EventName(StrEnum):
         "trial.forgotten",
         "A run of `reconciler try` is over, and nothing but this is kept of it: who tried what, and its verdict.",
     )
+    IMAGE_BUILT = (
+        "image.built",
+        "`reconciler build` has made an image: who (`actor`), its name, id and, if it was pushed, digest.",
+    )
+    IMAGE_FAILED = "image.build-failed", "An image that a person asked for could not be built or pushed."
     RUN_RETRIED = "run.retried", "A further attempt will be made, at the instant `at`."
     SLOT_MISSED = (
         "slot.missed",

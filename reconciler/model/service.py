@@ -65,6 +65,7 @@ class Policy:
     packages: tuple[str, ...] | None = None  # managers that jobs may install with
     secrets: tuple[str, ...] | None = None  # globs of names; see `spec.admission.may_have_secret`
     secrets_in_env: bool = False  # whether a secret may be a variable, which `docker inspect` shows
+    push: tuple[str, ...] = ()  # globs of the names that members may give to built images; see `spec.naming`
     repositories: tuple[str, ...] | None = None  # globs on the URL of code; None = any over https and ssh
 
 

@@ -2,14 +2,15 @@
 
 Routes (app fills in the handlers): GET /v1/status, /v1/plan, /v1/owners; POST /v1/jobs/run, /v1/jobs/backfill,
 /v1/try, /v1/try/forget, /v1/runs/replay, /v1/runs/stop, /v1/runs/discard, /v1/pause, /v1/resume, /v1/drain, /v1/sync,
-/v1/apply, /v1/approve; and POST /v1/ledger, /v1/log, /v1/outputs, /v1/output, which only read. An error is `Failure`,
-with a status from 400 on.
+/v1/apply, /v1/approve; those of `building`; and POST /v1/ledger, /v1/log, /v1/outputs, /v1/output, which only read. An
+error is `Failure`, with a status from 400 on.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .building import BuildId, BuildImage, BuildState, BuiltImage, CodeLine
 from .shapes import ApiError, LongText, Shape
 
 __all__ = [
@@ -17,7 +18,12 @@ __all__ = [
     "Applied",
     "ApplyPlan",
     "Approve",
+    "BuildId",
+    "BuildImage",
+    "BuildState",
+    "BuiltImage",
     "CellRow",
+    "CodeLine",
     "DiscardRun",
     "Done",
     "Drain",

@@ -41,7 +41,7 @@ def owner_of(config: ServiceConfig, job_name: str) -> str | None:
 def effective_policy(config: ServiceConfig, owner: str) -> Policy:
     """What the owner may ask for. An owner with a policy of its own has exactly what it lists, at most the global one.
 
-    `images`, `repositories`: the owner's globs where it has some; the global ones hold beside them, see `admit`.
+    `images`, `repositories`, `push`: the owner's globs where it has some; the global ones hold beside them.
     """
     own, top = _own_policy(config, owner), config.policy
     if own is None:
@@ -56,6 +56,7 @@ def effective_policy(config: ServiceConfig, owner: str) -> Policy:
         gpus=top.gpus and own.gpus,
         packages=_narrowed(top.packages, own.packages),
         secrets=own.secrets,
+        push=own.push,
         secrets_in_env=top.secrets_in_env and own.secrets_in_env,
         min_interval=max(filter(None, (top.min_interval, own.min_interval)), default=None),
         max_resources=_lower(top.max_resources, own.max_resources),

@@ -19,7 +19,10 @@ from .dockerd import apt_install
 
 CONFIG = """version: 0.1
 log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}
+storage:
+  filesystem: {{rootdirectory: {folder}/data}}
+  delete: {{enabled: true}}
+  maintenance: {{readonly: {{enabled: {read_only}}}}}
 http: {{addr: "{address}", secret: {secret}}}
 {auth}
 """
@@ -48,8 +51,11 @@ class RegistryServer:
 
 
 @contextlib.contextmanager
-def registry(folder: Path, username: str = "", password: str = "") -> Iterator[RegistryServer]:
-    """A running registry, ended by pid at the end. Raises NoDocker if its package cannot be installed."""
+def registry(
+    folder: Path, username: str = "", password: str = "", *, read_only: bool = False
+) -> Iterator[RegistryServer]:
+    """A running registry, ended by pid at the end; a `read_only` one refuses each push. Raises NoDocker if its package
+    cannot be installed."""
     if shutil.which("docker-registry") is None:
         apt_install("docker-registry", *(["apache2-utils"] if username else []))
     if username and shutil.which("htpasswd") is None:
@@ -61,7 +67,8 @@ def registry(folder: Path, username: str = "", password: str = "") -> Iterator[R
         (folder / "htpasswd").write_text(line.stdout)
         auth = f"auth: {{htpasswd: {{realm: local, path: {folder}/htpasswd}}}}"
     config = folder / "registry.yml"
-    config.write_text(CONFIG.format(folder=folder, address=address, secret=secrets.token_hex(8), auth=auth))
+    said = {"folder": folder, "address": address, "secret": secrets.token_hex(8), "auth": auth}
+    config.write_text(CONFIG.format(**said, read_only=str(read_only).lower()))
     with open(folder / "registry.log", "wb") as log:
         child = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
     try:

@@ -1,15 +1,9 @@
 """Promise: packages are installed once into an image of their own, and nothing of the installation leaks into it."""
 
 import json
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
@@ -26,8 +20,8 @@ from reconciler.spec.admission import admit
 from tests.kit.docker_engine import clean_up, eventually, make_context, make_docker_engine, output_of
 from tests.kit.orders import make_spec, run_order, standing_order
 from tests.lab.python_image import PYTHON, ensure_python
+from tests.lab.wheels import WHEEL, Index, index
 
-WHEEL = "croniter"  # a real one, which this project itself needs
 SHOW = (
     "import importlib.metadata as m, os; e = os.environ.get; "
     "print(m.metadata('croniter')['Name'], os.getuid(), e('KEPT'), e('TOKEN'))"
@@ -38,39 +32,15 @@ pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the configured index has."""
-    folder = tmp_path_factory.mktemp("wheels")
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL], check=True,
-                   timeout=120)  # fmt: skip
-    return folder
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def index(wheels: Path, docker_host: str) -> Iterator[str]:
-    """Its address for containers of any bridge of the Engine; it serves the one folder."""
-    client = docker.APIClient(base_url=docker_host, version="1.41", timeout=30)
-    host = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
-    client.close()
-    server = ThreadingHTTPServer((host, 0), partial(Quiet, directory=str(wheels)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://{host}:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+def wheels(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterator[Index]:
+    with index(tmp_path_factory.mktemp("wheels"), docker_host) as served:
+        yield served
 
 
 @pytest.fixture
-def context(tmp_path: Path, index: str, docker_host: str) -> EngineContext:
+def context(tmp_path: Path, wheels: Index, docker_host: str) -> EngineContext:
     ensure_python(docker_host)
-    host = index.split("/")[2].partition(":")[0]
-    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": index, "PIP_TRUSTED_HOST": host, "TOKEN": TOKEN,
-                 "PIP_NO_DEPS": "1"}  # fmt: skip
+    variables = {**wheels.variables, "TOKEN": TOKEN}
     return replace(make_context(tmp_path / "state"), package_environment=lambda: variables)
 
 

@@ -1,0 +1,51 @@
+"""A package index for containers: real wheels, fetched once from the configured index, over http on the bridge."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import docker
+
+WHEEL = "croniter"  # a real one, which this project itself needs
+
+
+@dataclass(frozen=True)
+class Index:
+    """`variables` make pip in a container use it and nothing else."""
+
+    address: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        host = self.address.split("/")[2].partition(":")[0]
+        return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.address, "PIP_TRUSTED_HOST": host, "PIP_NO_DEPS": "1"}
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@contextlib.contextmanager
+def index(folder: Path, docker_host: str) -> Iterator[Index]:
+    """Reachable from any bridge of the Engine; it serves the one folder."""
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL], check=True,
+                   timeout=120)  # fmt: skip
+    client = docker.APIClient(base_url=docker_host, version="1.41", timeout=30)
+    host = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
+    client.close()
+    server = ThreadingHTTPServer((host, 0), partial(_Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Index(f"http://{host}:{server.server_port}/")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
