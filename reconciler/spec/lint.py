@@ -19,6 +19,9 @@ _PINNED = {
     "apt": re.compile(r"[^=]+="),
 }
 _FIXED_REF = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z|refs/tags/|v?[0-9]+(?:\.[0-9A-Za-z_+-]+)+\Z")
+_SAY_VERSION = (
+    "Say the version; `reconciler show` tells which one a run had. `reconciler build` pins what is installed."
+)
 _ROOT = frozenset({"root", "0"})
 
 Found = tuple[str, str, str]  # field, sentence, hint
@@ -48,7 +51,7 @@ def _unpinned_package(spec: JobSpec) -> Iterator[Found]:
         if loose:
             more = f" and {len(loose) - 3} more" if len(loose) > 3 else ""
             said = f"{manager} may install another version of {', '.join(loose[:3])}{more} next time"
-            yield "packages", said, "Say the version; `reconciler show` tells which one a run had."
+            yield "packages", said, _SAY_VERSION
 
 
 def _root_user(spec: JobSpec) -> Iterator[Found]:

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from reconciler.engine.base import Engine
+from reconciler.engine.base import BuildOrder, Engine
 from reconciler.engine.memory_world import Behaviour
 from reconciler.model.errors import EngineRejected, EngineUnavailable, NotOurs
 from reconciler.model.job import PullPolicy
@@ -29,6 +29,18 @@ from tests.kit.orders import (
     takes,
     writes,
 )
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_without_images_says_so_and_one_with_images_names_its_base(lab: Lab, engine: Engine) -> None:
+    spec = replace(lab.spec(exits(0)), image="reconciler-test.invalid/none:1", pull_policy=PullPolicy.NEVER)
+    order = BuildOrder(spec, "9f3c2e1", Policy())
+    with pytest.raises(EngineRejected) as caught:
+        engine.build(order, lambda _words: None)
+    assert caught.value.hint
+    assert caught.value.code == ("image-missing" if engine.name == "docker" else "build-unsupported")
+
 
 # -- standing jobs --------------------------------------------------------------------------------------------------
 

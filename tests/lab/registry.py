@@ -49,6 +49,18 @@ class RegistryServer:
             client.close()
         return reference
 
+    def forget(self, docker_host: str) -> None:
+        """Remove from the Engine every name that an image has by this registry."""
+        client = docker.APIClient(base_url=docker_host, version="1.41", timeout=60)
+        try:
+            for image in client.images():
+                for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+                    if name.startswith(f"{self.address}/"):
+                        with contextlib.suppress(docker.errors.ImageNotFound):  # gone with its last tag
+                            client.remove_image(name, force=True)
+        finally:
+            client.close()
+
 
 @contextlib.contextmanager
 def registry(

@@ -52,6 +52,7 @@ def engine(tmp_path: Path, docker_host: str, wheels: Index, hub: RegistryServer)
     engine.tidy((), 0.0)
     engine.close()
     clean_up(docker_host, context.instance)
+    hub.forget(docker_host)
 
 
 @pytest.fixture
@@ -174,8 +175,6 @@ def test_it_is_pushed_with_the_services_login_and_pulled_by_its_digest(
     assert again.digest != made.digest, "the tag has moved"
     assert engine.resolve(standing_order(pinned, refresh=True)).image_id == made.image_id, "what is pinned has not"
     engine.retire(pinned.name)
-    for left in (name, pinned.image):
-        client.remove_image(left, force=True)
 
 
 def test_the_base_of_a_registry_is_told_by_digest(
@@ -188,8 +187,7 @@ def test_the_base_of_a_registry_is_told_by_digest(
     said = client.inspect_image(made.name)["Config"]["Labels"]
     assert said["org.opencontainers.image.base.digest"] == applied.image_digest == made.base_digest
     engine.retire(spec.name)
-    for left in (made.name, base):
-        client.remove_image(left, force=True)
+    client.remove_image(made.name)
 
 
 def test_a_push_that_fails_says_whose_fault_it_is(

@@ -149,6 +149,28 @@ def test_S1_S6_orders_for_others_and_for_all_are_refused_and_say_who_may(service
     assert [run.actor for run in service.runs("web/says")] == ["root"]
 
 
+def test_S1_a_member_builds_for_the_own_owner_under_a_listed_name(service: ServiceChild, folder: Path) -> None:
+    GitRepo(folder / "jobs").commit({"jobs.d/ml/packed.yaml": SAYS + "packages: {pip: [pandas]}\n"}, "a sixth job")
+    eventually(lambda: "ml/packed" in service.standing(), "it stands")
+    foreign, named, unnamed = typed(
+        service, ANNA, "build web/says", "build ml/packed --tag postgres:17", "build ml/packed"
+    )
+    refused(foreign, "not-allowed", "ask one of its members: tom")
+    refused(named, "not-allowed", "policy.push")
+    refused(unnamed, "build-unsupported")  # may, but on this engine nobody can
+    grant = "policy: {push: ['registry.example.org/**']}\n"
+    service.configure(PEOPLE + grant)
+    service.hang_up()
+    eventually(lambda: service.entries("service.reloaded"), "the service has taken the grant")
+    listed, still = typed(
+        service, ANNA, "build ml/packed --tag registry.example.org/ml/x:1", "build ml/packed --tag postgres:17"
+    )
+    refused(listed, "build-unsupported")
+    refused(still, "not-allowed", "policy.push")
+    assert service.run("build", "ml/packed", "--tag", "postgres:17").stderr.count("[build-unsupported]") == 1
+    assert {entry["actor"] for entry in service.entries("image.build-failed")} == {"anna", "root"}
+
+
 def test_S6_who_belongs_to_nobody_is_turned_away_and_so_is_who_no_longer_does(service: ServiceChild) -> None:
     ordered, listed = typed(service, EVE, "run web/says", "jobs")
     refused(ordered, "not-permitted")
