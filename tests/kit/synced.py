@@ -13,6 +13,7 @@ from reconciler.daemon.fetch import Fetcher
 from reconciler.daemon.fleet import Fleet
 from reconciler.daemon.holds import HELD
 from reconciler.daemon.sync_loop import SyncLoop
+from reconciler.engine.base import Engine, EngineContext
 from reconciler.engine.memory import MemoryEngine, MemoryWorld
 from reconciler.history.base import History
 from reconciler.history.sqlite import SqliteHistory, open_history
@@ -29,9 +30,11 @@ class Synced:
     """`write` a job file, then let the loop work: `rounds` moves time, `restart` is a new process."""
 
     def __init__(
-        self, folder: Path, fates: Fates | None = None, engine: type[MemoryEngine] = MemoryEngine
+        self, folder: Path, fates: Fates | None = None,
+        engine: Callable[[EngineContext, MemoryWorld], Engine] = MemoryEngine,
     ) -> None:  # fmt: skip
-        """`fates` decides what the disk takes. `on_stage` is called when an action begins."""
+        """`fates` decides what the disk takes. `on_stage` is called when an action begins. `engine` makes the engine of
+        each process."""
         self._kind = engine
         self.fates, self.on_stage = fates or Fates(random.Random(0)), lambda: None
         self.jobs = folder / "repo" / "jobs.d"
