@@ -11,6 +11,9 @@ import docker
 from reconciler.engine.base import EngineContext
 from reconciler.engine.docker import DockerEngine
 from reconciler.engine.docker_client import Timeouts
+from reconciler.model.job import JobSpec
+from reconciler.model.live import LivePhase, LiveRun
+from tests.kit.orders import run_order
 from tests.lab.images import BUSYBOX, ensure_busybox
 
 IMAGE = BUSYBOX
@@ -53,6 +56,22 @@ def eventually(look: Callable[[], T], within: float = 30.0) -> T:
 def output_of(engine: DockerEngine, run_id: str, ref: str) -> bytes:
     """What a run has written so far."""
     return b"".join(chunk.data for chunk in engine.logs(run_id, ref, follow=False))
+
+
+def ended_run(engine: DockerEngine, spec: JobSpec, image_id: str = "", attempt: int = 1) -> tuple[int | None, str, str]:
+    """Run it, wait for its end, remove it: (exit code, output, image id)."""
+    order = run_order(spec, image_id=image_id, attempt=attempt)
+    made = engine.prepare(order)
+    engine.launch(order.run_id, made.ref)
+
+    def look() -> LiveRun | None:
+        live = engine.inspect(order.run_id, made.ref)
+        return live if live is not None and live.phase is LivePhase.EXITED else None
+
+    ended = eventually(look, within=120.0)
+    said = output_of(engine, order.run_id, made.ref).decode()
+    engine.discard(order.run_id, made.ref)
+    return ended.exit_code, said, made.image_id
 
 
 def clean_up(docker_host: str, instance: str) -> None:

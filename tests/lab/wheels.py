@@ -37,6 +37,13 @@ def index(folder: Path, docker_host: str) -> Iterator[Index]:
     """Reachable from any bridge of the Engine; it serves the one folder."""
     subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL], check=True,
                    timeout=120)  # fmt: skip
+    with served(folder, docker_host) as address:
+        yield Index(address)
+
+
+@contextlib.contextmanager
+def served(folder: Path, docker_host: str) -> Iterator[str]:
+    """This folder over http, at the address of the Engine's own bridge; its URL."""
     client = docker.APIClient(base_url=docker_host, version="1.41", timeout=30)
     host = client.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
     client.close()
@@ -44,7 +51,7 @@ def index(folder: Path, docker_host: str) -> Iterator[Index]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield Index(f"http://{host}:{server.server_port}/")
+        yield f"http://{host}:{server.server_port}/"
     finally:
         server.shutdown()
         server.server_close()

@@ -14,11 +14,10 @@ from reconciler.engine.docker import DockerEngine
 from reconciler.engine.docker_client import Timeouts
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import Install, JobSpec, Packages
-from reconciler.model.live import LivePhase, LiveRun
 from reconciler.model.service import Policy, ServiceConfig
 from reconciler.spec.admission import admit
-from tests.kit.docker_engine import clean_up, eventually, make_context, make_docker_engine, output_of
-from tests.kit.orders import make_spec, run_order, standing_order
+from tests.kit.docker_engine import clean_up, ended_run, make_context, make_docker_engine
+from tests.kit.orders import make_spec, standing_order
 from tests.lab.python_image import PYTHON, ensure_python
 from tests.lab.wheels import WHEEL, Index, index
 
@@ -65,22 +64,6 @@ def job(*pip: str, **fields: object) -> JobSpec:
     return replace(made, packages=Packages(pip=pip or (WHEEL,)))
 
 
-def ran(engine: DockerEngine, spec: JobSpec, image_id: str = "", attempt: int = 1) -> tuple[int | None, str, str]:
-    """(exit code, output, image id)"""
-    order = run_order(spec, image_id=image_id, attempt=attempt)
-    made = engine.prepare(order)
-    engine.launch(order.run_id, made.ref)
-
-    def look() -> LiveRun | None:
-        live = engine.inspect(order.run_id, made.ref)
-        return live if live is not None and live.phase is LivePhase.EXITED else None
-
-    ended = eventually(look, within=120.0)
-    said = output_of(engine, order.run_id, made.ref).decode()
-    engine.discard(order.run_id, made.ref)
-    return ended.exit_code, said, made.image_id
-
-
 def test_S2_a_real_package_is_installed_once_and_every_run_of_the_job_has_it(
     engine: DockerEngine, client: docker.APIClient, context: EngineContext
 ) -> None:
@@ -88,11 +71,11 @@ def test_S2_a_real_package_is_installed_once_and_every_run_of_the_job_has_it(
     installed = engine.install(standing_order(spec))
     base = str(client.inspect_image(PYTHON)["Id"])
     assert installed.image_id != base
-    code, said, used = ran(engine, spec, installed.image_id)
+    code, said, used = ended_run(engine, spec, installed.image_id)
     assert (code, said, used) == (0, "croniter 65534 yes None\n", installed.image_id), "as the base image's own user"
     assert engine.install(standing_order(spec)).image_id == installed.image_id
     assert engine.resolve(standing_order(spec)).image_id == installed.image_id
-    assert ran(engine, spec, "", attempt=2)[2] == installed.image_id, "found again by its content"
+    assert ended_run(engine, spec, "", attempt=2)[2] == installed.image_id, "found again by its content"
 
     data = client.inspect_image(installed.image_id)
     config = data["Config"]
@@ -123,7 +106,7 @@ def test_packages_that_are_known_only_now_are_installed_on_the_base_that_was_app
     client.tag(base, "python", "never-pulled")
     assert engine.install(standing_order(replace(spec, packages=Packages(files=(("pip", "r.txt"),))))).image_id == base
     client.remove_image("python:never-pulled")
-    assert ran(engine, spec, base)[:2] == (0, "croniter 65534 yes None\n")
+    assert ended_run(engine, spec, base)[:2] == (0, "croniter 65534 yes None\n")
 
 
 def test_what_does_not_resolve_says_so_and_the_job_stays_as_it_was(
@@ -167,7 +150,7 @@ def test_an_unused_one_is_removed_and_one_in_use_stays(
 def test_at_start_it_is_a_phase_of_each_run(engine: DockerEngine) -> None:
     spec = job("no-such-package-of-ours", user="0:0", environment=(("PIP_NO_INDEX", "1"),))
     spec = replace(spec, packages=replace(spec.packages, install=Install.AT_START))
-    code, said, _ = ran(engine, spec)
+    code, said, _ = ended_run(engine, spec)
     assert code not in (0, None) and said.startswith("[reconciler] packages\n")
     assert said.rstrip().endswith(f"[reconciler] packages failed with exit code {code}")
     assert engine.tidy((), 0.0) == ()
