@@ -68,6 +68,18 @@ def apply_plan(
     return _Execution(plan, engine, history, clock, config, stage, report).run(workers, cancelled, pool)
 
 
+def order_of(action: Action, revision: str, config: ServiceConfig, stage: Stage) -> StandingOrder:
+    """What the engine is told to install. Raises ReconcilerError, where files cannot be staged."""
+    assert action.job is not None
+    spec = action.job.spec
+    return StandingOrder(
+        spec=spec, digest=action.digest, revision=revision, path=action.job.path,
+        policy=effective_policy(config, spec.owner), staged=stage(spec, action.digest),
+        refresh=spec.pull_policy in REFRESHING and not action.image_id and action.kind is not ActionKind.HEAL,
+        image_id=action.image_id,
+    )  # fmt: skip
+
+
 class _Ends:
     """Calls on the engine that have ended and were not taken yet."""
 
@@ -175,21 +187,8 @@ class _Execution:
 
     def _install(self, action: Action, old: StandingJob | None) -> Installed:
         """The engine acquires image, mounts and networks before it replaces anything (rule P4)."""
-        assert action.job is not None
-        spec = action.job.spec
-        heals = action.kind is ActionKind.HEAL
-        return self.engine.install(
-            StandingOrder(
-                spec=spec,
-                digest=action.digest,
-                revision=old.revision if heals and old is not None else self.plan.revision,
-                path=action.job.path,
-                policy=effective_policy(self.config, spec.owner),
-                staged=self.stage(spec, action.digest),
-                refresh=spec.pull_policy in REFRESHING and not action.image_id and not heals,
-                image_id=action.image_id,
-            )
-        )
+        revision = old.revision if action.kind is ActionKind.HEAL and old is not None else self.plan.revision
+        return self.engine.install(order_of(action, revision, self.config, self.stage))
 
     # -- on the calling thread --------------------------------------------------------------------------------
     def _finish(self, action: Action, intent: int, future: Future[Installed]) -> None:

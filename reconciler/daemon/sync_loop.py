@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import Any
 
-from ..apply.execute import Pool, apply_plan, threads
+from ..apply.execute import Pool, apply_plan, order_of, threads
 from ..apply.files import record_files
 from ..apply.intents import recover_intents
-from ..apply.outcome import Applied, Result
+from ..apply.outcome import Applied, Result, event_of
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
 from ..model.desired import DesiredState
@@ -23,6 +23,7 @@ from ..model.plan import Plan
 from ..model.service import ServiceConfig
 from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
+from .ahead import Ahead
 from .askers import Askers
 from .backoff import Backoff, Convergence
 from .drift import TURN, DriftRound
@@ -74,6 +75,7 @@ class SyncLoop:
         nothing = LiveState("", {}, {})
         self._marked = nothing, 0, nothing  # a listing, how often drift had changed, and what that made of it
         self._askers, self.held, self._wanted = Askers(), Held(history, emit), Wanted(history, emit)
+        self._ahead = Ahead(engine, emit, kick_self)
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
@@ -106,8 +108,9 @@ class SyncLoop:
     def step(self, now: datetime) -> datetime | None:
         """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""
         number, asked, looked = self._askers.begin()
+        self._ahead.busy = False
         wake_at = self._pass(now, number, asked=asked, looked=looked)
-        if wake_at is None or wake_at > now:
+        if (wake_at is None or wake_at > now) and not self._ahead.busy:
             self._askers.answer(number)
         return wake_at
 
@@ -237,18 +240,21 @@ class SyncLoop:
             action for action in plan.actions
             if action.changes_something and not self._retries.waiting(f"{action.name} {action.digest}", now)
         )  # fmt: skip
-        self._show(plan, again=bool(due))
-        if not due:
+        ready, refused = self._ahead.sort(due, lambda action: order_of(action, plan.revision, config, self._stage))
+        self._show(plan, again=bool(ready))
+        if not ready and not refused:
             return False
         try:
             applied = apply_plan(
-                replace(plan, actions=due), self._engine(), self._history, self._now, config, self._stage,
+                replace(plan, actions=ready), self._engine(), self._history, self._now, config, self._stage,
                 workers=self._workers, cancelled=lambda: self.stopping.is_set() or self._fetcher.newer(),
                 report=self._done_some, pool=self._pool,
             )  # fmt: skip
         except StateError:
             self.recovered = False  # what was begun is settled as after a restart
             raise
+        self._done_some([event_of(result, self._now(), plan.revision, plan.digest) for result in refused])
+        applied = replace(applied, results=(*applied.results, *refused))
         self._judge(applied)
         self._askers.applied(applied.results)
         self._fleet.publish_standing(self._history.standing())

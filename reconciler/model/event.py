@@ -56,6 +56,10 @@ class EventName(StrEnum):
         "job.apply-failed",
         "One action of a plan failed; the others went ahead. It is tried again with back-off.",
     )
+    PACKAGES_INSTALLING = (
+        "packages.installing",
+        "Packages of a job to be applied are installed, where they are not there yet; no other job waits for it.",
+    )
     JOB_STALLED = (
         "job.stalled",
         "A job was applied again and again without coming to rest; it is left alone for a while.",
