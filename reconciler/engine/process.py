@@ -217,7 +217,7 @@ class ProcessEngine:
         position, pause, idle = int(cursor or 0), Flag(), 0.0
         folder = self._files.folder(run_id)
         while True:
-            ended = folder.end_mark()
+            seen = folder.sight()
             with reported(f"read the log of {run_id}"):
                 order = self._runs.order(run_id, ref)
                 if order is None:
@@ -231,9 +231,11 @@ class ProcessEngine:
                 return
             else:
                 look_at = time.monotonic() + FULL_LOOK
-                while time.monotonic() < look_at and folder.log_size() == position and folder.end_mark() == ended:
+                while True:
                     idle = min(LAST_LOOK, idle + FIRST_LOOK)
                     pause.wait(idle)
+                    if folder.sight() != seen or time.monotonic() >= look_at:
+                        break
 
     def events(self, stop: Flag) -> Iterator[str]:
         feed = self._kicks.subscribe()

@@ -74,19 +74,9 @@ class Folder:
         text = _small(self.path / "state/exit").strip()
         return (text, _changed(self.path / "state/exit")) if text else None
 
-    def end_mark(self) -> int:
-        """Another number once the exit code is written; one look at one inode."""
-        try:
-            return (self.path / "state/exit").lstat().st_mtime_ns
-        except OSError:
-            return 0
-
-    def log_size(self) -> int:
-        """Bytes, 0 = there is no log."""
-        try:
-            return self.log.lstat().st_size
-        except OSError:
-            return 0
+    def sight(self) -> tuple[int, int]:
+        """Another pair once the log has grown or the exit code is written; a glance at two inodes."""
+        return _looked(self.log)[0], _looked(self.path / "state/exit")[1]
 
     def supervisors(self) -> list[ProcessId]:
         """Who claimed to supervise, dead or alive. Written by the job's user: check before you trust."""
@@ -115,6 +105,15 @@ def _small(path: Path) -> str:
         return ""
     finally:
         os.close(fd)
+
+
+def _looked(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns; zeros = it is not there."""
+    try:
+        info = path.lstat()
+    except OSError:
+        return 0, 0
+    return info.st_size, info.st_mtime_ns
 
 
 def _changed(path: Path) -> datetime:

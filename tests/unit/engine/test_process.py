@@ -256,6 +256,29 @@ def test_what_a_command_leaves_behind_ends_with_it(folder: Path, process: Proces
     eventually(lambda: not working_in(folder, run_id))
 
 
+@pytest.mark.parametrize("size", [0, 1 << 30])
+def test_a_job_that_cuts_or_stretches_its_log_costs_the_service_no_time(
+    folder: Path, process: ProcessEngine, size: int
+) -> None:
+    run_id, ref = saying(process, FOREVER)
+    spent: list[float] = []
+
+    def follow() -> None:
+        begun = time.thread_time()
+        for _ in process.logs(run_id, ref):
+            pass
+        spent.append(time.thread_time() - begun)
+
+    follower = Thread(target=follow)
+    follower.start()
+    eventually(lambda: (run_folder(folder, run_id) / "log").stat().st_size)
+    os.truncate(run_folder(folder, run_id) / "log", size)
+    time.sleep(2.0)
+    process.stop(run_id, ref, 5.0)
+    follower.join(20)
+    assert not follower.is_alive() and spent[0] < 0.5, spent
+
+
 def test_a_stop_while_the_log_is_followed_ends_the_stream(process: ProcessEngine) -> None:
     run_id, ref = saying(process, FOREVER)
     seen: list[bytes] = []
