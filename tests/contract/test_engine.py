@@ -138,6 +138,10 @@ def test_P6_what_somebody_removed_is_made_again(lab: Lab, engine: Engine) -> Non
     assert engine.observe().jobs["demo/hello"].digest == order.digest
 
 
+def test_an_engine_says_whether_it_sees_the_files_of_this_host(engine: Engine) -> None:
+    assert engine.shares_host is True  # of those here each does
+
+
 # -- ownership ------------------------------------------------------------------------------------------------------
 
 

@@ -42,15 +42,19 @@ def ensure_git(docker_host: str, tag: str = "git:local") -> str:
     try:
         client.inspect_image(tag)
     except docker.errors.ImageNotFound:
-        git = shutil.which("git")
-        assert git is not None
-        said = subprocess.run(["ldd", git], capture_output=True, text=True, check=True, timeout=30).stdout
-        needed = [word for line in said.splitlines() for word in line.split() if word.startswith("/")]
-        more = {"bin/git": Path(git), **{path.lstrip("/"): Path(path) for path in needed}}
-        import_image(client, tag, ['CMD ["/bin/sh"]', "ENV PATH=/usr/local/bin:/bin"], more)
+        import_image(client, tag, ['CMD ["/bin/sh"]', "ENV PATH=/usr/local/bin:/bin"], with_libraries("git"))
     finally:
         client.close()
     return tag
+
+
+def with_libraries(program: str) -> dict[str, Path]:
+    """The host's program and the libraries that it needs, by their path in an image; it is found before busybox's."""
+    path = shutil.which(program)
+    assert path is not None
+    said = subprocess.run(["ldd", path], capture_output=True, text=True, check=True, timeout=30).stdout
+    needed = [word for line in said.splitlines() for word in line.split() if word.startswith("/")]
+    return {f"usr/local/bin/{program}": Path(path), **{name.lstrip("/"): Path(name) for name in needed}}
 
 
 def image_with_tar(client: docker.APIClient, folder: Path, tag: str, script: str) -> str:

@@ -26,7 +26,8 @@ from tests.conftest import CI
 from tests.kit.docker_engine import IMAGE, clean_up, eventually, make_context, output_of
 from tests.kit.orders import make_spec, run_order, standing_order
 from tests.kit.standing import unpackers, volumes
-from tests.lab.images import ensure_busybox, image_with_tar, static_busybox
+from tests.lab.images import ensure_busybox, image_with_tar, import_image, static_busybox, with_libraries
+from tests.lab.relay import relay
 from tests.lab.remote_dockerd import make_certificates, remote_engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -149,6 +150,21 @@ def test_what_was_sent_goes_with_the_run(bench: Bench, client: docker.APIClient,
     assert volumes(client, bench.context.instance) == []
 
 
+def test_the_tar_of_GNU_does_as_that_of_busybox_and_gives_links_away_too(
+    bench: Bench, client: docker.APIClient
+) -> None:
+    image = f"{bench.context.instance}-gnu:1"
+    import_image(client, image, ["ENV PATH=/usr/local/bin:/bin"], with_libraries("tar"))
+    os.chown(bench.tree / "sub" / "link", 1234, 50, follow_symlinks=False)
+    (bench.tree / "sub" / ("n" * 200)).mkdir(mode=0o700)
+    (bench.tree / "sub" / ("n" * 200) / "ü").write_text("x")
+    script = """/usr/local/bin/tar --version | head -n 1; cd /code
+    stat -c '%A %u:%g' main.sh sub/link sub/n*; cat sub/n*/ü /etc/app.ini"""
+    log, _ = bench.ran(bench.order(script, image=image))
+    assert log.splitlines()[1:] == ["-rwxr-x--- 0:0", "lrwxrwxrwx 1234:50", "drwx------ 0:0", "xa = b"]
+    assert log.startswith("tar (GNU tar)")
+
+
 def test_a_user_that_is_not_root_gets_what_is_given_to_it(bench: Bench) -> None:
     for path in (bench.tree, *bench.tree.rglob("*"), bench.folder / "app.ini"):
         os.chown(path, 1234, 1234, follow_symlinks=False)
@@ -256,6 +272,27 @@ def test_half_of_the_code_is_never_taken_for_all_of_it(bench: Bench, client: doc
     with pytest.raises(EngineRejected, match=r"ended before it had taken all|leave all that is sent") as caught:
         bench.engine.prepare(replace(bench.order(image=image), staged=()))
     assert caught.value.code == "unpack-failed"
+
+
+@pytest.mark.parametrize("resets", [False, True], ids=["nobody is told", "the connection ends"])
+@pytest.mark.parametrize("most", [0, 512, 1 << 20], ids=["nothing", "up to an entry", "in the middle"])
+def test_what_a_network_loses_on_its_way_is_noticed_and_sent_again(
+    hidden: Path, remote: str, client: docker.APIClient, most: int, resets: bool
+) -> None:
+    (folder := hidden / secrets.token_hex(4)).mkdir()
+    with relay(remote) as between:
+        bench = Bench(folder, between.address)
+        (bench.tree / "large").write_bytes(bytes(4 << 20))
+        order = replace(bench.order("wc -c < /code/large"), staged=())
+        try:
+            between.most, between.resets = most, resets
+            with pytest.raises((EngineRejected, EngineUnavailable)):
+                bench.engine.prepare(order)
+            between.most = None
+            assert bench.ran(order)[0] == f"{4 << 20}\n"
+            assert unpackers(client, bench.context.instance) == []
+        finally:
+            bench.close()
 
 
 def test_S2_what_unpacks_sees_the_volumes_alone_and_has_no_network(bench: Bench, client: docker.APIClient) -> None:
