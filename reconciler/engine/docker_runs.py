@@ -20,7 +20,7 @@ from .docker_body import Acquired, create_body
 from .docker_client import translated
 from .docker_core import Core, Found, KeyedLock, Remembered, live_run
 from .docker_errors import Absent, Conflict
-from .docker_workspace import Workspaces
+from .docker_workspace import Workspaces, was_sent_for
 from .labels import Kind, Mark
 
 MISSING = ("image-missing", "network-missing")
@@ -88,6 +88,8 @@ class Runs:
         """What the run finds in the place of binds. It was sent if its container is there, unless somebody has pruned
         volumes: what was never started is then made anew."""
         self._acquirer.check_secrets(order.spec)
+        if not (order.staged or order.workspace):
+            return ()
         found = self._core.find_own(name, "prepare", order.run_id)
         if found is not None:
             sent = self._workspaces.there(order)
@@ -184,7 +186,8 @@ class Runs:
         except Conflict as error:
             message = f"cannot discard {run_id}: it is running"
             raise EngineRejected(message, code="run-active", hint="Stop it first.") from error
-        self._take_away(run_id)
+        if found is None or was_sent_for(found):
+            self._take_away(run_id)
 
     def tidy(self) -> tuple[str, ...]:
         """What a crash has left of runs that have no container."""

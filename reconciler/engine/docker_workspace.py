@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 from ..model.disk import on_disk
 from ..model.errors import EngineRejected, NotOurs
-from ..model.ids import container_name, workspace_name
+from ..model.ids import WORKSPACE, container_name, workspace_name
 from ..model.workspace import Sent
 from . import docker_stop, labels
 from .base import RunOrder
 from .docker_client import translated
-from .docker_core import Core, KeyedLock
+from .docker_core import Core, Found, KeyedLock
 from .docker_errors import Absent
 from .docker_unpack import PLACE, unpack
 from .labels import Kind, Mark
@@ -153,6 +153,12 @@ class Workspaces:
                 rows += [(row["Names"][0].removeprefix("/"), row) for row in fills]
             found = [(labels.owned_by_mark(self._core.context, row.get("Labels"), name), row) for name, row in rows]
         return [(mark.run, row) for mark, row in found if mark is not None]
+
+
+def was_sent_for(run: Found) -> bool:
+    """Does its container have anything that was sent?"""
+    mounts = run.data["HostConfig"].get("Mounts") or ()
+    return any(f".{WORKSPACE}-" in str(mount.get("Source")) for mount in mounts)
 
 
 def _parts(order: RunOrder) -> list[_Part]:

@@ -9,6 +9,7 @@ NAME_PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _RUN_ID = re.compile(r"(?P<job>.+)\.(?P<stamp>\d{8}T\d{6}(?:m\d{3})?Z)(?:\.c(?P<cell>\d+))?\.(?P<attempt>\d+)\Z")
 
 SCHEDULED_STAMP = "%Y%m%dT%H%M%SZ"
+WORKSPACE = "WORKSPACE"  # in the names of the volumes of runs
 LONGEST_RUN = 150  # characters of a run id in the name of a volume, which is the name of a directory
 
 
@@ -93,4 +94,4 @@ def volume_name(instance: str, owner: str, volume: str) -> str:
 
 def workspace_name(instance: str, run: str) -> str:
     """What the names of a run's volumes on an engine of another host begin with, and the name of what fills them."""
-    return f"{instance}.WORKSPACE-{run if len(run) <= LONGEST_RUN else hashlib.sha256(run.encode()).hexdigest()}"
+    return f"{instance}.{WORKSPACE}-{run if len(run) <= LONGEST_RUN else hashlib.sha256(run.encode()).hexdigest()}"
