@@ -2,7 +2,9 @@
 nothing there; what it cannot give is said in the plan."""
 
 import contextlib
+import random
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +12,16 @@ import docker
 import pytest
 
 from reconciler.daemon.sync_loop import APPLIED
-from reconciler.model.run import FailureClass, Phase, RunRecord
+from reconciler.model.run import Disposition, FailureClass, Phase, RunRecord
 from tests.kit.docker_engine import clean_up
+from tests.kit.firing import assert_fired_exactly_once, witness_volume, witnessed_job
 from tests.kit.service import ServiceChild, eventually, service_child
 from tests.kit.standing import run_containers, unpackers, volumes
 from tests.lab.gitrepo import GitRepo
 from tests.lab.images import ensure_busybox, ensure_git, image_with_tar
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+KILLS, LONGEST = 10, 4.0  # seconds that the service lives at most after it is ready
 SHOWN = """cd /code; git log --format='%H %an %s'; git status -s; echo $RECONCILER_COMMIT
   find . -path ./.git -prune -o -print | sort | while read -r p; do
     if [ -L "$p" ]; then echo "$p -> $(readlink "$p")"; else stat -c '%n %A %u:%g' "$p"; fi
@@ -58,7 +62,8 @@ class Lab:
 
     def nothing_left(self) -> bool:
         instance = self.service.instance
-        left = volumes(self.client, instance) or unpackers(self.client, instance)
+        left = [name for name in volumes(self.client, instance) if ".WORKSPACE-" in name]
+        left += [str(row["Names"]) for row in unpackers(self.client, instance)]
         return not (left or run_containers(self.service.docker_host, instance) or self.service.open_runs())
 
 
@@ -129,6 +134,27 @@ def test_a_service_that_dies_while_it_sends_leaves_nothing_and_the_run_runs_once
     run, log = far.ended("slow", run_id)
     assert (run.phase, log) == (Phase.SUCCEEDED, "echo code runs\n"), run.reason
     assert len(far.service.slots("slow")) == len(far.service.runs("slow")) == 1
+    eventually(far.nothing_left, "nothing is left there")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [20261127])
+def test_kills_at_any_moment_of_sending_lose_nothing_and_leave_nothing(far: Lab, seed: int) -> None:
+    witness = witness_volume(far.service.docker_host, far.service.instance)
+    more = f"networks: [none]\nconcurrency_policy: Allow\nstart_deadline: 5m\n{FILES}"
+    more += f"repositories: [{{url: '{far.code.path}', ref: main, target: /code}}]\n"
+    finds = "test -s /code/bin/run -a -s /etc/app.ini"
+    text = witnessed_job("*/5 * * * * *", "busybox:local", "/witness/starts", more, finds)
+    applied(far, sent=text)
+    eventually(lambda: any(run.started_at for run in far.service.runs("sent")), "the first run")
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.0, LONGEST))  # the point at which it dies
+        far.service.kill()
+        far.service.start()
+    assert_fired_exactly_once(far.service, "sent", witness, {Disposition.RAN, Disposition.MISSED})
+    assert {run.phase for run in far.service.runs("sent") if not run.active} == {Phase.SUCCEEDED}
+    far.service.cli("pause", "--all")
     eventually(far.nothing_left, "nothing is left there")
 
 
