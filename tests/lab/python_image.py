@@ -15,6 +15,7 @@ from .images import root_files
 PYTHON = "python:local"
 _LEFT_OUT = ("__pycache__", "/test/", "/idlelib/", "/site-packages/", "/dist-packages/", "/config-", "/turtledemo/",
              "/tkinter/", "/ensurepip/", "/lib2to3/", "EXTERNALLY-MANAGED")  # fmt: skip
+_USUAL = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1")
 
 
 def ensure_python(docker_host: str, tag: str = PYTHON) -> str:
@@ -24,8 +25,9 @@ def ensure_python(docker_host: str, tag: str = PYTHON) -> str:
         return str(client.inspect_image(tag)["Id"])
     except docker.errors.ImageNotFound:
         repository, _, version = tag.partition(":")
-        changes = ["ENV PATH=/usr/local/bin:/bin PYTHONPATH=/opt/pip KEPT=yes", "USER 65534:65534", 'CMD ["python3"]',
-                   "WORKDIR /tmp"]  # fmt: skip
+        scripts = Path(sys.executable).resolve().parent  # where pip puts what packages bring
+        changes = [f"ENV PATH=/usr/local/bin:/bin:{scripts} PYTHONPATH=/opt/pip KEPT=yes", "USER 65534:65534",
+                   'CMD ["python3"]', "WORKDIR /tmp"]  # fmt: skip
         client.import_image_from_data(_root(), repository=repository, tag=version, changes=changes)
         return str(client.inspect_image(tag)["Id"])
     finally:
@@ -41,6 +43,9 @@ def _root() -> bytes:
         found[str(path)] = path
         if path == python or path.suffix == ".so":
             found.update((library, Path(library)) for library in _libraries(path))
+    for library in _USUAL:  # wheels of others are linked to them
+        if path := next(iter(sorted(Path("/lib").glob(f"*-linux-gnu/{library}"))), None):
+            found[str(path)] = path
     package = Path(pip.__path__[0])
     found.update((f"/opt/pip/pip/{path.relative_to(package)}", path) for path in _files(package, whole=True))
     buffer = io.BytesIO()

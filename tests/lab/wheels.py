@@ -21,11 +21,13 @@ class Index:
     """`variables` make pip in a container use it and nothing else."""
 
     address: str
+    whole: bool = False  # it has what its packages need, too
 
     @property
     def variables(self) -> dict[str, str]:
         host = self.address.split("/")[2].partition(":")[0]
-        return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.address, "PIP_TRUSTED_HOST": host, "PIP_NO_DEPS": "1"}
+        found = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.address, "PIP_TRUSTED_HOST": host}
+        return found if self.whole else {**found, "PIP_NO_DEPS": "1"}
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -33,12 +35,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def index(folder: Path, docker_host: str) -> Iterator[Index]:
-    """Reachable from any bridge of the Engine; it serves the one folder."""
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), WHEEL], check=True,
-                   timeout=120)  # fmt: skip
+def index(folder: Path, docker_host: str, *names: str) -> Iterator[Index]:
+    """Reachable from any bridge of the Engine; it serves the one folder. `names`: other packages than WHEEL, with all
+    that they need."""
+    wanted = ["--only-binary=:all:", *names] if names else ["--no-deps", WHEEL]
+    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "-d", str(folder), *wanted], check=True,
+                   timeout=240)  # fmt: skip
     with served(folder, docker_host) as address:
-        yield Index(address)
+        yield Index(address, bool(names))
 
 
 @contextlib.contextmanager
