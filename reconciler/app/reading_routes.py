@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..daemon.draining import META as DRAIN
+from ..engine.base import Preview
 from ..history import rows
 from ..history.base import Reader
 from ..history.faults import from_os_error
@@ -16,12 +17,14 @@ from ..history.logread import LogFollower
 from ..history.sqlite import LIST_LIMIT
 from ..model.errors import NotAllowed, UsageError
 from ..model.event import Event
+from ..model.job import JobSpec
 from ..model.run import RunRecord
 from ..server import api
 from ..server.exchange import Handlers, Request, Response
 from ..workspace.outputs import place_of, read
 from .authority import Authority, Caller
 from .owners import owners_data
+from .secret_listing import secrets_data
 
 METAS = ("applied_revision", "engine", "held", DRAIN)
 PIECE = 1 << 20  # bytes of a log or file in one answer
@@ -30,8 +33,10 @@ _OF_PARTS = ("service.", "sync.", "engine.", "clock.", "storage.")  # events tha
 _TOLD = ("code", "error")  # fields of those that a member may see
 
 
-def reading_routes(history: Reader, authority: Authority, state_dir: Path) -> Handlers:
-    """Handlers by (method, path)."""
+def reading_routes(
+    history: Reader, authority: Authority, state_dir: Path, preview: Callable[[JobSpec], Preview]
+) -> Handlers:
+    """Handlers by (method, path). `preview` is the engine's."""
     reads = _Reads(history)
 
     def ledger(request: Request) -> Response:
@@ -76,8 +81,20 @@ def reading_routes(history: Reader, authority: Authority, state_dir: Path) -> Ha
         caller = authority.caller(request.peer)
         return Response({"owners": owners_data(caller.config, history, caller.belongs)})
 
+    def secrets(request: Request) -> Response:
+        asked, caller = api.ListSecrets.from_data(request.body or {}), authority.caller(request.peer)
+        jobs = [job for job in history.standing().values() if caller.has(job.name)]
+        if asked.job and asked.job not in {job.name for job in jobs}:
+            raise UsageError(f"cannot find job {asked.job!r}", code="job-unknown",
+                             hint="'reconciler jobs --all' lists them")  # fmt: skip
+        chosen = [job for job in jobs if asked.job in ("", job.name) and asked.owner in ("", job.owner)]
+        if asked.owner and not chosen and asked.owner not in {owner.name for owner in caller.config.owners}:
+            raise UsageError(f"cannot find owner {asked.owner!r}", code="owner-unknown", hint="reconciler owners")
+        return Response({"secrets": secrets_data(caller.config, history, chosen, preview)})
+
     return {
         ("GET", "/v1/owners"): owners,
+        ("POST", "/v1/secrets"): secrets,
         ("POST", "/v1/ledger"): ledger,
         ("POST", "/v1/log"): log,
         ("POST", "/v1/outputs"): outputs,

@@ -179,7 +179,7 @@ class Whole:
         sync = Loop("sync", self._sync_step, self.clock, fatal=fatal, kick=self.kick_sync)
         authority = Authority(lambda: self.fleet.view.config)
         handlers = routes(self.operators, authority, self._job_of, self.status, lambda: self.fleet.view, self.clock.now)
-        reading = reading_routes(self.state.history, authority, self._state_dir)
+        reading = reading_routes(self.state.history, authority, self._state_dir, self.engine.preview)
         builds = Builds(engine=lambda: self.engine, fleet=self.fleet, code=self.code, emit=self.emit)
         building = building_routes(builds, authority, lambda: self.fleet.view.config)
         self.server = Server(socket_path(config), {**handlers, **reading, **building}, others=authority.knows,

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "serve": "run the service in the foreground",
     "jobs": "list jobs, worst first",
     "owners": "list owners: members, jobs, totals, grants",
+    "secrets": "which secrets jobs name, and whether they are there",
     "policy": "hold a job file against its owner's policy",
     "runs": "list runs and slots of a job",
     "why": "why a slot did, did not or will not run, and what to do",

@@ -12,6 +12,7 @@ from ..model.secret import Secret
 from .events import EventStream
 
 VERSIONS = "secret_versions"  # meta
+CHANGED = "secret_changed"  # meta: name -> when a run was first given another value than the one before, ISO 8601
 REMEMBERED = 1024  # runs whose event is not sent a second time
 
 
@@ -34,6 +35,10 @@ class Versions:
                 self._told.popitem(last=False)
             known = json.loads(self._history.get_meta(VERSIONS) or "{}")
             rotated = {name: known[name] for name, version in versions.items() if known.get(name, version) != version}
+            if rotated:
+                at = self._emit.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+                changed = json.loads(self._history.get_meta(CHANGED) or "{}") | dict.fromkeys(rotated, at)
+                self._history.set_meta(CHANGED, json.dumps(changed))
             if known | versions != known:
                 self._history.set_meta(VERSIONS, json.dumps(known | versions))
         for name, old in rotated.items():

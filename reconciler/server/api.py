@@ -2,8 +2,8 @@
 
 Routes (app fills in the handlers): GET /v1/status, /v1/plan, /v1/owners; POST /v1/jobs/run, /v1/jobs/backfill,
 /v1/try, /v1/try/forget, /v1/runs/replay, /v1/runs/stop, /v1/runs/discard, /v1/pause, /v1/resume, /v1/drain, /v1/sync,
-/v1/apply, /v1/approve; those of `building`; and POST /v1/ledger, /v1/log, /v1/outputs, /v1/output, which only read. An
-error is `Failure`, with a status from 400 on.
+/v1/apply, /v1/approve; those of `building`; and POST /v1/ledger, /v1/log, /v1/outputs, /v1/output, /v1/secrets, which
+only read. An error is `Failure`, with a status from 400 on.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ __all__ = [
     "Done",
     "Drain",
     "Failure",
+    "ListSecrets",
     "OneRun",
     "PauseJob",
     "ReadLedger",
@@ -220,6 +221,14 @@ class ReadOutput(Shape):
     run_id: str
     path: str
     at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListSecrets(Shape):
+    """POST /v1/secrets. Of one job, of an owner's jobs, or of all that whoever asks may see."""
+
+    job: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ..runs.masking import SHORTEST
 
 MOST = 10_000  # names of one store
 _OTHERS = 0o077
+_QUIETLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Names(NamedTuple):
@@ -27,10 +28,13 @@ class Names(NamedTuple):
 
 
 class SecretStore(Protocol):
-    """Both raise Permanent: the store cannot be used, as it is or at all."""
+    """All raise Permanent: the store cannot be used, as it is or at all."""
 
     def names(self) -> Names:
         """What it has; of an environment the variables without their prefix."""
+
+    def has(self, name: str) -> bool:
+        """Could it be read now? Nothing of it is."""
 
     def read(self, name: str) -> Secret | None:
         """None = it does not have it."""
@@ -53,6 +57,19 @@ class Directory:
                 if len(found) > MOST:
                     raise _unusable(self._path, f"it holds more than {MOST} files")
         return Names(frozenset(found), frozenset(short))
+
+    def has(self, name: str) -> bool:
+        with self._opened() as folder:
+            try:
+                fd = os.open(name, _QUIETLY, dir_fd=folder)
+            except FileNotFoundError:
+                return False
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise _unusable(f"{self._path}/{name}", "it is no plain file")
+            finally:
+                os.close(fd)
+        return True
 
     def read(self, name: str) -> Secret | None:
         with self._opened() as fd:
@@ -99,6 +116,9 @@ class Environment:
         short = frozenset(name[cut:] for name in found if len(os.fsencode(self._environ[name])) < SHORTEST)
         return Names(frozenset(name[cut:] for name in found), short)
 
+    def has(self, name: str) -> bool:
+        return self._prefix + variable_of(name) in self._environ
+
     def read(self, name: str) -> Secret | None:
         value = self._environ.get(self._prefix + variable_of(name))
         return None if value is None else Secret(os.fsencode(value))
@@ -109,6 +129,9 @@ class Nothing:
 
     def names(self) -> Names:
         return Names()
+
+    def has(self, name: str) -> bool:  # noqa: ARG002
+        return False
 
     def read(self, name: str) -> Secret | None:  # noqa: ARG002
         return None
@@ -127,7 +150,7 @@ def open_store(config: StoreConfig, environ: Mapping[str, str]) -> SecretStore:
 def read_value(path: str, name: str, dir_fd: int | None = None) -> Secret | None:
     """One file, in whole and not through a link. Raises Permanent, OSError."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+        fd = os.open(path, _QUIETLY, dir_fd=dir_fd)
     except FileNotFoundError:
         return None
     with os.fdopen(fd, "rb") as file:

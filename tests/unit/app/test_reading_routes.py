@@ -11,12 +11,13 @@ import pytest
 
 from reconciler.app.authority import Authority
 from reconciler.app.reading_routes import reading_routes
+from reconciler.engine.base import Preview
 from reconciler.history.logs import LogWriter
 from reconciler.history.sqlite import SqliteHistory, open_history
 from reconciler.model.desired import Commit
 from reconciler.model.errors import NotAllowed
 from reconciler.model.event import Event, EventName
-from reconciler.model.job import Location
+from reconciler.model.job import JobSpec, Location
 from reconciler.model.origin import Origin
 from reconciler.model.run import Disposition, Pause, SlotRecord
 from reconciler.model.service import Owner, Person, ServiceConfig
@@ -33,6 +34,10 @@ CONFIG = ServiceConfig(
 ANNA = Peer(1, 1001, frozenset(), "anna")
 ADMIN = Peer(1, 0, frozenset(), "ops", admin=True)
 JOBS = ("ml/a", "web/b")
+
+
+def nothing_wrong(_spec: JobSpec) -> Preview:
+    return Preview(None)
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def history(tmp_path: Path) -> Iterator[SqliteHistory]:
 def reader(history: SqliteHistory, tmp_path: Path) -> Iterator[RemoteReader]:
     """Everything crosses a real socket; the member is whoever runs the tests, and no administrator."""
     seen = Authority(lambda: CONFIG)
-    routes = reading_routes(history, seen, tmp_path)
+    routes = reading_routes(history, seen, tmp_path, nothing_wrong)
     as_anna = {key: (lambda request, of=handler: of(replace(request, peer=ANNA))) for key, handler in routes.items()}
     server = Server(tmp_path / "s.sock", as_anna)
     server.start()
@@ -166,7 +171,7 @@ def test_S6_no_request_of_a_member_is_more_than_a_refusal(
     run = history.runs("ml/a")[0]
     (tmp_path / "logs").mkdir()
     (tmp_path / run.log).write_bytes(b"one\n")
-    routes = reading_routes(history, Authority(lambda: CONFIG), tmp_path)
+    routes = reading_routes(history, Authority(lambda: CONFIG), tmp_path, nothing_wrong)
     asked = {key: run.run_id if value == "RUN" else value for key, value in body.items()}
     given = answer(routes, Request("POST", route, {}, asked, ANNA))
     assert given.status in (200, 400, 403)
