@@ -66,7 +66,8 @@ class Environments:
 
     def tidy(self, keep: Collection[str], unused: timedelta) -> tuple[str, ...]:
         """Remove images of ours that are older than `unused` and none of `keep` (ids); those removed. What a container
-        still uses stays."""
+        still uses stays, but no container that an earlier process has left."""
+        self.workshop.sweep()
         client = self._core.clients.get()
         wanted = {"label": [f"{labels.INSTANCE_ID}={self._core.context.instance_id}", f"{labels.KIND}=environment"]}
         with translated("list", "images of packages"):

@@ -14,9 +14,9 @@ from requests import RequestException
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 
-from ..model.errors import ReconcilerError
+from ..model.errors import EngineRejected, NotOurs, ReconcilerError
 from ..model.job import JobSpec
-from . import docker_stop
+from . import docker_stop, labels
 from .docker_client import raise_for_status, translated
 from .docker_core import Core
 from .docker_stream import frames
@@ -38,21 +38,37 @@ class Workshop:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._open: set[str] = set()  # names of those that work now
 
     @contextmanager
     def container(self, name: str, body: Mapping[str, object], verb: str, thing: str) -> Iterator[str]:
         """A running container of this name, which goes at the end. What an earlier process left of it goes first."""
-        ref, left = self._core.create_or_find(name, body, verb, thing)
-        if left is not None:
-            self._end(left.ref, thing)
-            ref, left = self._core.create_or_find(name, body, verb, thing)
+        self._open.add(name)
+        ref = ""
         try:
+            ref, left = self._core.create_or_find(name, body, verb, thing)
+            if left is not None:
+                self._end(left.ref, thing)
+                ref, left = self._core.create_or_find(name, body, verb, thing)
             with translated("start a container for", thing):
                 self._core.clients.command("POST", f"/containers/{ref}/start")
             yield ref
         finally:
             with suppress(ReconcilerError):
-                self._end(ref, thing)
+                if ref:
+                    self._end(ref, thing)
+            self._open.discard(name)
+
+    def sweep(self) -> None:
+        """Remove what a process that died has left at work. Raises EngineUnavailable."""
+        filters = {"label": [f"{labels.INSTANCE_ID}={self._core.context.instance_id}", f"{labels.KIND}=environment"]}
+        with translated("list", "containers of installations"):
+            rows = self._core.clients.get().containers(all=True, filters=filters)
+            found = [(str(row["Id"]), str((row["Names"] or [""])[0]).removeprefix("/")) for row in rows]
+        for ref, name in found:
+            if name not in self._open:
+                with suppress(EngineRejected, NotOurs):  # somebody's own container of such an image has its labels
+                    self._end(ref, name)
 
     def run(
         self, ref: str, script: str, variables: Mapping[str, str], most: int, deadline: float, *, user: str = "",
@@ -106,8 +122,11 @@ class Workshop:
             return str(made["Id"])
 
     def _end(self, ref: str, thing: str) -> None:
-        docker_stop.kill(self._core, self._core.find(ref, thing), thing)
-        self._core.remove(ref, thing)
+        """Only if it is provably ours (rule P2)."""
+        found = self._core.find_own(ref, "remove", thing)
+        if found is not None:
+            docker_stop.kill(self._core, found, thing)
+            self._core.remove(ref, thing)
 
 
 def why(code: int | None, said: bytes) -> str:

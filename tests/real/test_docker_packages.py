@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from reconciler.cli.show import installed as installed_in
+from reconciler.engine import labels
 from reconciler.engine.base import EngineContext
 from reconciler.engine.docker import DockerEngine
 from reconciler.engine.docker_client import Timeouts
@@ -145,6 +146,29 @@ def test_an_unused_one_is_removed_and_one_in_use_stays(
     assert [path.name for path in kept.iterdir()] == [f"{used[7:]}.json"]
     engine.retire("demo/hello")
     assert engine.tidy((used,), 0.0) == () and client.inspect_image(used)
+
+
+def test_P2_what_a_process_that_died_has_left_at_work_goes_and_somebodys_own_container_stays(
+    engine: DockerEngine, client: docker.APIClient, context: EngineContext, docker_host: str
+) -> None:
+    made = engine.install(standing_order(job())).image_id
+    mark = client.inspect_image(made)["Config"]["Labels"]
+    died = make_docker_engine(Path(context.state_dir), docker_host, context=context, timeouts=PATIENT)
+    workshop = died._acquirer.environments.workshop
+    body = {"Image": made, "Labels": mark, "Entrypoint": ["sleep", "1000"]}
+    left = workshop.container(mark[f"{labels.PREFIX}run"], body, "install packages of", "demo/hello")
+    ref = left.__enter__()  # and it is never left
+    own = client.create_container(made, ["sleep", "1000"])["Id"]
+    client.start(own)
+    try:
+        died.tidy((made,), 3600.0)
+        assert client.inspect_container(ref)["State"]["Running"], "its own process is still at it"
+        engine.tidy((made,), 3600.0)
+        assert [row["Id"] for row in client.containers(all=True) if row["Id"] in (ref, own)] == [own]
+        assert client.inspect_container(own)["State"]["Running"]
+    finally:
+        client.remove_container(own, force=True)
+        died.close()
 
 
 def test_at_start_it_is_a_phase_of_each_run(engine: DockerEngine) -> None:

@@ -75,6 +75,20 @@ def test_a_build_tells_its_steps_and_is_in_the_journal(world: World, kiln: Kiln,
     assert (event.fields["actor"], event.fields["digest"]) == ("anna", DIGEST)
 
 
+def test_the_engine_is_told_what_was_applied_and_what_was_asked(world: World, kiln: Kiln, asked: Builds) -> None:
+    spec = every(60, "a", start_script="make", packages=PIP, environment=(("A", "1"),))
+    world.apply(spec)
+    kiln.go.set()
+    ended(asked, asked.start(BuildAsked("a", "registry.example/x:1", push=True, start_script=True), "anna"))
+    ended(asked, asked.start(BuildAsked("a"), "anna"))
+    job = world.fleet.view.standing["a"]
+    first, second = kiln.orders
+    assert (first.spec, first.revision, first.image_id) == (job.spec, job.revision, job.image_id)
+    assert (first.name, first.push, first.start_script) == ("registry.example/x:1", True, True)
+    assert (second.name, second.push, second.start_script) == ("", False, False)
+    assert first.environment == (("A", "1"), ("RECONCILER_JOB", "a"))
+
+
 def test_one_that_fails_says_why_and_so_does_the_journal(world: World, kiln: Kiln, asked: Builds) -> None:
     kiln.fails = True
     kiln.go.set()
