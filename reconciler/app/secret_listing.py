@@ -17,7 +17,6 @@ from ..model.live import StandingJob
 from ..model.secret import StoreConfig
 from ..model.service import ServiceConfig
 from ..spec.admission import may_have_secret
-from ..spec.filemodes import SECRET_CODE
 from ..workspace.stores import open_store, read_identity
 
 THERE, MISSING, FORBIDDEN, UNREADABLE = "there", "missing", "forbidden", "unreadable"
@@ -35,9 +34,7 @@ def secrets_data(
     for job in sorted(jobs, key=lambda job: job.name):
         if not job.spec.secrets:
             continue
-        unread = {
-            p.field: p.message for p in preview(job.spec).problems if p.code == SECRET_CODE and p.severity == "error"
-        }
+        unread = {p.field: p.message for p in preview(job.spec).problems if p.severity == "error"}
         for ref in job.spec.secrets:
             state, store, why = _looked(ref, job.owner, config, os.environ if environ is None else environ)
             if state == THERE and (said := unread.get(f"secrets.{ref.name}", "")):
