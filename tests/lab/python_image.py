@@ -1,10 +1,12 @@
 """An image with Python and pip, made of this host's own: no registry and no network is needed."""
 
+import fcntl
 import io
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,13 @@ _USUAL = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "librt.so.1", "libpthr
 
 
 def ensure_python(docker_host: str, tag: str = PYTHON) -> str:
-    """The image's id."""
+    """The image's id. Made once for all tests that come for it at the same time."""
+    with (Path(tempfile.gettempdir()) / "reconciler-python-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _ensured(docker_host, tag)
+
+
+def _ensured(docker_host: str, tag: str) -> str:
     client = docker.APIClient(base_url=docker_host, version="1.41", timeout=120)
     try:
         return str(client.inspect_image(tag)["Id"])

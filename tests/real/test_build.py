@@ -14,12 +14,12 @@ from reconciler.engine.docker import DockerEngine
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import Install, JobSpec, Packages
 from reconciler.model.service import Policy, Registry
-from tests.kit.docker_engine import clean_up, make_context, make_docker_engine
+from tests.kit.docker_engine import clean_up, ended_run, make_context, make_docker_engine
 from tests.kit.orders import make_spec, standing_order
 from tests.lab.python_image import PYTHON, ensure_python
 from tests.lab.registry import RegistryServer, registry
 from tests.lab.wheels import Index, index
-from tests.real.test_docker_packages import PATIENT, SHOW, TOKEN, ran
+from tests.real.test_docker_packages import PATIENT, SHOW, TOKEN, at_work
 
 pytestmark = pytest.mark.timeout(500)
 REVISION = "9f3c2e1"
@@ -107,7 +107,7 @@ def test_a_job_runs_from_it_without_packages(engine: DockerEngine, client: docke
         pinned = replace(job(), image=made.name)
         installed = engine.install(standing_order(pinned))
         assert installed.image_id == made.image_id
-        assert ran(engine, pinned, installed.image_id)[:2] == (0, "croniter 65534 yes None\n")
+        assert ended_run(engine, pinned, installed.image_id)[:2] == (0, "croniter 65534 yes None\n")
         engine.retire(pinned.name)
     finally:
         client.remove_image(made.name)
@@ -123,12 +123,12 @@ def test_installs_at_start_and_the_start_script_are_baked_in(engine: DockerEngin
     try:
         show = "import importlib.metadata as m; m.metadata('croniter'); print(open('/tmp/baked').read().strip())"
         pinned = replace(job(user="1234:1234"), image=made.name, command=("python3", "-c", show))
-        assert ran(engine, pinned)[:2] == (0, "made for 1234 demo/hello\n")
+        assert ended_run(engine, pinned)[:2] == (0, "made for 1234 demo/hello\n")
         image = client.inspect_image(made.name)
         assert "GREETING" not in json.dumps(image) and image["Config"]["User"] == "65534:65534", "as the base says it"
         assert client.history(made.name)[0]["CreatedBy"] == "reconciler build demo/hello: start_script"
-        left = [row for row in client.images() if row["Labels"] and row["Labels"].get(labels.OWNER) == "default"]
-        assert len([row for row in left if row["Labels"][labels.JOB] == "start_script"]) == 0, left
+        ours = {"label": f"{labels.INSTANCE}={engine._core.context.instance}"}
+        assert "start_script" not in [row["Labels"][labels.JOB] for row in client.images(filters=ours)], "it has gone"
     finally:
         client.remove_image(made.name)
 
@@ -145,8 +145,7 @@ def code_of(engine: DockerEngine, spec: JobSpec, **fields: object) -> tuple[str,
     with pytest.raises(EngineRejected) as caught:
         build(engine, spec, **fields)  # type: ignore[arg-type]
     assert caught.value.hint
-    client = engine._core.clients.get()
-    assert not [c for c in client.containers(all=True) if "ENVIRONMENT" in c["Names"][0]]
+    assert not at_work(engine._core.clients.get(), engine._core.context.instance)
     return caught.value.code, str(caught.value)
 
 
@@ -170,7 +169,7 @@ def test_it_is_pushed_with_the_services_login_and_pulled_by_its_digest(
     pinned = replace(job(), image=f"{hub.address}/team/hello@{made.digest}")
     installed = engine.install(standing_order(pinned))
     assert (installed.image_id, installed.image_digest) == (made.image_id, made.digest)
-    assert ran(engine, pinned, installed.image_id)[:2] == (0, "croniter 65534 yes None\n")
+    assert ended_run(engine, pinned, installed.image_id)[:2] == (0, "croniter 65534 yes None\n")
     again = build(engine, job("croniter", "croniter>1"), name=name, push=True)
     assert again.digest != made.digest, "the tag has moved"
     assert engine.resolve(standing_order(pinned, refresh=True)).image_id == made.image_id, "what is pinned has not"

@@ -65,6 +65,12 @@ def job(*pip: str, **fields: object) -> JobSpec:
     return replace(made, packages=Packages(pip=pip or (WHEEL,)))
 
 
+def at_work(client: docker.APIClient, instance: str) -> list[str]:
+    """Containers of installations; other tests have theirs on the same Engine."""
+    names = [name for row in client.containers(all=True) for name in row["Names"]]
+    return [name for name in names if name.startswith(f"/{instance}.ENVIRONMENT")]
+
+
 def test_S2_a_real_package_is_installed_once_and_every_run_of_the_job_has_it(
     engine: DockerEngine, client: docker.APIClient, context: EngineContext
 ) -> None:
@@ -87,7 +93,7 @@ def test_S2_a_real_package_is_installed_once_and_every_run_of_the_job_has_it(
     told = installed_in(ServiceConfig(state_dir=context.state_dir), installed.image_id)
     assert [name.partition("==")[0] for name in told["pip"]] == ["croniter"], "what `reconciler show` says"
     assert kept["base_id"] == base and any(line.startswith("croniter==") for line in kept["installed"]), kept
-    assert not [c for c in client.containers(all=True) if "ENVIRONMENT" in c["Names"][0]]
+    assert not at_work(client, context.instance)
 
 
 def test_another_list_another_owner_or_none_is_another_image(engine: DockerEngine, client: docker.APIClient) -> None:
@@ -121,7 +127,7 @@ def test_what_does_not_resolve_says_so_and_the_job_stays_as_it_was(
     log = Path(caught.value.hint.partition(": ")[2])
     assert "no-such-package-of-ours" in log.read_text() and TOKEN not in log.read_text()
     assert engine.observe().jobs["demo/hello"] == before
-    assert not [c for c in client.containers(all=True) if "ENVIRONMENT" in c["Names"][0]]
+    assert not at_work(client, context.instance)
 
 
 def test_S1_an_image_of_packages_is_nobodys_base(engine: DockerEngine, client: docker.APIClient) -> None:
