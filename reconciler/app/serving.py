@@ -4,8 +4,8 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from .. import __version__
@@ -44,6 +44,7 @@ from ..server.api import Status
 from ..server.socket import Server
 from ..workspace.base import Parts
 from ..workspace.outputs import remove as remove_outputs
+from .alive import Alive
 from .authority import Authority
 from .building import building_routes
 from .code import code_part
@@ -79,27 +80,6 @@ def serve(
             engine.close()
 
 
-@dataclass(slots=True)
-class Alive:
-    """When this process was last seen working: a file's time, touched now and then and never synced."""
-
-    path: Path
-    every: float = 10.0
-    touched: float = 0.0
-
-    def last(self) -> datetime | None:
-        try:
-            return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
-        except OSError:
-            return None
-
-    def __call__(self, now: datetime) -> None:
-        if abs(now.timestamp() - self.touched) >= self.every:
-            self.touched = now.timestamp()
-            with contextlib.suppress(OSError):  # a full disk is noticed where it matters
-                self.path.touch()
-
-
 class _Until(threading.Event):
     """Set when `stop` is, or when `current()` is another than `this`: a watcher ends with its source."""
 
@@ -132,7 +112,7 @@ class Whole:
         versions = Versions(state.history, self.emit, state.identity.key)
         self.secrets = secrets_part(config, engine.name, state.identity.instance_id, versions.given)
         masks.look_in(self.secrets.values)
-        self.code = code_part(config, engine.name, state.identity.instance_id)
+        self.code = code_part(config, engine.name, state.identity.instance_id, self._left_behind)
         self.kick_runs, self.kick_sync = Kick(self.clock), Kick(self.clock)
         self.runs = self._run_loop(config)
         self.fetcher = Fetcher(open_repository, f"{config.instance} {config.source.url}")
@@ -151,7 +131,6 @@ class Whole:
         self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes, self.masks.stream)
-        self.code = code_part(config, self.engine.name, self.state.identity.instance_id)
         ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir,
                      Parts([self.code, self.secrets]), self.masks)  # fmt: skip
         alive = Alive(state_dir / "alive")
@@ -161,6 +140,9 @@ class Whole:
             drop_logs=lambda runs: self._drop(tuple(runs)), relist=lambda: self._heard(""),
             boot_id=boot_id(),
         )  # fmt: skip
+
+    def _left_behind(self, run: str, path: Path) -> None:
+        self.emit.emit(EventName.CODE_LEFT, run=run, path=str(path), hint=f"as root: rm -rf {path}")
 
     def _drop(self, runs: tuple[RunRecord, ...]) -> None:
         """History has let go of these runs."""

@@ -104,6 +104,10 @@ class EventName(StrEnum):
         "code.outgrown",
         "A run is stopped for what it wrote into its checkouts, `bytes` in all. `code` and `error` say why.",
     )
+    CODE_LEFT = (
+        "code.left-behind",
+        "A run's checkout at `path` holds what this service may not remove: another user's. It is tried again hourly.",
+    )
     RUN_FINISHED = (
         "run.finished",
         "An attempt ended: verdict, exit_code, reason, took, trigger, attempt; disposition, if its slot did not run.",

@@ -42,15 +42,17 @@ Owner = Callable[[JobSpec], tuple[int, int] | None]  # numbers of who a job runs
 
 class Code:
     """The part of a workspace that holds code. `runs`: where the runs' copies go; `owner`: whom they belong to;
-    `free`: bytes that a directory's disk has left."""
+    `free`: bytes that a directory's disk has left; `left` hears once of each run's copy that cannot be removed."""
 
     def __init__(
         self, root: Path, runs: Path, owner: Owner, runner: GitRunner | None = None,
         free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+        left: Callable[[str, Path], None] = lambda _run, _path: None,
     ) -> None:  # fmt: skip
         self._mirrors = Mirrors(root / "mirrors", runner or GitRunner())
         self._trees = Trees(root / "trees", self._mirrors)
         self._root, self._runs, self._owner, self._free = root, runs, owner, free
+        self._left, self._told = left, set[Path]()
         self._guard = threading.Lock()
         self._slots: OrderedDict[tuple[object, ...], tuple[str, str]] = OrderedDict()
         self._turns: dict[tuple[object, ...], threading.Lock] = {}
@@ -108,7 +110,7 @@ class Code:
 
     def _clear(self) -> None:
         for path in self._runs.glob(f"{GONE}*"):
-            remove(path)
+            self._remove(path)
         self._leave_outside()
         collect(self._mirrors, self._trees, self._budget)
 
@@ -125,9 +127,22 @@ class Code:
             path.rename(gone)
         except FileNotFoundError:
             return
-        except OSError:
-            gone = path
-        remove(gone)
+        except OSError:  # what an earlier try of this run has left is still there
+            gone = path.with_name(f"{GONE}{path.name}.{time.time_ns()}")
+            try:
+                path.rename(gone)
+            except OSError:
+                gone = path
+        self._remove(gone)
+
+    def _remove(self, path: Path) -> None:
+        """A container's root makes what a service without root cannot remove: that is said, and tried again hourly."""
+        gone = remove(path)
+        with self._guard:
+            news = not gone and path not in self._told
+            self._told = self._told - {path} if gone else self._told | {path}
+        if news:
+            self._left(path.name.removeprefix(GONE), path)
 
     # -- making -----------------------------------------------------------------------------------------------
     def _make(self, run: RunRecord, spec: JobSpec, config: ServiceConfig, place: Path) -> Checkouts:

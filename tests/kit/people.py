@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.unit.history.dropping import needs_root as needs_root
+from tests.kit.nobody import needs_root as needs_root
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 100.0  # seconds that anything may take on a busy machine

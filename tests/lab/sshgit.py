@@ -4,14 +4,18 @@ Debian's openssh-server is installed by apt where sshd is missing and the tests 
 touched: this sshd has its own configuration, host key, port and one authorised key.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+
+import pytest
 
 SSHD = "/usr/sbin/sshd"
 READY_WITHIN = 20.0  # seconds
@@ -87,6 +91,19 @@ class SshGit:
                 raise NoSshd(f"sshd does not answer: {Path(log).read_text()[-500:]}")
             time.sleep(0.02)
         return process
+
+
+@contextlib.contextmanager
+def ssh_server(directory: Path) -> Iterator[SshGit]:
+    """For a fixture: where there is no sshd its tests are skipped, and fail in CI."""
+    try:
+        lab = SshGit(directory)
+    except NoSshd as error:
+        if os.environ.get("CI", "") not in ("", "0", "false"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    with lab:
+        yield lab
 
 
 def _ensure_sshd() -> None:

@@ -14,18 +14,12 @@ from reconciler.model.service import Credential, GitConfig, Limits, Owner, Servi
 from tests.kit.code import CodeLab, job_with
 from tests.lab.githttp import GitHttp
 from tests.lab.gitrepo import GitRepo
-from tests.lab.sshgit import NoSshd, SshGit
+from tests.lab.sshgit import SshGit, ssh_server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshGit]:
-    try:
-        lab = SshGit(tmp_path_factory.mktemp("sshd"))
-    except NoSshd as error:
-        if os.environ.get("CI", "") not in ("", "0", "false"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with lab:
+    with ssh_server(tmp_path_factory.mktemp("sshd")) as lab:
         yield lab
 
 

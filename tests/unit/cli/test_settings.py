@@ -7,7 +7,7 @@ import pytest
 from reconciler.daemon.settings import Overrides, default_state_dir, from_environment, load, socket_path
 from reconciler.model.errors import UsageError
 from reconciler.model.service import ServiceConfig, SourceConfig
-from tests.unit.history.dropping import needs_root, open_to_all, run_as_nobody
+from tests.kit.nobody import needs_root, open_to_all, run_as_nobody
 
 FILE = """
 instance: db1

@@ -19,7 +19,7 @@ from reconciler.history.sqlite import open_history
 from reconciler.history.takeover import TAKEOVER_FROM, takeover
 from reconciler.model.errors import AlreadyRunning, StateError
 from tests.kit.ledger import T0, a_job, a_run
-from tests.unit.history.dropping import NOBODY, ROOT, needs_root, open_to_all, run_as_nobody
+from tests.kit.nobody import NOBODY, ROOT, needs_root, open_to_all, run_as_nobody
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from reconciler.server.exchange import Request, Response
 from reconciler.server.peer import Peer, peer_of, user_name
 from reconciler.server.shapes import ApiError
 from reconciler.server.socket import MAX_CONNECTIONS, OF_ONE, Server, ServerError
-from tests.unit.history.dropping import needs_root, open_to_all, run_as_nobody
+from tests.kit.nobody import needs_root, open_to_all, run_as_nobody
 
 
 @pytest.fixture

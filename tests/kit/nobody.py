@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 NOBODY = 65534
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
