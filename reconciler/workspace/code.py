@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..gitio.runner import GitRunner
@@ -26,13 +26,13 @@ from ..model.workspace import NOTHING, Bind, Workspace
 from .assembly import Modules
 from .budget import GONE, collect
 from .checkout import Checkouts, read, write
-from .children import copy, remove
+from .children import Copy, copy, remove
 from .code_errors import as_code_errors, is_full
 from .growth import Grown, grown
 from .mirrors import Mirrors, Origin
 from .names import place_name
 from .reach import origin_of, submodule_of
-from .trees import Trees
+from .trees import Tree, Trees
 
 ROOT = "code"
 RESERVE = 256 << 20  # bytes that a checkout leaves free on the disk
@@ -157,12 +157,9 @@ class Code:
             for number, item in enumerate(spec.repositories):
                 self._check_room(self._root, 0)
                 origin = origin_of(item, spec.owner, config)
-                at, name = self._commit(run, item, origin)
                 modules = self._modules(item, spec.owner, config, until) if item.submodules else None
-                with self._trees.using(origin, name, at.commit, item.subpath, modules) as tree:
-                    self._check_room(self._runs, tree.size)
-                    copy(tree.path, place / str(number), self._owner(spec))
-                    size += tree.size
+                at, tree = self._copied(run, item, origin, modules, place / str(number), self._owner(spec))
+                size += tree.size
                 code.append(at)
                 dropped += [f"{item.target}/{path}" for path in tree.dropped]
                 parts += [f"{item.target}/{part.path}" for part in tree.parts if not item.subpath]
@@ -185,10 +182,34 @@ class Code:
 
         return Modules(lambda url: submodule_of(url, item.depth, owner, config), ready)
 
-    def _commit(self, run: RunRecord, item: CodeRepository, origin: Origin) -> tuple[CodeAt, str]:
-        """What the run is to have, and its name on the server."""
+    def _copied(
+        self, run: RunRecord, item: CodeRepository, origin: Origin, modules: Modules | None, to: Path,
+        owner: tuple[int, int] | None,
+    ) -> tuple[CodeAt, Tree]:  # fmt: skip
+        """What the run is to have, at `to`. Most often that is what the last one had: it is copied while the server is
+        asked, and is in vain if that says otherwise."""
         asked = next((at for at in run.code if (at.target, at.url) == (item.target, item.url)), None)
         at = asked or CodeAt(item.target, item.url, item.ref)
+        last = None if at.commit or modules is not None else self._mirrors.last(origin, at.ref)
+        with ExitStack() as until_known:
+            tree = ahead = None
+            if last is not None:
+                tree = until_known.enter_context(self._trees.at_hand(origin, last[1], item.subpath))
+            if tree is not None and self._free(self._runs) > tree.size + RESERVE:
+                ahead = Copy(tree.path, to, owner)
+                until_known.callback(ahead.abandon)
+            at, name = self._commit(run, at, origin)
+            if tree is not None and ahead is not None and last == (name, at.commit):
+                ahead.finish()
+                return at, tree
+        remove(to)
+        with self._trees.using(origin, name, at.commit, item.subpath, modules) as tree:
+            self._check_room(self._runs, tree.size)
+            copy(tree.path, to, owner)
+            return at, tree
+
+    def _commit(self, run: RunRecord, at: CodeAt, origin: Origin) -> tuple[CodeAt, str]:
+        """What the run is to have, and its name on the server."""
         if at.commit:
             return at, at.ref
         key = (run.job, run.slot, at)

@@ -23,10 +23,12 @@ from ..gitio.runner import GitRunner
 from ..model.errors import SourceRejected, SourceUnavailable
 from ..model.service import GitConfig
 from ..spec.giturl import Address, Kind, parse_ref
+from .sharing import Shared
 
 _PACKED = (("fetch.unpackLimit", "1"),)  # a fetch leaves one pack, never thousands of files
 _EVERYTHING = ("+refs/heads/*:refs/reconciler/heads/*", "+refs/tags/*:refs/reconciler/tags/*")
 _HAVE = "reconciler-have"  # a directory in the mirror: an empty file for each commit that was seen to be there
+MOST_KNOWN = 512  # references whose last commit is remembered
 _NOT_THERE = ("ref-not-found",)
 DAMAGED = ("object-missing", "source-not-found", "source-corrupt")  # codes that a broken mirror may be behind
 
@@ -59,6 +61,8 @@ class Mirrors:
     def __init__(self, root: Path, runner: GitRunner) -> None:
         self.root, self.runner = root, runner
         self._guard = threading.Lock()
+        self._asked = Shared[tuple[str, str]]()
+        self._last: dict[tuple[Origin, str], tuple[str, str]] = {}
         self._turns: dict[Path, threading.Lock] = {}  # threads wait here, and not in the file's lock
 
     def close(self) -> None:
@@ -66,8 +70,22 @@ class Mirrors:
         self.runner.cancel()
 
     def commit_of(self, origin: Origin, ref: str) -> tuple[str, str]:
-        """The full name and the commit of `ref` on the server, by one child; a commit id stands for itself."""
-        return advertised(self.runner, origin.address, parse_ref(ref), origin.access(), origin.git.timeout, None)
+        """The full name and the commit of `ref` on the server, by one child; a commit id stands for itself. Runs that
+        ask at once share the child."""
+
+        def look() -> tuple[str, str]:
+            return advertised(self.runner, origin.address, parse_ref(ref), origin.access(), origin.git.timeout, None)
+
+        found = self._asked.ask((origin, ref), look)
+        with self._guard:
+            self._last[origin, ref] = found
+            if len(self._last) > MOST_KNOWN:
+                del self._last[next(iter(self._last))]
+        return found
+
+    def last(self, origin: Origin, ref: str) -> tuple[str, str] | None:
+        """What `commit_of` has found when it was asked last, by this process."""
+        return self._last.get((origin, ref))
 
     @contextlib.contextmanager
     def holding(self, origin: Origin, name: str, commit: str) -> Iterator[Path]:

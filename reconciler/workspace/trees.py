@@ -51,7 +51,7 @@ class Trees:
         """The tree of `commit`, made if it is not there; nobody removes it meanwhile. `modules`: with its submodules.
         Raises what git children raise; SourceRejected `ref-not-found` if the commit has no such `subpath`,
         `source-too-large`, `code-submodule`, `code-submodule-denied`; OSError."""
-        place = self._place(origin, commit, subpath, modules is not None)
+        place = self._place(origin, commit, subpath, whole=modules is not None)
         with self._held(place) as turn:
             tree = read_tree(place)
             if tree is None:
@@ -60,6 +60,16 @@ class Trees:
             elif modules is not None:
                 still_allowed(tree.parts, modules)
             os.utime(place / "ready.json")  # used now
+            yield tree
+
+    @contextlib.contextmanager
+    def at_hand(self, origin: Origin, commit: str, subpath: str) -> Iterator[Tree | None]:
+        """The tree of `commit`, without submodules, if it is there; nobody removes it meanwhile."""
+        place = self._place(origin, commit, subpath, whole=False)
+        with self._held(place):
+            tree = read_tree(place)
+            if tree is not None:
+                os.utime(place / "ready.json")  # used now
             yield tree
 
     @contextlib.contextmanager
@@ -82,7 +92,7 @@ class Trees:
                 if not self._users[place]:
                     del self._users[place], self._turns[place]
 
-    def _place(self, origin: Origin, commit: str, subpath: str, whole: bool) -> Path:
+    def _place(self, origin: Origin, commit: str, subpath: str, *, whole: bool) -> Path:
         part = f"-{hashlib.sha256(subpath.encode()).hexdigest()[:12]}" if subpath else ""
         with_modules = "+modules" if whole else ""
         return self.root / hashlib.sha256(origin.key.encode()).hexdigest()[:20] / f"{commit}{part}{with_modules}"
