@@ -20,14 +20,19 @@ from tests.lab.gitrepo import GitRepo
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 GIB, PIECE = 1 << 30, 64 << 20
-TICK = "schedule: '*/2 * * * * *'\nimage: none\nstart_deadline: 20s\nscript: 'true'\n"
+TICK = """schedule: '*/2 * * * * *'
+image: none
+start_deadline: 60s
+concurrency_policy: Allow
+script: 'true'
+"""
 BIG = """schedule: manual
 image: none
 working_dir: /code
 repositories: [{{url: '{url}', ref: main, target: /code}}]
 script: cat f* | wc -c
 """
-LATEST = 5.0  # seconds after its instant that a job may start on a machine whose disk is busy
+LATEST = 10.0  # seconds after its instant that a job may start on a busy machine; the big one takes longer
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ class Lab:
     def apply(self, **jobs: str) -> None:
         commit = self.jobs.commit({f"jobs.d/{name}.yaml": text for name, text in jobs.items()})
         eventually(lambda: self.service.meta(APPLIED) == commit, f"{commit} is applied")
+        eventually(lambda: jobs.keys() <= self.service.standing().keys(), f"{sorted(jobs)} stand")
 
     def run(self, job: str, *words: str) -> tuple[RunRecord, str]:
         """Run it by hand to its end; its record and its log."""
