@@ -77,12 +77,15 @@ class Builds:
         build = Build(secrets.token_hex(8), asked, actor, job, time.monotonic())
         with self._lock:
             active = [other for other in self._builds.values() if not other.done]
-            if len(active) >= AT_ONCE or any(other.job.owner == job.owner for other in active):
-                raise Transient(f"cannot build an image of {asked.job} now: {active[0].asked.job} is being built",
+            own = [other.asked.job for other in active if other.job.owner == job.owner]
+            if own or len(active) >= AT_ONCE:
+                why = f"{own[0]} is being built" if own else f"{len(active)} of other owners are being built"
+                raise Transient(f"cannot build an image of {asked.job} now: {why}",
                                 code="service-busy", hint="try again when it is done")  # fmt: skip
             self._builds[build.id] = build
-            while len(self._builds) > REMEMBERED:
-                self._builds.popitem(last=False)
+            over = [other.id for other in self._builds.values() if other.done]  # AT_ONCE bounds the others
+            for old in over[: max(0, len(self._builds) - REMEMBERED)]:
+                del self._builds[old]
         threading.Thread(target=self._work, args=(build, view.config), name="build", daemon=True).start()
         return build.id
 

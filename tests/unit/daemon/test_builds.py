@@ -38,6 +38,13 @@ class Kiln:
         return Built(order.name or "reconciler-build/x:1", "sha256:1", DIGEST if order.push else "")
 
 
+class Broken:
+    """An engine that builds nothing."""
+
+    def build(self, _order: BuildOrder, _say: Callable[[str], None]) -> Built:
+        raise EngineRejected("cannot build it", code="packages-failed")
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     made = World(tmp_path)
@@ -103,11 +110,26 @@ def test_an_owner_has_one_at_once_and_all_together_two(kiln: Kiln, asked: Builds
     with pytest.raises(Transient, match="a is being built"):
         asked.start(BuildAsked("b"), "anna")
     asked.start(BuildAsked("c"), "tom")
-    with pytest.raises(Transient):
+    with pytest.raises(Transient, match="2 of other owners are being built"):
         asked.start(BuildAsked("d"), "eve")
     kiln.go.set()
     ended(asked, first)
     asked.start(BuildAsked("b"), "anna")
+
+
+def test_one_that_goes_on_is_known_however_many_come_after_it(kiln: Kiln, asked: Builds) -> None:
+    going = asked.start(BuildAsked("a"), "anna")
+    eventually(lambda: kiln.orders, "it is under way")
+    asked._engine = Broken
+    others = [asked.start(BuildAsked("c"), "tom") for _ in range(builds.REMEMBERED + 2) if ended_all(asked, going)]
+    assert not asked.look(going).done
+    with pytest.raises(Permanent, match="cannot look"):
+        asked.look(others[0])
+
+
+def ended_all(asked: Builds, but: str) -> bool:
+    eventually(lambda: all(asked.look(one).done for one in list(asked._builds) if one != but), "the others end")
+    return True
 
 
 def test_one_that_nobody_looks_at_ends_before_its_next_step(kiln: Kiln, asked: Builds) -> None:
