@@ -31,6 +31,7 @@ from ..daemon.run_ops import RunOps
 from ..daemon.service import Background, Part, Service
 from ..daemon.settings import socket_path
 from ..daemon.sync_loop import APPLIED, SyncLoop
+from ..daemon.terminals import Terminals
 from ..engine.base import Engine
 from ..history.logs import remove_logs
 from ..model.errors import ReconcilerError
@@ -48,6 +49,7 @@ from .alive import Alive
 from .authority import Authority
 from .building import building_routes
 from .code import code_part
+from .dev_routes import dev_routes, end_alone
 from .devices import with_devices
 from .parts import State, choose_engine, open_state, stager, tidier
 from .reading import open_repository
@@ -130,9 +132,10 @@ class Whole:
         history, state_dir = self.state.history, Path(config.state_dir)
         self._state_dir = state_dir
         self.pools, book = Pools(self.kick_runs), Book()
+        self.terminals = Terminals(lambda: self.engine, key=self.state.identity.key)
         pumps = Pumps(lambda: self.engine, lambda: self.fleet.view.config.limits.run_log_bytes, self.masks.stream)
         ops = RunOps(lambda: self.engine, history, stager(config), pumps, state_dir,
-                     Parts([self.code, self.secrets]), self.masks)  # fmt: skip
+                     Parts([self.code, self.secrets]), self.masks, self.terminals)  # fmt: skip
         alive = Alive(state_dir / "alive")
         return RunLoop(
             history=history, fleet=self.fleet, emit=self.emit, pools=self.pools, book=book, ops=ops,
@@ -164,13 +167,16 @@ class Whole:
         reading = reading_routes(self.state.history, authority, self._state_dir, self.engine.preview)
         builds = Builds(engine=lambda: self.engine, fleet=self.fleet, code=self.code, emit=self.emit)
         building = building_routes(builds, authority, lambda: self.fleet.view.config)
-        self.server = Server(socket_path(config), {**handlers, **reading, **building}, others=authority.knows,
+        shells = dev_routes(self.operators, authority, self.state.history, self.engine, self.terminals)
+        whole = {**handlers, **reading, **building, **shells}
+        self.server = Server(socket_path(config), whole, others=authority.knows,
                              open_to_all=bool(config.people))  # fmt: skip
         parts: list[Part] = [
             self.server,
             Background("engine-events", self._listen),
             Background("watch", self._watch),
             Background("code-watch", self._code_watch().run),
+            Background("terminals", lambda stop: end_alone(stop, self.state.history, self.operators, self.terminals)),
         ]
         threading.excepthook = lambda met: fatal(met.exc_value or RuntimeError("a thread ended without saying why"))
         service = Service(

@@ -32,15 +32,15 @@ def run(args: argparse.Namespace) -> int:
     from .context import settings
 
     config = settings(args)
-    root = _root(config, args.dir)
+    root = root_of(config, args.dir)
     if not is_job_name(args.new):
         raise UsageError(f"cannot clone {args.job}: {args.new!r} cannot be the name of a job",
                          hint="Parts are lower-case letters, digits, - and _, at most 63.")  # fmt: skip
-    source, target = _file(root, args.job), root / f"{args.new}.yaml"
+    source, target = file_of(root, args.job), root / f"{args.new}.yaml"
     if source is None:
         raise UsageError(f"cannot clone {args.job}: there is no {root / args.job}.yaml", code="job-unknown",
                          hint="--dir names the jobs directory")  # fmt: skip
-    if _file(root, args.new) is not None:
+    if file_of(root, args.new) is not None:
         raise UsageError(f"cannot clone {args.job}: {args.new} is there already", code="file-exists",
                          hint="choose another name")  # fmt: skip
     made = target.parent
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with target.open("xb") as file:
         file.write(copied(source.read_bytes(), suspend=args.suspend))
     try:
-        old, new = _read(config, source), _read(config, target)
+        old, new = read_job(config, source), read_job(config, target)
     except Permanent:
         target.unlink()
         for folder in new_folders:
@@ -87,25 +87,25 @@ def differences(old: "DesiredJob", new: "DesiredJob") -> list[str]:
     return [f"{change.field}: {change.old or 'none'} -> {change.new or 'none'}" for change in said]
 
 
-def _root(config: "ServiceConfig", said: str | None) -> Path:
+def root_of(config: "ServiceConfig", said: str | None) -> Path:
     if said is not None:
         return Path(said).absolute()
     here = Path.cwd()
     return next((here / path for path in config.source.paths if (here / path).is_dir()), here)
 
 
-def _file(root: Path, job: str) -> Path | None:
+def file_of(root: Path, job: str) -> Path | None:
     return next((path for suffix in SUFFIXES if (path := root / f"{job}{suffix}").is_file()), None)
 
 
-def _read(config: "ServiceConfig", path: Path) -> "DesiredJob":
-    """Raises Permanent if it is no valid job."""
+def read_job(config: "ServiceConfig", path: Path, verb: str = "clone") -> "DesiredJob":
+    """Raises Permanent if it is no valid job. `verb`: what it is read for."""
     from ..app.reading import read_file
 
     reading = read_file(config, path)
     job = next((job for job in reading.desired.jobs.values() if path.as_posix().endswith("/" + job.path)), None)
     if job is None:
         first = next((problem for problem in reading.problems if problem.is_error), None)
-        raise Permanent(f"cannot clone it: {first or f'{path} is no job file'}", code="clone-invalid",
+        raise Permanent(f"cannot {verb} it: {first or f'{path} is no job file'}", code="clone-invalid",
                         hint=first.hint if first is not None else "")  # fmt: skip
     return job

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "outputs": "list or copy the files that a run has left",
     "run": "start a job by hand",
     "try": "run a job file once that is not committed, and keep nothing",
+    "dev": "open a shell in the environment of a job",
     "replay": "run an earlier run exactly again",
     "build": "make an image with a job's packages in it, and print the lines that pin it",
     "backfill": "do slots of the past again",

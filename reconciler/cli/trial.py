@@ -46,16 +46,16 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         ask(config, "POST", "/v1/runs/stop", {"run_id": run_id, "reason": "interrupted"})
         follow_run(config, run_id)
-        _forget(config, run_id)
+        forget(config, run_id)
         raise
     if final is None:
         return 1
     print(f"{plain(result(final)[0])}", file=sys.stderr)
-    _forget(config, run_id)
+    forget(config, run_id)
     return exit_code(final)
 
 
-def _forget(config: ServiceConfig, run_id: str) -> None:
+def forget(config: ServiceConfig, run_id: str) -> None:
     """Once its container has gone. If that takes long, the service does it by itself."""
     from .context import ask
 

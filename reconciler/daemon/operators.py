@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ..apply.outcome import Result
@@ -13,6 +13,7 @@ from ..model.event import EventName
 from ..model.job import JobSpec
 from ..model.run import Pause, RunRecord
 from ..plan.words import plural
+from ..runs.environment import iso
 from ..runs.trial import is_trial
 from .backfill import BackfillAsked, backfill, slots_of
 from .events import EventStream
@@ -21,7 +22,7 @@ from .manual import NO_CELLS, CellsAsked, applied, check_key, same_request, star
 from .requests import Request
 from .run_loop import RunLoop
 from .sync_loop import SyncLoop
-from .trials import leave_nothing, replay, start_trial
+from .trials import DevAsked, DevClaimed, leave_nothing, replay, secret_names, start_dev, start_trial
 
 T = TypeVar("T")
 PLAN_TIMEOUT = 15.0  # seconds for a pass that only has to read the repository
@@ -118,6 +119,18 @@ class Operators:
     def try_job(self, spec: JobSpec, revision: str, actor: str, given: Mapping[str, str]) -> RunRecord:
         """Run once what a file says that is not applied. `spec` is what policy has admitted."""
         return self._ask(lambda loop, now: start_trial(loop, spec, revision, actor, given, now))
+
+    def open_dev(self, job: str, actor: str, asked: DevAsked) -> DevClaimed:
+        """Start a shell in the environment of a job."""
+        return self._ask(lambda loop, now: start_dev(loop, job, actor, asked, now))
+
+    def sits_down(self, run: RunRecord, actor: str) -> None:
+        """Somebody is at the terminal of this run: that is recorded."""
+        spec = self._history.spec(run.digest)
+        began = run.started_at or run.claimed_at
+        until = began + timedelta(seconds=spec.timeout) if spec is not None else None
+        self._emit.emit(EventName.DEV_OPENED, job=run.job, run=run.run_id, actor=actor, terminal=run.cause,
+                        secrets=secret_names(spec), until=iso(until))  # fmt: skip
 
     def forget_trial(self, run_id: str) -> str:
         """Whoever tried it has seen all of it."""

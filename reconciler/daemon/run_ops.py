@@ -13,7 +13,9 @@ from ..model.live import LivePhase, LiveRun
 from ..model.outputs import Kept
 from ..model.run import FailureClass, RunRecord, Trigger
 from ..model.service import ServiceConfig
+from ..model.terminal import Terminal
 from ..model.workspace import NOTHING, Workspace
+from ..runs.dev import NOTES
 from ..runs.environment import parameter_environment, reconciler_environment
 from ..runs.verdict import BEFORE_THE_COMMAND, KILLED, capability_hint
 from ..schedule.after import LOOK_BACK
@@ -21,11 +23,13 @@ from ..schedule.cron import latest_fires, nominal
 from ..schedule.reckoning import TICK
 from ..spec.admission import effective_policy
 from ..spec.argv import failed_phase, phases
+from ..spec.interactive import JUPYTER_TOKEN
 from ..workspace import outputs
 from ..workspace.base import Part, Parts
 from ..workspace.packages import with_files
 from .log_pump import Pumps
 from .masks import Masks
+from .terminals import Terminals
 
 TAIL, TAIL_BYTES = 20, 8192  # lines, bytes of a failed run's log that are looked at for a hint
 Stager = Callable[[JobSpec, str], tuple[tuple[str, str], ...]]
@@ -67,11 +71,12 @@ class RunOps:
     def __init__(
         self, engine: Callable[[], Engine], history: History, stage: Stager, pumps: Pumps, state_dir: Path,
         workspace: Part = Parts(),  # noqa: B008 - it has no state
-        masks: Masks | None = None,
+        masks: Masks | None = None, terminals: Terminals | None = None,
     ) -> None:  # fmt: skip
         self._engine, self._history, self._stage, self._pumps = engine, history, stage, pumps
         self._state_dir, self._workspace = state_dir, workspace
         self._masks = masks or Masks()
+        self._terminals = terminals or Terminals(engine)
 
     def order(self, run: RunRecord, spec: JobSpec, config: ServiceConfig, made: Workspace = NOTHING) -> RunOrder:
         """Everything the engine must know to make this run ready (rule R9 included). `made`: its workspace."""
@@ -83,13 +88,17 @@ class RunOps:
         previous, success = (at and nominal(spec.schedule, at) for at in earlier)
         stands_for = replace(run, slot=nominal(spec.schedule, slot))  # a span of time knows no jitter (rule T9)
         ours = reconciler_environment(stands_for, spec, previous, success)
-        ours += (("RECONCILER_OUTPUTS", spec.outputs),) if spec.outputs else ()
+        ours += (("RECONCILER_OUTPUTS", spec.outputs),) if spec.outputs not in ("", NOTES) else ()
+        terminal = Terminal.parse(run.cause) if run.trigger is Trigger.DEV else None
+        if terminal is not None and terminal.port:
+            ours += ((JUPYTER_TOKEN, self._terminals.token(run.run_id)),)
         return RunOrder(
             run_id=run.run_id, spec=spec, digest=run.digest, revision=run.revision,
             policy=effective_policy(config, spec.owner), image_id=run.image_id,
             environment=(*spec.environment, *parameter_environment(run), *made.environment, *ours),
             staged=self._stage(spec, run.digest), workspace=made.binds,
             devices=run.devices, exact=run.trigger is Trigger.REPLAY,
+            terminal=terminal,
         )  # fmt: skip
 
     def guarded(self, op: str, run_id: str, call: Callable[[], object]) -> Result:
@@ -117,7 +126,12 @@ class RunOps:
         return replace(run, code=next((code for code in known if any(item.commit for item in code)), run.code))
 
     def launch(self, run: RunRecord) -> Result:
-        return self.guarded("launch", run.run_id, lambda: self._engine().launch(run.run_id, run.ref))
+        return self.guarded("launch", run.run_id, lambda: self._launched(run))
+
+    def _launched(self, run: RunRecord) -> LiveRun:
+        if run.trigger is Trigger.DEV:  # before it begins, so that nothing it prints is lost
+            self._terminals.open(run.run_id, run.ref)
+        return self._engine().launch(run.run_id, run.ref)
 
     def find_start(self, run: RunRecord) -> Result:
         return self.guarded("find_start", run.run_id, lambda: self._engine().find_start(run.run_id, run.ref))
@@ -151,10 +165,12 @@ class RunOps:
         """Log first, last look afterwards: if nothing is there any more, nobody can tell whether the log was whole."""
         engine = self._engine()
         usage = engine.usage(run.run_id, run.ref)
-        self._pumps.drain(run.run_id, run.ref, self.log_path(run))
+        logged = run.trigger is not Trigger.DEV
+        if logged:
+            self._pumps.drain(run.run_id, run.ref, self.log_path(run))
         live = self._masks.answer(engine.inspect(run.run_id, run.ref))
         gap = live is None and run.started_at is not None
-        kept = self._pumps.close(run.run_id, gap=gap)
+        kept = self._pumps.close(run.run_id, gap=gap) if logged else 0
         left = self._outputs(run, spec, config) if spec.outputs and live is not None else None
         tail = self._tail(run) if live is not None and live.exit_code else b""
         phase = failed_phase(tail) if phases(spec) else ""
@@ -191,8 +207,9 @@ class RunOps:
         self._workspace.tidy(keep)
 
     def follow(self, run: RunRecord) -> None:
-        """Start streaming its output, if that is not under way."""
-        self._pumps.ensure(run.run_id, run.ref, self.log_path(run))
+        """Start streaming its output, if that is not under way. What goes over a person's terminal is kept nowhere."""
+        if run.trigger is not Trigger.DEV:
+            self._pumps.ensure(run.run_id, run.ref, self.log_path(run))
 
     def log_path(self, run: RunRecord) -> Path:
         return self._state_dir / run.log

@@ -17,6 +17,7 @@ from ..model.live import LiveRun, LiveState
 from ..model.outputs import OutputPart
 from ..model.problem import FieldProblem
 from ..model.service import Policy, Registry
+from ..model.terminal import Terminal
 from ..model.workspace import Bind
 
 
@@ -58,6 +59,7 @@ class RunOrder:
     devices: tuple[str, ...] = ()  # ids of the GPUs leased to it, and no others
     exact: bool = False  # `image_id` or nothing: an earlier run exactly again
     workspace: tuple[Bind, ...] = ()  # made for this run alone; an engine without mounts shows it below `files/`
+    terminal: Terminal | None = None  # a shell for a person instead of the job's command; see `spec.interactive`
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +122,35 @@ class Preview:
     problems: tuple[FieldProblem, ...] = ()
 
 
+class Line(Protocol):
+    """The standard streams of a run that has a terminal, both ways. Nothing here waits: whoever uses it polls `fileno`.
+    One that breaks reads as ended."""
+
+    def fileno(self) -> int: ...
+
+    def receive(self) -> tuple[tuple[int, bytes], ...] | None:
+        """What has come, each with its stream (1 = stdout, 2 = stderr); () = nothing yet, None = it has ended."""
+
+    def send(self, data: bytes) -> int:
+        """Pass on to its standard input; how many bytes were taken. -1 = nobody reads them any more."""
+
+    def end_input(self) -> None:
+        """Nothing more will be sent. On a terminal it means nothing."""
+
+    def close(self) -> None: ...
+
+
 class Engine(Protocol):
-    """A machine that holds standing jobs and runs.
+    """A machine that holds standing jobs and runs. `terminals`: can runs have one?
 
     `find_start(ref)` answers the one question recovery must ask (rule R1): did a start of this object ever take
     effect? It returns the run as last seen, or None if it provably never started.
     """
 
     name: str
+
+    @property
+    def terminals(self) -> bool: ...
 
     @property
     def shares_host(self) -> bool:
@@ -182,6 +205,16 @@ class Engine(Protocol):
         """What an ended run has left in its outputs directory (`target` in the container), in the order of names;
         None = the run is gone. What comes is the job's: names are not to be trusted. Raises while it is read, too."""
 
+    def attach(self, run_id: str, ref: str) -> Line:
+        """Connect to the streams of a run that was prepared with a terminal; before its start nothing is lost. Raises
+        EngineRejected if it is gone, or the engine has no terminals."""
+
+    def published(self, run_id: str, ref: str, port: int) -> int | None:
+        """The port of the host's loopback at which this one of a running run is reached; None = at none."""
+
+    def resize(self, run_id: str, ref: str, rows: int, columns: int) -> None:
+        """Its terminal has this size from now on. A run that is not running is success."""
+
     def discard(self, run_id: str, ref: str) -> None:
         """Remove a run that has ended, with its anonymous volumes."""
 
@@ -201,6 +234,13 @@ class Engine(Protocol):
         what a crash has left of runs that are not there; what was removed."""
 
     def close(self) -> None: ...
+
+
+def no_terminals(engine: str) -> EngineRejected:
+    """What an engine answers whose runs have no terminal."""
+    return EngineRejected(f"cannot open a shell: {engine}, as it is configured, has no terminals",
+                          code="dev-unsupported", hint="it needs Docker at a unix socket; reconciler run JOB --follow "
+                          "needs none")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .base import (
     Built,
     EngineContext,
     Installed,
+    Line,
     LogChunk,
     Prepared,
     Preview,
@@ -72,6 +73,11 @@ class DockerEngine:
     @property
     def shares_host(self) -> bool:
         return self._clients.shares_host
+
+    @property
+    def terminals(self) -> bool:
+        """Only by way of a unix socket: see `docker_terminal`."""
+        return self._clients.local
 
     def ping(self) -> str:
         self._clients.forget_version()  # so that it is asked again: the Engine may have been upgraded
@@ -146,6 +152,15 @@ class DockerEngine:
 
     def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
         return self._runs.outputs(run_id, ref, target)
+
+    def attach(self, run_id: str, ref: str) -> Line:
+        return self._runs.attach(run_id, ref)
+
+    def published(self, run_id: str, ref: str, port: int) -> int | None:
+        return self._runs.published(run_id, ref, port)
+
+    def resize(self, run_id: str, ref: str, rows: int, columns: int) -> None:
+        self._runs.resize(run_id, ref, rows, columns)
 
     def discard(self, run_id: str, ref: str) -> None:
         self._runs.discard(run_id, ref)

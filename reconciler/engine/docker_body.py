@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..model.job import JobSpec, Mount
+from ..model.terminal import Terminal
 from ..model.workspace import Bind, Sent
 from ..spec.argv import container_command
+from ..spec.interactive import interactive_argv
 from . import labels
 
 Body = dict[str, object]
@@ -40,11 +42,13 @@ def create_body(
     devices: tuple[str, ...] | None = None,
     workspace: tuple[Bind, ...] = (),
     sent: tuple[Sent, ...] = (),
+    terminal: Terminal | None = None,
 ) -> Body:
     """The request that creates a standing job's or a run's container. `marks` are our own labels, `devices` the GPUs
     leased to a run; None = a standing job, which is never started and has no workspace. `sent` is there in the place of
-    `staged` and `workspace` where the Engine does not see this host's files."""
-    entrypoint, command = container_command(spec)
+    `staged` and `workspace` where the Engine does not see this host's files. With a `terminal` it is a person's."""
+    entrypoint, command = container_command(spec) if terminal is None else (interactive_argv(spec, terminal), None)
+    port = terminal.port if terminal is not None else 0
     variables = {**dict(environment), GROUP_SIGNALS[0]: GROUP_SIGNALS[1]}
     if devices is not None:
         variables[GPUS_SEEN] = ",".join(devices) or NO_GPU
@@ -56,8 +60,11 @@ def create_body(
         "StopSignal": "SIGTERM",
         "StopTimeout": math.ceil(spec.stop_grace_period),
         "Healthcheck": {"Test": ["NONE"]},  # a job ends; probing it would only cost
-        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices, workspace, sent),
+        "HostConfig": _host_config(spec, marks[labels.INSTANCE], acquired, staged, devices, workspace, sent, port),
     }
+    if terminal is not None:
+        body |= {"OpenStdin": True, **({"Tty": True} if terminal.tty else {"StdinOnce": True})}
+        body |= {"ExposedPorts": {f"{port}/tcp": {}}} if port else {}
     if entrypoint is not None:
         body["Entrypoint"] = list(entrypoint)
     if command is not None:
@@ -71,7 +78,7 @@ def create_body(
 
 def _host_config(
     spec: JobSpec, instance: str, acquired: Acquired, staged: tuple[tuple[str, str], ...],
-    devices: tuple[str, ...] | None, workspace: tuple[Bind, ...], sent: tuple[Sent, ...],
+    devices: tuple[str, ...] | None, workspace: tuple[Bind, ...], sent: tuple[Sent, ...], port: int,
 ) -> Body:  # fmt: skip
     mounts = [_mount(mount, instance, spec.owner) for mount in spec.mounts]
     mounts += [{"Type": "bind", "Source": path, "Target": target, "ReadOnly": True} for path, target in staged]
@@ -103,6 +110,8 @@ def _host_config(
         config["Memory"] = config["MemorySwap"] = spec.resources.memory  # equal: no swap beside it
     if spec.resources.shm_size is not None:
         config["ShmSize"] = spec.resources.shm_size
+    if port:  # of the host's own loopback, whichever is free
+        config["PortBindings"] = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
     if devices:  # by id: a count would give the first ones of the host to every run
         config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": list(devices), "Capabilities": [["gpu"]]}]
     return config

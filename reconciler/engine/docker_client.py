@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from json import JSONDecodeError, dumps, loads
@@ -98,16 +98,17 @@ class Clients:
         return loads(self._answer(method, f"/v{self.version().api}{path}", params, body, timeout)[1])
 
     def command(
-        self, method: str, path: str, params: dict[str, str] | None = None, *, timeout: float | None = None
-    ) -> None:
-        """A request that answers 204 (done) or 304 (was so already) and nothing else.
+        self, method: str, path: str, params: dict[str, str] | None = None, *, timeout: float | None = None,
+        done: Collection[int] = (204, 304),
+    ) -> None:  # fmt: skip
+        """A request that answers one of `done` (as a rule 204, done, or 304, was so already) and nothing else.
 
         docker's own methods take any 2xx for a success; what something else than an Engine answers is no success.
         Raises as `ask`.
         """
         status, _ = self._answer(method, f"/v{self.version().api}{path}", params, None, timeout)
-        if status not in (204, 304):
-            raise ValueError(f"status {status} instead of 204")
+        if status not in done:
+            raise ValueError(f"status {status} instead of {next(iter(done))}")
 
     def _answer(
         self, method: str, path: str, params: dict[str, str] | None, body: object, timeout: float | None

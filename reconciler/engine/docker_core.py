@@ -14,6 +14,7 @@ from ..model.ids import parse_run_id
 from ..model.job import JobSpec
 from ..model.live import LivePhase, LiveRun
 from ..model.service import Policy
+from ..model.terminal import Terminal
 from ..model.workspace import Bind, Sent
 from . import labels
 from .base import EngineContext, utc_from_rfc3339
@@ -188,11 +189,21 @@ class Core:
         devices: tuple[str, ...] = (),
         workspace: tuple[Bind, ...] = (),
         sent: tuple[Sent, ...] = (),
+        terminal: Terminal | None = None,
     ) -> None:
         """The second check of rule S2, on the final body. Raises EngineRejected."""
         protected = tuple(path for path in (self.context.state_dir, self.clients.socket_path) if path)
         context = GuardContext(
-            self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices, workspace, sent
+            self.context.instance,
+            spec.owner,
+            spec.image,
+            dict(networks),
+            staged,
+            protected,
+            devices,
+            workspace,
+            sent,
+            terminal,
         )
         assert_allowed(body, policy, context)
 

@@ -13,8 +13,8 @@ from ..model.ids import container_name, parse_run_id
 from ..model.live import LivePhase, LiveRun
 from ..model.outputs import OutputPart
 from ..model.workspace import Sent
-from . import docker_outputs, docker_recovery, docker_stop, labels
-from .base import Prepared, RunOrder
+from . import docker_outputs, docker_recovery, docker_stop, docker_terminal, labels
+from .base import Line, Prepared, RunOrder
 from .docker_acquire import Acquirer
 from .docker_body import Acquired, create_body
 from .docker_client import translated
@@ -58,8 +58,10 @@ class Runs:
             order = replace(order, staged=(), workspace=())
         mark = Mark(Kind.RUN, spec.owner, spec.name, order.run_id, order.digest, order.revision)
         marks = labels.write(self._core.context, mark)
-        body = create_body(spec, marks, got, order.environment, order.staged, order.devices, order.workspace, sent)
-        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices, order.workspace, sent)
+        body = create_body(spec, marks, got, order.environment, order.staged, order.devices, order.workspace, sent,
+                           order.terminal)  # fmt: skip
+        self._core.check(body, spec, order.policy, order.staged, got.networks, order.devices, order.workspace, sent,
+                         order.terminal)  # fmt: skip
         image_id = got.image_id
         try:
             ref, found = self._core.create_or_find(name, body, "prepare", order.run_id)
@@ -171,6 +173,21 @@ class Runs:
         """What is just being removed is gone: its log can no longer be relied on."""
         found = self._find(run_id, ref, "inspect")
         return None if found is None or found.going else self._live(found, run_id)
+
+    def attach(self, run_id: str, ref: str) -> Line:
+        found = self._find(run_id, ref, "attach to")
+        if found is None:
+            raise _gone(run_id)
+        return docker_terminal.attach(self._core, found, run_id)
+
+    def published(self, run_id: str, ref: str, port: int) -> int | None:
+        found = self._find(run_id, ref, "look up the port of")
+        return docker_terminal.published(found, port) if found is not None else None
+
+    def resize(self, run_id: str, ref: str, rows: int, columns: int) -> None:
+        found = self._find(run_id, ref, "resize the terminal of")
+        if found is not None and found.phase is LivePhase.RUNNING:
+            docker_terminal.resize(self._core, found.ref, run_id, rows, columns)
 
     def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
         found = self._find(run_id, ref, "read the outputs of")

@@ -29,13 +29,15 @@ def assert_allowed(body: Mapping[str, object], policy: Policy, context: GuardCon
     if isinstance(labels, Mapping) and isinstance(host, Mapping) and labels[LABEL_PREFIX + "kind"] == "environment":
         require(not host.get("Mounts"), "Mounts", "stands where packages are installed")
     if isinstance(labels, Mapping) and isinstance(host, Mapping):
-        _standard_input(body, host, labels[LABEL_PREFIX + "kind"] == "unpack")
+        _standard_input(body, host, context, str(labels[LABEL_PREFIX + "kind"]))
 
 
-def _standard_input(body: Mapping[str, object], host: Mapping[str, object], unpacks: bool) -> None:
-    """Only what fills a run's volumes has one, and that sees nothing else and reaches nobody."""
-    given = "OpenStdin" in body or "StdinOnce" in body
-    require(given == unpacks, "OpenStdin", "stands where nothing is sent" if given else "is missing")
+def _standard_input(body: Mapping[str, object], host: Mapping[str, object], context: GuardContext, kind: str) -> None:
+    """A run has one that a person asked for, and what fills a run's volumes; that sees nothing else and reaches
+    nobody."""
+    given, unpacks = "OpenStdin" in body or "StdinOnce" in body, kind == "unpack"
+    wanted = unpacks or (kind == "run" and context.terminal is not None)
+    require(given == wanted, "OpenStdin", "stands where nothing is sent" if given else "is missing")
     if not unpacks:
         return
     require(host.get("NetworkMode") == "none", "HostConfig/NetworkMode", "is not none where a workspace is unpacked")
@@ -129,6 +131,27 @@ def _log_config(value: object, where: str, _check: Check) -> None:
     require(bounded and isinstance(value, Mapping) and value["Type"] == "json-file", where, "is not a bounded log")
 
 
+def _tty(value: object, where: str, check: Check) -> None:
+    """Only of a run that somebody sits at."""
+    terminal = check.context.terminal
+    require(value is True and terminal is not None and terminal.tty, where, "is a terminal that nobody asked for")
+
+
+def _exposed(value: object, where: str, check: Check) -> None:
+    require(_port(check) != "" and value == {_port(check): {}}, where, "is not the port that was asked for")
+
+
+def _ports(value: object, where: str, check: Check) -> None:
+    """One port of the container on one free port of the host's loopback, where nobody from outside comes."""
+    wanted = {_port(check): [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    require(_port(check) != "" and value == wanted, where, "publishes more than the port that was asked for")
+
+
+def _port(check: Check) -> str:
+    terminal = check.context.terminal
+    return f"{terminal.port}/tcp" if terminal is not None and terminal.port else ""
+
+
 def _cap_add(value: object, where: str, check: Check) -> None:
     texts(value, where, check)
     for name in value if isinstance(value, list) else ():
@@ -200,6 +223,7 @@ HOST_CONFIG: Mapping[str, Callable[[object, str, Check], None]] = {
     "ShmSize": whole(1, 1 << 60),
     "ReadonlyRootfs": exactly(True, False),
     "DeviceRequests": _device_requests,
+    "PortBindings": _ports,
 }
 REQUIRED = ("Init", "SecurityOpt", "CapDrop", "PidsLimit", "LogConfig", "NetworkMode", "RestartPolicy", "IpcMode",
             "CgroupnsMode")  # fmt: skip
@@ -214,6 +238,8 @@ TOP_LEVEL: Mapping[str, Callable[[object, str, Check], None]] = {
     "Labels": _labels,
     "OpenStdin": exactly(True),
     "StdinOnce": exactly(True),
+    "Tty": _tty,
+    "ExposedPorts": _exposed,
     "StopSignal": exactly("SIGTERM"),
     "StopTimeout": whole(0, 1 << 31),
     "Healthcheck": exactly({"Test": ["NONE"]}),

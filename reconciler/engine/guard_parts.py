@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from ..model.errors import EngineRejected
 from ..model.service import Policy
+from ..model.terminal import Terminal
 from ..model.workspace import Bind, Sent
 
 HINT = "The request was not sent. Ask for it in the service file's policy, or report a fault of the reconciler."
@@ -23,7 +24,7 @@ NEVER_SENT = frozenset(
      "CpuRealtimeRuntime", "CpuShares", "CpusetCpus", "CpusetMems", "DeviceCgroupRules", "Devices", "DiskQuota",
      "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation",
      "KernelMemory", "KernelMemoryTCP", "Links", "MaskedPaths", "MemoryReservation", "MemorySwappiness",
-     "OomKillDisable", "OomScoreAdj", "PidMode", "PortBindings", "Privileged", "PublishAllPorts", "ReadonlyPaths",
+     "OomKillDisable", "OomScoreAdj", "PidMode", "Privileged", "PublishAllPorts", "ReadonlyPaths",
      "Runtime", "StorageOpt", "Sysctls", "Tmpfs", "UTSMode", "Ulimits", "UsernsMode", "VolumeDriver", "VolumesFrom"}
 )  # fmt: skip
 
@@ -41,6 +42,7 @@ class GuardContext:
     devices: tuple[str, ...] = ()  # ids of the GPUs that are leased to this run
     workspace: tuple[Bind, ...] = ()  # what we have made for this run alone
     sent: tuple[Sent, ...] = ()  # the same on an Engine of another host, in volumes of ours
+    terminal: Terminal | None = None  # that a person has asked for
 
 
 @dataclass(frozen=True, slots=True)

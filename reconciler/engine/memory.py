@@ -20,6 +20,7 @@ from .base import (
     Built,
     EngineContext,
     Installed,
+    Line,
     LogChunk,
     Prepared,
     Preview,
@@ -27,6 +28,7 @@ from .base import (
     StandingOrder,
     Usage,
     no_images,
+    no_terminals,
 )
 from .memory_world import Behaviour, MemoryRun, MemoryWorld, StandingEntry
 
@@ -41,6 +43,7 @@ class MemoryEngine:
 
     name = "memory"
     shares_host = True
+    terminals = False
 
     def __init__(self, context: EngineContext, world: MemoryWorld) -> None:
         self._context = context
@@ -186,6 +189,15 @@ class MemoryEngine:
                 return None
             left = sorted(run.behaviour.outputs) if target and run.finished_at is not None else []
             return iter([OutputPart(path, PartKind.FILE, len(data), data=iter([data])) for path, data in left])
+
+    def attach(self, run_id: str, ref: str) -> Line:  # noqa: ARG002  whoever asks is told the same
+        raise no_terminals(self.name)
+
+    def published(self, run_id: str, ref: str, port: int) -> int | None:  # noqa: ARG002
+        return None
+
+    def resize(self, run_id: str, ref: str, rows: int, columns: int) -> None:
+        """Nothing here has a terminal."""
 
     def discard(self, run_id: str, ref: str) -> None:
         with self._verb("discard", run_id) as world:

@@ -20,6 +20,7 @@ from .base import (
     Built,
     EngineContext,
     Installed,
+    Line,
     LogChunk,
     Prepared,
     Preview,
@@ -27,6 +28,7 @@ from .base import (
     StandingOrder,
     Usage,
     no_images,
+    no_terminals,
 )
 from .process_files import Layout, reported
 from .process_jobs import Jobs
@@ -51,6 +53,7 @@ class ProcessEngine:
 
     name = "process"
     shares_host = True
+    terminals = False
 
     def __init__(
         self, context: EngineContext, process_user: str = "nobody", log_limit: int = LOG_LIMIT, *, adopts: bool = False
@@ -189,6 +192,15 @@ class ProcessEngine:
             if self._runs.order(run_id, ref) is None:
                 return None
             return read_outputs(self._files.folder(run_id).path / "outputs", self._user.uid)
+
+    def attach(self, run_id: str, ref: str) -> Line:  # noqa: ARG002  whoever asks is told the same
+        raise no_terminals(self.name)
+
+    def published(self, run_id: str, ref: str, port: int) -> int | None:  # noqa: ARG002
+        return None
+
+    def resize(self, run_id: str, ref: str, rows: int, columns: int) -> None:
+        """Nothing here has a terminal."""
 
     def discard(self, run_id: str, ref: str) -> None:
         with reported(f"discard {run_id}"):

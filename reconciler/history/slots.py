@@ -17,7 +17,8 @@ _OTHER_CELL = """SELECT 1 FROM runs JOIN slots ON slots.job = runs.job AND slots
     WHERE runs.job = ? AND runs.slot = ? AND runs.cell NOT IN (-1, ?) AND slots.disposition IS NULL LIMIT 1"""
 
 # Asked for at an instant of their own, which no schedule gave: their rows may lie within ranges of scheduled slots.
-OWN_INSTANT = frozenset({Trigger.MANUAL, Trigger.AFTER, Trigger.BACKFILL, Trigger.TRY, Trigger.REPLAY})
+OWN_INSTANT = frozenset({Trigger.MANUAL, Trigger.AFTER, Trigger.BACKFILL, Trigger.TRY, Trigger.REPLAY,
+                         Trigger.DEV})  # fmt: skip
 
 # A slot with a run of its own is a row of its own.
 _OWN_ROW = frozenset({Disposition.RAN, Disposition.LOST})

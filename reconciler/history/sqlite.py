@@ -187,7 +187,8 @@ class SqliteHistory:
         return claimed
 
     def trials(self) -> Sequence[RunRecord]:
-        return self._runs("WHERE job > ? AND job < ?", (trial.PREFIX, trial.PREFIX[:-1] + "0"))
+        bounds = [bound for prefix in trial.PREFIXES for bound in (prefix, prefix[:-1] + "0")]
+        return self._runs("WHERE (job > ? AND job < ?) OR (job > ? AND job < ?)", tuple(bounds))
 
     def forget(self, run: RunRecord) -> None:
         with self._database.write() as connection:

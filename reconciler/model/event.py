@@ -121,6 +121,15 @@ class EventName(StrEnum):
         "`reconciler build` has made an image: who (`actor`), its name, id and, if it was pushed, digest.",
     )
     IMAGE_FAILED = "image.build-failed", "An image that a person asked for could not be built or pushed."
+    DEV_OPENED = (
+        "dev.opened",
+        "A person is at a shell of `reconciler dev`: actor, terminal, names of its secrets, and `until` when at most.",
+    )
+    DEV_CLOSED = (
+        "dev.closed",
+        "A shell of `reconciler dev` is over, and nothing but this is kept of it: who had it with which secrets, "
+        "`since` and `until` when, and its verdict.",
+    )
     RUN_RETRIED = "run.retried", "A further attempt will be made, at the instant `at`."
     SLOT_MISSED = (
         "slot.missed",

@@ -44,6 +44,7 @@ class Trigger(StrEnum):
     BACKFILL = "backfill"
     TRY = "try"  # of a job file that is not applied
     REPLAY = "replay"  # of an earlier run, exactly
+    DEV = "dev"  # a shell in the environment of a job
 
 
 class FailureClass(StrEnum):
@@ -164,7 +165,7 @@ class RunRecord:
     ] = ()  # as delivered, by name: defaults, then what was given, then the cell's
     key: str = ""  # idempotency key that a caller gave
     replays: datetime | None = None  # the scheduled slot whose work a backfill does again; its own slot is another
-    cause: str = ""  # the run id (after) or backfill that asked for it
+    cause: str = ""  # the run id (after) or backfill that asked for it; of a dev run its terminal
     devices: tuple[str, ...] = ()  # ids of whole devices leased to it until its container has gone
     max_parallel: int = 0  # cells of its slot that may run at once; 0 = all
     hold_until: datetime | None = None  # its container is kept that long for debugging

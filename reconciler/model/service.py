@@ -120,6 +120,7 @@ class Limits:
     code_bytes: int = 20 << 30  # of all mirrors and exported trees together
     repository_bytes: int = 2 << 30  # of one fetch, and of one checkout
     checkout_bytes: int = 20 << 30  # to which one run's checkouts may grow; 0 = without bound
+    dev_timeout: float = 8 * 3600.0  # seconds that a shell of `reconciler dev` may stay open
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,18 @@ from dataclasses import replace
 from ..model.job import CatchUp, Concurrency, JobSpec, OnRetire, Parameter, Retries, Schedule, ScheduleKind, Strategy
 
 PREFIX = "Try/"  # no job of a repository is called so: names there are lower-case
+DEV_PREFIX = "Dev/"  # of shells in a job's environment: see `runs.dev`
+PREFIXES = (PREFIX, DEV_PREFIX)
 
 
 def is_trial(job: str) -> bool:
-    return job.startswith(PREFIX)
+    """Is it no job of a repository, and nothing of it is kept?"""
+    return job.startswith(PREFIXES)
 
 
 def tried(job: str) -> str:
     """The name in the file of what a trial tries: `Try/ml/train` -> `ml/train`; any other name as it is."""
-    return job.removeprefix(PREFIX)
+    return job.removeprefix(PREFIX).removeprefix(DEV_PREFIX)
 
 
 def trial_of(spec: JobSpec) -> JobSpec:

@@ -1,9 +1,10 @@
 """What the service is asked and what it answers, as values; the same on the socket and on any later listener.
 
 Routes (app fills in the handlers): GET /v1/status, /v1/plan, /v1/owners; POST /v1/jobs/run, /v1/jobs/backfill,
-/v1/try, /v1/try/forget, /v1/runs/replay, /v1/runs/stop, /v1/runs/discard, /v1/pause, /v1/resume, /v1/drain, /v1/sync,
-/v1/apply, /v1/approve; those of `building`; and POST /v1/ledger, /v1/log, /v1/outputs, /v1/output, /v1/secrets, which
-only read. An error is `Failure`, with a status from 400 on.
+/v1/try, /v1/try/forget, /v1/dev, /v1/dev/attach, /v1/dev/resize, /v1/dev/notebook, /v1/runs/replay, /v1/runs/stop,
+/v1/runs/discard, /v1/pause, /v1/resume, /v1/drain, /v1/sync, /v1/apply, /v1/approve; those of `building`; and POST
+/v1/ledger, /v1/log, /v1/outputs, /v1/output, /v1/secrets, which only read. An error is `Failure`, with a status from
+400 on.
 """
 
 from collections.abc import Mapping
@@ -24,11 +25,17 @@ __all__ = [
     "BuiltImage",
     "CellRow",
     "CodeLine",
+    "DevAttach",
+    "DevNotebook",
+    "DevOpen",
+    "DevOpened",
+    "DevResize",
     "DiscardRun",
     "Done",
     "Drain",
     "Failure",
     "ListSecrets",
+    "Notebook",
     "OneRun",
     "PauseJob",
     "ReadLedger",
@@ -79,6 +86,59 @@ class TryFile(Shape):
     path: str
     files: Mapping[str, LongText]
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DevOpen(Shape):
+    """POST /v1/dev. A shell in the environment of a job, for `seconds` (None = as long as may be). `tty`: the client
+    has a terminal. `jupyter`: a notebook instead."""
+
+    job: str
+    tty: bool
+    seconds: int | None = None
+    secrets: bool = False
+    jupyter: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    refs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DevOpened(Shape):
+    """The answer to it. `without`: the job's secrets that the shell does not have, by name."""
+
+    run_id: str
+    seconds: int
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DevAttach(Shape):
+    """POST /v1/dev/attach. The connection becomes the terminal's: see `relay`."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevNotebook(Shape):
+    """POST /v1/dev/notebook. Where the notebook of a run is reached."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook(Shape):
+    """The answer to it. `url`: on this host alone, with its token; "" = it is not there yet."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevResize(Shape):
+    """POST /v1/dev/resize. The client's terminal has another size."""
+
+    run_id: str
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True, slots=True)

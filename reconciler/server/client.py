@@ -6,12 +6,14 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from ..model.errors import Permanent, Transient
 
 ANSWER_LIMIT = 64 << 20  # bytes
+HEAD_LIMIT = 8192
 _START = "start it: systemctl start reconciler, or reconciler serve"
 
 
@@ -74,6 +76,43 @@ def stream(path: str | Path, route: str, timeout: float = 30.0) -> Iterator[byte
             yield data
 
 
+def upgrade(path: str | Path, route: str, body: Any, timeout: float = 30.0) -> socket.socket:
+    """The connection itself, once the service has said that it is a terminal's. Raises as `stream`."""
+    raw = json.dumps(body).encode()
+    head = f"POST {route} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: terminal\r\n"
+    with _translated(Path(path), timeout):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(str(path))
+            connection.sendall(f"{head}Content-Length: {len(raw)}\r\n\r\n".encode() + raw)
+            status = _status(connection)
+            if status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return connection
+            said = b""
+            while (data := connection.recv(1 << 16)) and len(said) < 1 << 20:
+                said += data
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+    raise refusal(status, _json_or_none(said))
+
+
+def _status(connection: socket.socket) -> int:
+    """Byte by byte: what follows the head is for somebody else to read."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        data = connection.recv(1)
+        head += data
+        if not data or len(head) > HEAD_LIMIT:
+            raise http.client.HTTPException("no whole answer")
+    try:
+        return int(head.split(b" ", 2)[1])
+    except (IndexError, ValueError):
+        raise http.client.HTTPException("no status") from None
+
+
 def refusal(status: int, data: Any) -> Permanent:
     """The error that an answer with a status of 400 and above stands for."""
     told = data if isinstance(data, dict) else {}
@@ -92,14 +131,19 @@ def _json_or_none(raw: bytes) -> Any:
 
 @contextlib.contextmanager
 def _asked(path: Path, method: str, route: str, body: Any, timeout: float) -> Iterator[http.client.HTTPResponse]:
-    connection = _Connection(path, timeout)
-    try:
+    with _translated(path, timeout), contextlib.closing(_Connection(path, timeout)) as connection:
         raw = None if body is None else json.dumps(body).encode()
         try:
             connection.request(method, route, raw, {"Content-Type": "application/json"} if raw else {})
         except BrokenPipeError:
             pass  # it has answered before it read all, and closed: the answer is there
         yield connection.getresponse()
+
+
+@contextlib.contextmanager
+def _translated(path: Path, timeout: float) -> Iterator[None]:
+    try:
+        yield
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
         raise ServiceNotRunning(f"cannot reach the service: nothing listens on {path}") from error
     except PermissionError as error:
@@ -108,5 +152,3 @@ def _asked(path: Path, method: str, route: str, body: Any, timeout: float) -> It
         raise ServiceUnreachable(f"cannot reach the service: no answer within {timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
         raise ServiceUnreachable(f"cannot reach the service: it broke off ({type(error).__name__})") from error
-    finally:
-        connection.close()

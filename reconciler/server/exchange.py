@@ -43,11 +43,13 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Response:
     """`body` is sent as JSON; `stream`, if given, as plain bytes in chunks. A stream yields b"" while it has nothing,
-    at least once a second: that is when a client that has gone and a stopping service are noticed."""
+    at least once a second: that is when a client that has gone and a stopping service are noticed. `talk`, if given,
+    takes the connection over, begins with `switch`, and returns when the service stops, too."""
 
     body: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     stream: Iterator[bytes] | None = None
+    talk: Callable[[socket.socket, Callable[[], bool]], None] | None = None
 
 
 Handler = Callable[[Request], Response]
@@ -157,6 +159,9 @@ def write_response(connection: socket.socket, response: Response, stopping: Call
         phrase = HTTPStatus(response.status).phrase
     except ValueError:
         phrase = ""
+    if response.talk is not None:
+        response.talk(connection, stopping)
+        return
     head = f"HTTP/1.1 {response.status} {phrase}\r\nConnection: close\r\nCache-Control: no-store\r\n"
     if response.stream is None:
         body = json.dumps(response.body, separators=(",", ":")).encode()
@@ -171,6 +176,11 @@ def write_response(connection: socket.socket, response: Response, stopping: Call
             if data:
                 connection.sendall(b"%x\r\n%b\r\n" % (len(data), data))
     connection.sendall(b"0\r\n\r\n")
+
+
+def switch(connection: socket.socket) -> None:
+    """Tell the client that the connection is no longer one of requests. Raises OSError."""
+    connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: terminal\r\n\r\n")
 
 
 def _gone(connection: socket.socket) -> bool:

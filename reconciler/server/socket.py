@@ -1,6 +1,7 @@
 """The service's unix socket: in, handlers by route; out, a listening socket that only the right people may use.
 
-Every connection is one request in a thread of its own, at most MAX_CONNECTIONS at once.
+Every connection is one request in a thread of its own, at most MAX_CONNECTIONS at once. One that is taken over by
+its handler (`Response.talk`) gives its place back: whoever hands it out bounds their number.
 """
 
 import contextlib
@@ -128,15 +129,20 @@ class Server:
         thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
+        place: threading.BoundedSemaphore | None = self._places
         try:
             with connection, contextlib.suppress(OSError):  # a client that has gone needs no answer
                 response = self._respond(connection)
+                if response is not None and response.talk is not None:
+                    self._places.release()
+                    place = None
                 if response is not None:
                     write_response(connection, response, self._stopping.is_set)
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
-            self._places.release()
+            if place is not None:
+                place.release()
 
     def _respond(self, connection: socket.socket) -> Response | None:
         peer = peer_of(connection)

@@ -7,7 +7,7 @@ from . import packages
 
 # On the script's own first line, so that the line numbers in the shell's messages are those of the job file's script.
 # A shell without pipefail (dash before 0.5.13) refuses it in the subshell, and goes on without.
-_PIPEFAIL = "(set -o pipefail) 2>/dev/null && set -o pipefail; "
+PIPEFAIL = "(set -o pipefail) 2>/dev/null && set -o pipefail; "
 _SHELL = ("sh", "-eu", "-c")
 START_SCRIPT = "start_script"
 _FAILED = re.compile(rb"\[reconciler\] ([a-z_]+) failed with exit code [0-9]+\Z")
@@ -24,7 +24,7 @@ exec "$@\""""
 
 def script_argv(script: str) -> tuple[str, ...]:
     """`sh -eu` with pipefail where the shell has it; the script is one argument, never a file."""
-    return (*_SHELL, _PIPEFAIL + script)
+    return (*_SHELL, PIPEFAIL + script)
 
 
 def final_argv(spec: JobSpec) -> tuple[str, ...] | None:
@@ -50,7 +50,7 @@ def failed_phase(tail: bytes) -> str:
 
 
 def _after(before: tuple[tuple[str, str], ...], argv: tuple[str, ...]) -> tuple[str, ...]:
-    pairs = [part for name, script in before for part in (name, _PIPEFAIL + script)]
+    pairs = [part for name, script in before for part in (name, PIPEFAIL + script)]
     return ("sh", "-c", _PHASES, "reconciler", str(len(before)), *pairs, *argv)
 
 

@@ -33,7 +33,16 @@ Parsed = tuple[ServiceConfig, tuple[SpecProblem, ...]]
 
 _ANY_PIDS = 1 << 22  # the kernel's own bound: a ceiling that leaves `pids_limit` out does not limit it
 _DURATIONS = frozenset(
-    {"poll_interval", "timeout", "queue_timeout", "prepare_timeout", "default_timeout", "min_interval", "keep_unused"}
+    {
+        "poll_interval",
+        "timeout",
+        "queue_timeout",
+        "prepare_timeout",
+        "default_timeout",
+        "dev_timeout",
+        "min_interval",
+        "keep_unused",
+    }
 )
 _SIZES = frozenset({"memory", "shm_size", "run_log_bytes", "outputs_bytes", "code_bytes", "repository_bytes",
                     "checkout_bytes"})  # fmt: skip

@@ -1,16 +1,19 @@
 """Promise: a trial goes the way of every run and leaves nothing; a replay is an earlier run exactly, or is refused."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.daemon.trials import FORGOTTEN
+from reconciler.daemon.trials import DEV_FORGOTTEN, FORGOTTEN, DevAsked, DevClaimed
 from reconciler.model.errors import Permanent, Transient
-from reconciler.model.job import Concurrency, Parameter, Retries, Strategy
+from reconciler.model.job import Concurrency, Parameter, Retries, SecretRef, Strategy
 from reconciler.model.run import RunRecord, Trigger
 from reconciler.model.service import Owner, Policy, ServiceConfig
+from reconciler.model.terminal import Terminal
 from tests.kit.world import KeptOps, World, cron, every
 
 FILE = cron("0 2 * * *", "ml/train", retries=Retries(3), parameters=(Parameter("epochs", default="2"),))
@@ -176,3 +179,96 @@ def test_a_failed_trial_wakes_nobody(world: World) -> None:
         world.tick(3)
     levels = {line["job"]: line["log_level"] for line in said if line["event"] == "run.finished"}
     assert levels == {"Try/ml/train": "info", "beat": "error"}
+
+
+# -- a shell in a job's environment ------------------------------------------------------------------------------
+
+
+def shell(world: World, job: str = "ml/train", **asked: Any) -> DevClaimed:
+    return world.operators.open_dev(job, "anna", DevAsked(Terminal(True), **asked))
+
+
+def test_R8_a_shell_is_claimed_with_the_definition_image_and_values_of_its_job(world: World) -> None:
+    world.apply(replace(FILE, secrets=(SecretRef("dsn", "/s"), SecretRef("dsn", "/t"))))
+    run, seconds, without = shell(world, parameters={"epochs": "9"}, seconds=60.0)
+    assert (run.job, run.trigger, run.actor, run.cause) == ("Dev/ml/train", Trigger.DEV, "anna", "tty")
+    assert (run.image_id, run.parameters, seconds, without) == ("image:1", (("epochs", "9"),), 60.0, ("dsn",))
+    assert [spec.secrets for spec in [world.history.spec(run.digest)] if spec is not None] == [()]
+    world.tick(1)
+    run, seconds, without = shell(world, secrets=True)
+    assert (seconds, without) == (world.config.limits.dev_timeout, ())
+    spec = world.history.spec(run.digest)
+    assert spec is not None and [ref.name for ref in spec.secrets] == ["dsn", "dsn"]
+
+
+def test_R2_neither_waits_for_the_other_a_shell_or_a_run_of_the_job(world: World) -> None:
+    world.apply(replace(FILE, concurrency_policy=Concurrency.FORBID, concurrency_group="gpu"))
+    world.behave("ml/train", duration=50.0)
+    first = world.ask("ml/train")
+    world.tick(2)
+    assert shell(world).run.active
+    world.tick(60)
+    assert shell(world).run.active
+    second = world.ask("ml/train")
+    world.tick(3)
+    assert {world.history.run(run.run_id).phase.value for run in (first, second)} == {"succeeded", "running"}  # type: ignore[union-attr]
+
+
+def test_S1_what_is_not_to_be_had_is_said_before_anything_is_claimed(world: World, tmp_path: Path) -> None:
+    world.apply(FILE)
+    refused: list[tuple[str, Callable[[], object]]] = [
+        ("job-unknown", lambda: shell(world, "ml/none")), ("dev-too-long", lambda: shell(world, seconds=1e9)),
+        ("dev-too-long", lambda: shell(world, seconds=0.0)), ("code-ref", lambda: shell(world, refs=("main",))),
+        ("parameter-unknown", lambda: shell(world, parameters={"x": ""})),
+    ]  # fmt: skip
+    for code, ask in refused:
+        with pytest.raises(Permanent) as caught:
+            ask()
+        assert caught.value.code == code
+    world.fleet.reconfigure(ServiceConfig(state_dir=str(tmp_path), policy=Policy(images=("registry.example.org/**",))))
+    with pytest.raises(Permanent) as caught:
+        shell(world)
+    assert caught.value.code == "image-not-allowed"
+    world.operators.drain("ops", "reboot")
+    with pytest.raises(Permanent) as caught:
+        shell(world)
+    assert caught.value.code == "draining" and world.history.trials() == []
+
+
+def test_who_had_a_shell_with_which_secrets_stays_in_the_journal(world: World) -> None:
+    """The memory engine has no terminals: the run ends before it begins, which is an end like any other."""
+    world.apply(replace(FILE, secrets=(SecretRef("dsn", "/s"), SecretRef("key", "/k"))))
+    run = shell(world, secrets=True).run
+    world.operators.sits_down(run, "ops")
+    world.tick(3)
+    world.operators.stop_run(run.run_id, "anna", "enough")
+    world.tick(3)
+    world.tick(DEV_FORGOTTEN.total_seconds() + 120, step=60)
+    assert world.history.run(run.run_id) is None and world.machine.runs == {}
+    events = {event.name.value: event.fields for event in world.history.events(run=run.run_id)}
+    assert (events["dev.opened"]["actor"], events["dev.opened"]["secrets"]) == ("ops", "dsn, key")
+    assert (events["dev.closed"]["actor"], events["dev.closed"]["secrets"]) == ("anna", "dsn, key")
+    assert events["dev.closed"]["verdict"] == "cancelled"
+
+
+def test_a_notebook_needs_a_network_and_has_a_token_of_its_own(world: World) -> None:
+    world.apply(FILE, replace(FILE, name="ml/alone", networks=("none",)))
+    runs = []
+    for _ in range(2):
+        world.tick(1)
+        runs.append(world.operators.open_dev("ml/train", "anna", DevAsked(Terminal(False, 8888))).run)
+    world.tick(1)
+    tokens = {world.environment(run.run_id)["JUPYTER_TOKEN"] for run in runs}
+    assert len(tokens) == 2 and {len(token) for token in tokens} == {48}
+    assert KeptOps.orders[runs[0].run_id].terminal == Terminal(False, 8888)
+    assert "JUPYTER_TOKEN" not in world.environment(shell(world).run.run_id)
+    with pytest.raises(Permanent) as caught:
+        world.operators.open_dev("ml/alone", "anna", DevAsked(Terminal(True, 8888)))
+    assert caught.value.code == "dev-no-network"
+
+
+def test_a_shell_is_nothing_that_could_be_run_again(world: World) -> None:
+    world.apply(FILE)
+    run = shell(world).run
+    with pytest.raises(Permanent, match="no such run"):
+        world.operators.replay(run.run_id, "anna")

@@ -1,5 +1,6 @@
 """The pure parts of the docker engine: error translation, listing, drift and the log cursor keep their promises."""
 
+import socket
 import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from reconciler.engine.docker_listing import Known, Sources, read_listing
 from reconciler.engine.docker_logs import Position
 from reconciler.engine.docker_recent import Recent
 from reconciler.engine.docker_stream import BrokenStream, frames, json_lines
+from reconciler.engine.docker_terminal import DockerLine
 from reconciler.engine.labels import Kind, Mark
 from reconciler.model.errors import EngineRejected, EngineUnavailable, ReconcilerError
 from reconciler.model.live import LivePhase, LiveRun
@@ -305,3 +307,47 @@ def test_P4_a_look_up_is_kept_for_a_moment_and_a_miss_never() -> None:
     assert ask("three") == "three"
     recent.clear()
     assert ask("four") == "four" and asked == [None, "one", "three", "four"]
+
+
+# -- the streams of a terminal -----------------------------------------------------------------------------------
+
+
+def line_of(data: bytes, pieces: int, *, tty: bool) -> list[tuple[int, bytes]] | None:
+    """What a line receives of what the Engine sends in so many pieces, and then closes; None = it ended early."""
+    ours, engines = socket.socketpair()
+    line, found = DockerLine(ours, tty=tty), []
+    with engines:
+        for at in range(0, len(data), max(1, len(data) // pieces)):
+            engines.sendall(data[at : at + max(1, len(data) // pieces)])
+            got = line.receive()
+            if got is None:
+                line.close()
+                return None
+            found += got
+    assert line.receive() is None
+    line.close()
+    return found
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(min_size=1, max_size=50)), max_size=8), st.integers(1, 20))
+def test_output_without_a_terminal_is_told_apart_however_it_is_cut(sent: list[tuple[int, bytes]], pieces: int) -> None:
+    data = b"".join(struct.pack(">BxxxL", stream, len(said)) + said for stream, said in sent)
+    assert line_of(data, pieces, tty=False) == sent
+
+
+def test_output_of_a_terminal_is_as_it_is_and_garbage_ends_a_line() -> None:
+    assert line_of(b"\x01\x00abc", 1, tty=True) == [(1, b"\x01\x00abc")]
+    assert line_of(b"HTTP/1.1 garbage", 1, tty=False) is None
+
+
+def test_what_came_with_the_answer_comes_first() -> None:
+    ours, engines = socket.socketpair()
+    with engines:
+        line = DockerLine(ours, tty=True, begun=b"early ")
+        assert line.receive() == ((1, b"early "),)
+        assert line.receive() == ()
+        engines.sendall(b"later")
+        assert line.receive() == ((1, b"later"),)
+        assert line.send(b"typed") == 5 and engines.recv(9) == b"typed"
+    assert line.receive() is None
+    line.close()

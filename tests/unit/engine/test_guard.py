@@ -16,6 +16,7 @@ from reconciler.engine.labels import Kind, Mark
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import Mount, Resources
 from reconciler.model.service import Policy
+from reconciler.model.terminal import Terminal
 from reconciler.model.workspace import Sent
 from tests.kit.orders import engine_context, make_spec
 
@@ -62,12 +63,14 @@ EXCESS: dict[str, Any] = {
     "SecurityOpt": ["seccomp=unconfined"], "ShmSize": -1, "Privileged": True, "PidMode": "host", "UTSMode": "host",
     "UsernsMode": "host", "Binds": ["/:/host"], "Devices": [{"PathOnHost": "/dev/sda"}], "VolumesFrom": ["db"],
     "CgroupParent": "/", "DeviceRequests": [{"Driver": "nvidia", "Count": -1, "Capabilities": [["gpu"]]}],
+    "PortBindings": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "80"}]},
     "Runtime": "other", "AutoRemove": True, "Sysctls": {"kernel.core_pattern": "|/x"},
 }  # fmt: skip
 EXCESS_TOP: dict[str, Any] = {
     "Image": "busybox:latest", "Cmd": "rm -rf /", "Entrypoint": ["x\0y"], "Env": ["NOT A PAIR"], "User": "root; x",
     "WorkingDir": "relative", "Labels": {"traefik.enable": "true"}, "StopSignal": "SIGKILL", "StopTimeout": -1,
-    "Healthcheck": {"Test": ["CMD", "x"]}, "HostConfig": {}, "OpenStdin": True, "StdinOnce": True,
+    "Healthcheck": {"Test": ["CMD", "x"]}, "HostConfig": {}, "Tty": True, "OpenStdin": True, "StdinOnce": True,
+    "ExposedPorts": {"80/tcp": {}},
 }  # fmt: skip
 
 
@@ -440,3 +443,55 @@ def test_S2_what_unpacks_has_no_other_power(name: str) -> None:
     MORE_THAN_UNPACKING[name](made)
     with pytest.raises(EngineRejected):
         assert_allowed(made, POLICY, UNPACKING)
+
+
+# -- a terminal -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tty", "keys"), [(True, {"OpenStdin", "Tty"}), (False, {"OpenStdin", "StdinOnce"})])
+def test_S2_a_terminal_is_for_a_run_that_somebody_asked_for_with_one_and_gives_it_nothing_else(
+    tty: bool, keys: set[str]
+) -> None:
+    plain, terminal = body(), Terminal(tty)
+    marks = labels.write(CONTEXT, Mark(Kind.RUN, "default", SPEC.name, "run", "d" * 64, "9f3c2e1"))
+    acquired = Acquired(IMAGE_ID, networks=((NETWORK, "db1.default"),))
+    made: dict[str, Any] = create_body(SPEC, marks, acquired, (("A", "b"),), STAGED, terminal=terminal)
+    assert set(made) - set(plain) == keys and made["HostConfig"] == plain["HostConfig"]
+    assert {key: made[key] for key in set(plain) - {"Entrypoint", "Cmd"}} == {
+        key: plain[key] for key in set(plain) - {"Entrypoint", "Cmd"}
+    }
+    assert_allowed(made, POLICY, replace(GUARD, terminal=terminal))
+    with pytest.raises(EngineRejected):
+        assert_allowed(made, POLICY, GUARD)
+    with pytest.raises(EngineRejected, match="is missing"):
+        assert_allowed(plain, POLICY, replace(GUARD, terminal=terminal))
+    for key in ("OpenStdin", "Tty", "StdinOnce"):
+        with pytest.raises(EngineRejected):
+            assert_allowed({**made, key: 1}, POLICY, replace(GUARD, terminal=terminal))
+
+
+def test_S2_pipes_are_no_terminal() -> None:
+    changed = {**body(), "OpenStdin": True, "Tty": True}
+    with pytest.raises(EngineRejected, match="nobody asked for"):
+        assert_allowed(changed, POLICY, replace(GUARD, terminal=Terminal(False)))
+
+
+def test_S2_a_notebook_has_its_one_port_on_the_loopback_and_no_other() -> None:
+    terminal = Terminal(True, 8888)
+    marks = labels.write(CONTEXT, Mark(Kind.RUN, "default", SPEC.name, "run", "d" * 64, "9f3c2e1"))
+    made: dict[str, Any] = create_body(
+        SPEC, marks, Acquired(IMAGE_ID, networks=((NETWORK, "db1.default"),)), (), STAGED, terminal=terminal
+    )
+    assert_allowed(made, POLICY, replace(GUARD, terminal=terminal))
+    for other in (None, Terminal(True), Terminal(True, 9999)):
+        with pytest.raises(EngineRejected):
+            assert_allowed(made, POLICY, replace(GUARD, terminal=other))
+    inner = {"HostIp": "127.0.0.1", "HostPort": ""}
+    for ports in (
+        {"8888/tcp": [{"HostIp": "", "HostPort": ""}]}, {"8888/tcp": [{"HostIp": "0.0.0.0", "HostPort": ""}]},
+        {"8888/tcp": [inner, inner]}, {"8888/tcp": [{"HostIp": "127.0.0.1", "HostPort": "22"}]}, {},
+        {"8888/udp": [inner]}, {"8888/tcp": [inner], "22/tcp": [inner]}, None,
+    ):  # fmt: skip
+        changed = {**made, "HostConfig": {**made["HostConfig"], "PortBindings": ports}}
+        with pytest.raises(EngineRejected):
+            assert_allowed(changed, POLICY, replace(GUARD, terminal=terminal))

@@ -1,5 +1,7 @@
 """Promise: a trial is the file's own container, and nothing of it would fire others, come again or be kept."""
 
+from dataclasses import replace
+
 from reconciler.model.ids import is_job_name
 from reconciler.model.job import (
     After,
@@ -10,9 +12,11 @@ from reconciler.model.job import (
     ParameterType,
     Retries,
     ScheduleKind,
+    SecretRef,
     Strategy,
     WaitFor,
 )
+from reconciler.runs.dev import LONGEST_GRACE, NOTES, dev_of
 from reconciler.runs.trial import PREFIX, is_trial, trial_of, tried
 from tests.kit.world import cron
 
@@ -54,3 +58,25 @@ def test_of_a_matrix_the_first_cell_is_tried_unless_its_values_are_given() -> No
     assert [(p.name, p.default, p.type.value) for p in made.parameters] == [
         ("depth", "2", "string"), ("epochs", None, "string"), ("lr", "0.3", "number"),
     ]  # fmt: skip
+
+
+# -- a shell in a job's environment ------------------------------------------------------------------------------
+
+GIVEN = replace(WHOLE, secrets=(SecretRef("dsn", "/run/secrets/dsn"),), stop_grace_period=300.0, start_script="true")
+
+
+def test_R8_a_shell_is_the_jobs_own_container() -> None:
+    made = dev_of(GIVEN, 60.0, secrets=True)
+    for name in ("owner", "image", "script", "start_script", "environment", "working_dir", "user", "resources",
+                 "mounts", "networks", "files", "outputs", "pull_policy", "packages", "repositories",
+                 "secrets"):  # fmt: skip
+        assert getattr(made, name) == getattr(GIVEN, name), name
+
+
+def test_a_shell_has_its_own_time_and_no_place_in_the_group_of_the_job() -> None:
+    made = dev_of(GIVEN, 60.0, secrets=False)
+    assert (made.timeout, made.stop_grace_period, made.concurrency_group) == (60.0, LONGEST_GRACE, "")
+    assert (made.concurrency_policy, made.retries.limit, made.hold_on_failure) == (Concurrency.ALLOW, 0, 0.0)
+    assert made.secrets == ()
+    assert dev_of(replace(GIVEN, outputs=""), 60.0, secrets=False).outputs == NOTES
+    assert is_trial(made.name) and tried(made.name) == "ml/train" and not is_job_name(made.name)

@@ -38,7 +38,7 @@ registries: {registry.example.org: {username: reconciler, password_file: /etc/re
 sizes: {small: {cpus: 1, memory: 1g}, big: {gpus: 2}}
 devices: {gpus: ["1", "0"]}
 limits: {max_running: 12, queue_timeout: 30m, max_retired_share: 0.5, prepare_timeout: 10m, run_log_bytes: 1m,
-         default_timeout: 1h, groups: {warehouse: 2}, outputs_bytes: 2g, outputs_entries: 50,
+         default_timeout: 1h, groups: {warehouse: 2}, outputs_bytes: 2g, outputs_entries: 50, dev_timeout: 2h,
          code_bytes: 3g, repository_bytes: 1g, checkout_bytes: 0}
 policy: {images: ["registry.example.org/**"], binds: [/srv/reports], networks: [shop], capabilities: [CAP_CHOWN, KILL],
          external_volumes: [backup], min_interval: 1m, max_resources: {cpus: 4}, gpus: true,
@@ -79,7 +79,9 @@ def test_every_field_of_the_service_file() -> None:
         registries={"registry.example.org": Registry("reconciler", "/etc/reconciler/registry.pw")},
         sizes={"small": Resources(cpus=1.0, memory=1 << 30), "big": Resources(gpus=2)},
         devices=DeviceConfig(("1", "0")),
-        limits=Limits(12, 1800.0, 0.5, 600.0, 1 << 20, 3600.0, 2 << 30, 50, {"warehouse": 2}, 3 << 30, 1 << 30, 0),
+        limits=Limits(
+            12, 1800.0, 0.5, 600.0, 1 << 20, 3600.0, 2 << 30, 50, {"warehouse": 2}, 3 << 30, 1 << 30, 0, 7200.0,
+        ),
         policy=Policy(
             ("registry.example.org/**",), ("/srv/reports",), ("shop",), ("CHOWN", "KILL"), ("backup",), 60.0,
             Resources(cpus=4.0, pids_limit=1 << 22), gpus=True, repositories=("https://git.example.org/**",),

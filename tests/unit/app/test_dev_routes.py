@@ -1,0 +1,117 @@
+"""Promise (S1): a shell is opened by members of its job's owner, and is at its terminal who opened it; an administrator
+may, and is recorded."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.app.authority import Authority
+from reconciler.app.dev_routes import dev_routes
+from reconciler.daemon.terminals import Terminals
+from reconciler.model.run import RunRecord, Trigger
+from reconciler.model.service import Owner, Person, ServiceConfig
+from reconciler.server.exchange import Handlers, Request, answer
+from reconciler.server.peer import Peer
+from tests.kit.world import World, cron
+from tests.unit.daemon.test_terminals import Attaching
+
+ANNA, BEN, TOM = (Peer(1, 1000 + n, frozenset(), name) for n, name in enumerate(("anna", "ben", "tom")))
+ADMIN = Peer(1, 0, frozenset(), "ops", admin=True)
+
+
+class AnEngine(Attaching):
+    """One that has terminals, as far as the routes need one."""
+
+    name, terminals, shares_host = "test", True, True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, int]] = []
+
+    def resize(self, run_id: str, ref: str, rows: int, columns: int) -> None:
+        self.sizes.append((rows, columns))
+
+
+class Rig:
+    def __init__(self, tmp_path: Path) -> None:
+        owners = (Owner("ml", ("ml/**",), members=("anna", "ben")), Owner("web", ("**",), members=("tom",)))
+        config = ServiceConfig(state_dir=str(tmp_path), owners=owners,
+                               people=tuple(Person(name, name) for name in ("anna", "ben", "tom")))  # fmt: skip
+        self.world, self.engine = World(tmp_path, config), AnEngine()
+        self.world.apply(replace(cron("0 2 * * *", "ml/train"), owner="ml"))
+        engine: Any = self.engine
+        authority, terminals = Authority(lambda: config), Terminals(lambda: engine)
+        self.handlers: Handlers = dev_routes(self.world.operators, authority, self.world.history, engine, terminals)
+
+    def ask(self, peer: Peer, route: str, **body: object) -> tuple[int, dict[str, Any]]:
+        said = answer(self.handlers, Request("POST", f"/v1/dev{route}", {}, body, peer))
+        return (101 if said.talk is not None else said.status), dict(said.body)
+
+    def opened(self, peer: Peer) -> RunRecord:
+        self.world.tick(1)  # no two of one job begin in one millisecond
+        status, said = self.ask(peer, "", job="ml/train", tty=True)
+        assert status == 200, said
+        run = self.world.history.run(said["run_id"])
+        assert run is not None
+        return run
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    yield Rig(tmp_path)
+
+
+def test_S1_only_members_open_one(rig: Rig) -> None:
+    status, said = rig.ask(TOM, "", job="ml/train", tty=True)
+    assert (status, said["code"]) == (403, "not-allowed") and "anna" in said["hint"]
+    assert (rig.opened(ANNA).actor, rig.opened(ADMIN).actor) == ("anna", "ops")
+
+
+def test_S1_its_terminal_is_of_who_opened_it_and_of_administrators(rig: Rig) -> None:
+    run = rig.opened(ANNA).run_id
+    for peer in (BEN, TOM):
+        for route, more in (("/attach", {}), ("/resize", {"rows": 1, "columns": 1})):
+            status, said = rig.ask(peer, route, run_id=run, **more)
+            assert (status, said["code"]) == (403, "not-allowed")
+    assert rig.engine.lines == [] and rig.engine.sizes == []
+    assert rig.ask(ANNA, "/attach", run_id=run)[0] == 101
+    status, said = rig.ask(ADMIN, "/attach", run_id=run)
+    assert (status, said["code"]) == (409, "dev-taken")
+    other = rig.opened(ANNA).run_id
+    assert rig.ask(ADMIN, "/attach", run_id=other)[0] == 101
+    said_of = [event.fields["actor"] for event in rig.world.history.events() if event.name.value == "dev.opened"]
+    assert said_of == ["ops", "anna"]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 80), (24, 0), (-1, 80), (24, 1 << 40)])
+def test_a_size_that_no_terminal_has_is_refused(rig: Rig, rows: int, columns: int) -> None:
+    run = rig.opened(ANNA).run_id
+    status, said = rig.ask(ANNA, "/resize", run_id=run, rows=rows, columns=columns)
+    assert (status, said["code"], rig.engine.sizes) == (400, "bad-request", [])
+
+
+def test_what_is_no_shell_has_no_terminal(rig: Rig) -> None:
+    plain = rig.world.ask("ml/train")
+    assert plain.trigger is Trigger.MANUAL
+    for run_id in (plain.run_id, "Dev.ml.train.20200101T000000Z.1", ""):
+        status, said = rig.ask(ANNA, "/attach", run_id=run_id)
+        assert (status, said["code"]) == (409, "run-unknown")
+
+
+def test_one_that_has_ended_has_none_either(rig: Rig) -> None:
+    run = rig.opened(ANNA)
+    rig.world.operators.stop_run(run.run_id, "anna", "")
+    rig.world.tick(3)
+    status, said = rig.ask(ANNA, "/attach", run_id=run.run_id)
+    assert (status, said["code"]) == (409, "run-ended")
+
+
+def test_what_the_engine_cannot_give_is_refused_before_anything_is_claimed(rig: Rig) -> None:
+    rig.engine.shares_host = False
+    assert rig.ask(ANNA, "", job="ml/train", tty=True, jupyter=True)[1]["code"] == "dev-unsupported"
+    rig.engine.terminals = False
+    assert rig.ask(ANNA, "", job="ml/train", tty=True)[1]["code"] == "dev-unsupported"
+    assert rig.world.history.trials() == []
