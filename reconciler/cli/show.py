@@ -139,6 +139,7 @@ def lines(
     if run.hold_until is not None and not run.discarded:
         found += [("kept", f"its container, until {_clock(run.hold_until, zone)}")]
     found += [("spec", f"{run.digest[:12]} of commit {run.revision[:12]}")]
+    found += [("runs in", spec.exec_in)] if spec and spec.exec_in else []
     found += [("image", " ".join(image))] if image else []
     found += [("code", f"{c.target}   {c.commit or 'not known yet'}   {c.ref} of {c.url}") for c in run.code]
     others = [r.run_id for r in attempts if r.run_id != run.run_id]

@@ -147,6 +147,9 @@ def _say(build: Build, words: str) -> None:
 
 def check(asked: BuildAsked, spec: JobSpec, config: ServiceConfig) -> None:
     """What is known to fail is refused before anything is made. Raises Permanent, UsageError."""
+    if spec.exec_in:
+        raise Permanent(f"cannot build an image of {spec.name}: it runs in {spec.exec_in}", code="build-nothing",
+                        hint="whoever has that container has its image")  # fmt: skip
     wrong = fault(asked.name) if asked.name else "has no name to be pushed to: --tag NAME" if asked.push else ""
     if wrong:
         raise UsageError(f"cannot build an image of {spec.name}: {asked.name or 'it'} {wrong}",

@@ -13,6 +13,7 @@ _CLASSES = {
     "memory-place-unsafe": FailureClass.SECRET,
     "engine-remote": FailureClass.SECRET, "unpack-failed": FailureClass.CODE, "unpack-no-tar": FailureClass.CODE,
     "registry-unavailable": FailureClass.IMAGE, "image-pull": FailureClass.IMAGE,
+    "exec-target-missing": FailureClass.ENGINE,
 }  # fmt: skip
 _TYPES = ((CodeUnavailable, FailureClass.CODE), (CodeRejected, FailureClass.CODE),
           (EngineUnavailable, FailureClass.ENGINE))  # fmt: skip

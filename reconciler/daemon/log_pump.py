@@ -52,6 +52,8 @@ class LogPump:
             with self._lock:
                 if follow and self._abandoned:
                     break
+                if not chunk.again:
+                    self._writer.keep()
                 self._take(chunk)
             got = True
             if self._stop.is_set() and follow:

@@ -71,10 +71,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class LogChunk:
-    """A piece of a run's output, in order. `cursor` resumes after it (opaque to callers)."""
+    """A piece of a run's output, in order. `cursor` resumes after it (opaque to callers). Not `again`: nothing that
+    came before it can be had once more, from whatever cursor."""
 
     data: bytes
     cursor: str
+    again: bool = True
 
 
 @dataclass(frozen=True, slots=True)

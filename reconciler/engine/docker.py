@@ -32,10 +32,12 @@ from .base import (
     Usage,
 )
 from .docker_acquire import Acquirer
+from .docker_bell import Bell
 from .docker_build import Builder
 from .docker_client import DEFAULT_TIMEOUTS, Clients, Timeouts, translated
 from .docker_core import Core
 from .docker_events import kicks
+from .docker_exec import Execs, exec_ref
 from .docker_listing import Known, Sources, read_listing
 from .docker_logs import read_logs
 from .docker_preview import preview_of
@@ -67,6 +69,8 @@ class DockerEngine:
         self._acquirer = acquirer = Acquirer(self._core)
         self._standing = Standing(self._core, acquirer)
         self._runs = Runs(self._core, acquirer)
+        self._bell = Bell()
+        self._execs = Execs(self._core, self._bell)  # runs whose reference is an `exec_ref`
         self._usage = UsageSampler(self._core)
         self._known = Known()
 
@@ -123,34 +127,48 @@ class DockerEngine:
         self._standing.retire(job)
 
     def prepare(self, order: RunOrder) -> Prepared:
-        return self._runs.prepare(order)
+        return self._execs.prepare(order) if order.spec.exec_in else self._runs.prepare(order)
 
     def launch(self, run_id: str, ref: str) -> LiveRun:
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.launch(run_id, elsewhere)
         live = self._runs.launch(run_id, ref)
         self._usage.sample(ref)
         return live
 
     def find_start(self, run_id: str, ref: str) -> LiveRun | None:
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.find_start(run_id, elsewhere)
         return self._runs.find_start(run_id, ref)
 
     def stop(self, run_id: str, ref: str, grace: float) -> None:
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.stop(run_id, elsewhere, grace)
         self._usage.sample(ref)
-        self._runs.stop(run_id, ref, grace)
+        return self._runs.stop(run_id, ref, grace)
 
     def kill(self, run_id: str, ref: str) -> None:
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.kill(run_id, elsewhere)
         self._usage.sample(ref)
-        self._runs.kill(run_id, ref)
+        return self._runs.kill(run_id, ref)
 
     def inspect(self, run_id: str, ref: str) -> LiveRun | None:
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.inspect(run_id, elsewhere)
         return self._runs.inspect(run_id, ref)
 
     def usage(self, run_id: str, ref: str) -> Usage:
         return self._usage.usage(run_id, ref)
 
     def logs(self, run_id: str, ref: str, cursor: str = "", follow: bool = True) -> Iterator[LogChunk]:
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.logs(run_id, elsewhere, cursor, follow)
         return read_logs(self._core, ref or container_name(self._core.context.instance, run_id), run_id, cursor, follow)
 
     def outputs(self, run_id: str, ref: str, target: str) -> Iterator[OutputPart] | None:
+        if exec_ref(ref) is not None:
+            return None
         return self._runs.outputs(run_id, ref, target)
 
     def attach(self, run_id: str, ref: str) -> Line:
@@ -163,10 +181,12 @@ class DockerEngine:
         self._runs.resize(run_id, ref, rows, columns)
 
     def discard(self, run_id: str, ref: str) -> None:
-        self._runs.discard(run_id, ref)
+        if (elsewhere := exec_ref(ref)) is not None:
+            return self._execs.discard(run_id, elsewhere)
+        return self._runs.discard(run_id, ref)
 
     def events(self, stop: Flag) -> Iterator[str]:
-        return kicks(self._core, stop, self._runs.note_oom)
+        return self._bell.beside(kicks(self._core, stop, self._runs.note_oom))
 
     def preview(self, spec: JobSpec) -> Preview:
         return preview_of(spec, shares_host=self.shares_host)
@@ -181,4 +201,5 @@ class DockerEngine:
         return (*self._acquirer.environments.tidy(images, timedelta(seconds=unused)), *left)
 
     def close(self) -> None:
+        self._execs.close()
         self._clients.close()

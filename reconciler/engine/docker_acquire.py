@@ -19,11 +19,13 @@ from . import labels
 from .docker_body import Acquired, engine_volume
 from .docker_client import translated
 from .docker_core import Core, KeyedLock
+from .docker_empty import empty_image
 from .docker_environments import Environments
 from .docker_errors import Absent, Conflict
 from .docker_images import Images
 from .docker_recent import Recent
 from .guard import GuardContext, assert_network
+from .guard_exec import assert_target
 from .labels import Kind, Mark
 
 _OBJECT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,250}")
@@ -48,6 +50,9 @@ class Acquirer:
 
         Raises EngineRejected, NotOurs, EngineUnavailable.
         """
+        if spec.exec_in:
+            assert_target(spec.exec_in, policy)
+            return Acquired(empty_image(self._clients, self.recent))
         for mount in spec.mounts:
             self._mount(mount, spec, policy, make)
         networks = self.networks(spec, policy, make=make)
@@ -72,7 +77,7 @@ class Acquirer:
 
     def networks(self, spec: JobSpec, policy: Policy, *, make: bool) -> tuple[tuple[str, str], ...]:
         """(mode for the body, name) of each network; an own one that is not there yet is left out unless `make`."""
-        if spec.networks in ((), ("none",)):
+        if spec.exec_in or spec.networks in ((), ("none",)):
             return ()
         context = GuardContext(self._context.instance, spec.owner, spec.image)
         found = []

@@ -23,6 +23,7 @@ from docker import auth, tls
 from ..model.errors import EngineRejected, EngineUnavailable
 from . import docker_errors
 from .docker_address import address, shares_host
+from .docker_hijack import Hijacked
 from .docker_transport import UnixAdapter
 from .docker_wire import Refused, Wire
 
@@ -110,6 +111,10 @@ class Clients:
         if status not in done:
             raise ValueError(f"status {status} instead of {next(iter(done))}")
 
+    def begin(self, path: str, body: object) -> None:
+        """A POST that is answered by nothing but its success. Raises as `ask`."""
+        self._answer("POST", f"/v{self.version().api}{path}", None, body, None)
+
     def _answer(
         self, method: str, path: str, params: dict[str, str] | None, body: object, timeout: float | None
     ) -> tuple[int, bytes]:
@@ -162,6 +167,21 @@ class Clients:
                 os.close(connection.detach())  # `close` would wait for the files that HTTP has made of it
         finally:
             client.close()
+
+    def hijack(self, path: str, body: object, *, timeout: float) -> Hijacked:
+        """A POST whose connection goes on both ways, on a client of its own. `timeout`: seconds without a sign of life
+        until `Hijacked.wait` is called. Raises docker's errors: call it inside `translated`."""
+        client = self._build(self.version().api)
+        try:
+            url = f"{client.base_url}/v{client.api_version}{path}"
+            headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+            patience = (self.timeouts.connect, timeout)
+            response = client.post(url, json=body, headers=headers, stream=True, timeout=patience)
+            raise_for_status(response)
+            return Hijacked(client, response)
+        except BaseException:
+            client.close()
+            raise
 
     def version(self) -> Version:
         """What the Engine speaks, asked once. Raises EngineUnavailable, or EngineRejected if it is too old."""

@@ -194,17 +194,9 @@ class Core:
         """The second check of rule S2, on the final body. Raises EngineRejected."""
         protected = tuple(path for path in (self.context.state_dir, self.clients.socket_path) if path)
         context = GuardContext(
-            self.context.instance,
-            spec.owner,
-            spec.image,
-            dict(networks),
-            staged,
-            protected,
-            devices,
-            workspace,
-            sent,
-            terminal,
-        )
+            self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices, workspace, sent,
+            terminal, spec.exec_in,
+        )  # fmt: skip
         assert_allowed(body, policy, context)
 
     def create_or_find(self, name: str, body: Mapping[str, object], verb: str, thing: str) -> tuple[str, Found | None]:

@@ -92,7 +92,7 @@ def past_of(core: Core, ref: str, thing: str) -> Past:
     try:
         for event in json_lines(response):
             _, action, attributes = _parts(event)
-            _note(past, action, attributes, _when(event))
+            _note(past, action, attributes, event_time(event))
             if past.destroyed:
                 break
     except (RequestException, TransportError, OSError):
@@ -115,6 +115,7 @@ def _note(past: Past, action: str, attributes: Mapping[str, object], at: datetim
         past.destroyed = True
 
 
-def _when(event: Mapping[str, object]) -> datetime:
+def event_time(event: Mapping[str, object]) -> datetime:
+    """When it happened, by the Engine's clock."""
     nano = event.get("timeNano")
     return _EPOCH + timedelta(microseconds=nano // 1000 if isinstance(nano, int) else 0)

@@ -5,6 +5,7 @@ inspections, each with a deadline of its own, keep the time-keeping here.
 """
 
 import time
+from collections.abc import Callable
 
 from ..model.errors import EngineUnavailable
 from ..model.live import LivePhase
@@ -48,12 +49,21 @@ def signal(core: Core, ref: str, name: str, thing: str) -> None:
 
 def ended_within(core: Core, ref: str, thing: str, seconds: float) -> bool:
     """Look until it has ended or is gone; False if it still runs after `seconds`."""
+
+    def runs() -> bool:
+        found = core.find(ref, thing)
+        return found is not None and found.phase is LivePhase.RUNNING
+
+    return over_within(runs, seconds)
+
+
+def over_within(runs: Callable[[], bool], seconds: float) -> bool:
+    """The same of whatever `runs` asks for."""
     deadline = time.monotonic() + seconds
     pause = FIRST_LOOK
     while True:
         try:
-            found = core.find(ref, thing)
-            if found is None or found.phase is not LivePhase.RUNNING:
+            if not runs():
                 return True
         except EngineUnavailable:
             pass  # one look that failed is no reason to give up before the deadline

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from requests import Response
 
@@ -32,12 +32,17 @@ def json_lines(response: Response) -> Iterator[dict[str, object]]:
 
 
 def frames(response: Response) -> Iterator[bytes]:
+    """As `frames_of`, of a streaming answer."""
+    return frames_of(response.iter_content(65536))
+
+
+def frames_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The payloads of a multiplexed stream, stdout and stderr in the order in which they were written.
 
     Raises BrokenStream if it ends or goes wrong inside a frame.
     """
     buffer = b""
-    for piece in response.iter_content(65536):
+    for piece in pieces:
         buffer += piece
         start = 0
         while len(buffer) - start >= _HEADER.size:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ..model.job import Resources
 from ..model.service import GRANTABLE_CAPABILITIES, Policy
+from .guard_exec import assert_target
 from .guard_mounts import mounts
 from .guard_parts import NEVER_SENT, Check, GuardContext, every_key, exactly, refuse, require, texts, whole
 
@@ -24,8 +25,11 @@ def assert_allowed(body: Mapping[str, object], policy: Policy, context: GuardCon
     check = Check(policy, context)
     every_key(body, TOP_LEVEL, "", check)
     require("Image" in body and "Labels" in body and "HostConfig" in body, "body", "lacks Image, Labels or HostConfig")
-    _image_reference(check)
     labels, host = body["Labels"], body["HostConfig"]
+    if context.exec_in:
+        _never_started(labels, host, check)
+    else:
+        _image_reference(check)
     if isinstance(labels, Mapping) and isinstance(host, Mapping) and labels[LABEL_PREFIX + "kind"] == "environment":
         require(not host.get("Mounts"), "Mounts", "stands where packages are installed")
     if isinstance(labels, Mapping) and isinstance(host, Mapping):
@@ -46,6 +50,15 @@ def _standard_input(body: Mapping[str, object], host: Mapping[str, object], cont
     alone = all(str(m.get("Target", "")).startswith("/to/") and m.get("Type") == "volume" and "VolumeOptions" in m
                 for m in (found if isinstance(found, list) else ()))  # fmt: skip
     require(bool(found) and alone, "HostConfig/Mounts", "show more than what is unpacked")
+
+
+def _never_started(labels: object, host: object, check: Check) -> None:
+    """What only stands for a job that runs elsewhere: no image is granted for it, and nothing else is in it."""
+    assert_target(check.context.exec_in, check.policy)
+    kind = labels[LABEL_PREFIX + "kind"] if isinstance(labels, Mapping) else None
+    require(kind == "standing", "Labels", "are not those of a standing job, and it runs elsewhere")
+    for key in ("Mounts", "CapAdd", "DeviceRequests"):
+        require(isinstance(host, Mapping) and not host.get(key), f"HostConfig/{key}", "stands where nothing runs")
 
 
 def assert_network(name: str, policy: Policy, context: GuardContext) -> None:
@@ -183,7 +196,8 @@ def _host_config(value: object, where: str, check: Check) -> None:
         require(key in value, f"HostConfig/{key}", "is missing")
     if "Memory" in value:
         require(value.get("MemorySwap") == value["Memory"], "HostConfig/MemorySwap", "gives swap beside the memory")
-    _ceilings(value, check.policy.max_resources)
+    if not check.context.exec_in:
+        _ceilings(value, check.policy.max_resources)
     ceiling = check.policy.max_resources.gpus if check.policy.max_resources is not None else None
     fits = ceiling is None or len(check.context.devices) <= ceiling
     require(fits, "HostConfig/DeviceRequests", "is above the policy's ceiling")

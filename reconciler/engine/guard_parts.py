@@ -1,6 +1,6 @@
 """What every check of the guard is made of: how a setting is refused, and the plain forms of values.
 
-Shared by guard.py and guard_mounts.py alone; neither the builder of the body nor admission uses it.
+Shared by guard.py, guard_exec.py and guard_mounts.py alone; neither the builder of the body nor admission uses it.
 """
 
 import re
@@ -43,6 +43,7 @@ class GuardContext:
     workspace: tuple[Bind, ...] = ()  # what we have made for this run alone
     sent: tuple[Sent, ...] = ()  # the same on an Engine of another host, in volumes of ours
     terminal: Terminal | None = None  # that a person has asked for
+    exec_in: str = ""  # the container that the job's commands run in: its own is never started
 
 
 @dataclass(frozen=True, slots=True)

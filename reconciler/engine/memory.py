@@ -63,7 +63,8 @@ class MemoryEngine:
                     mine[name] = replace(entry.live, drift=world.drift.get(name, ()))
                 else:
                     taken[name] = entry.live.ref
-            runs = {run_id: self._live(run) for run_id, run in world.runs.items() if self._ours(run)}
+            runs = {run_id: self._live(run) for run_id, run in world.runs.items()
+                    if self._ours(run) and not run.order.spec.exec_in}  # fmt: skip
             return LiveState(self.name, mine, runs, world.listing_complete, taken)
 
     def inspect_drift(self, job: str, order: StandingOrder) -> tuple[str, ...]:
@@ -109,6 +110,7 @@ class MemoryEngine:
 
     def prepare(self, order: RunOrder) -> Prepared:
         with self._verb("prepare", order.run_id) as world:
+            _entered(world, order.spec)
             run = world.runs.get(order.run_id)
             if run is not None and self._ours(run) and run.started_at is None and run.order.devices != order.devices:
                 run = None  # made by an earlier try, whose lease has ended since
@@ -261,6 +263,12 @@ class MemoryEngine:
             run.order.run_id, run.order.spec.name, run.ref, phase, run.exit_code, run.started_at, run.finished_at,
             run.behaviour.oom and phase is LivePhase.EXITED, run.error, run.order.devices,
         )  # fmt: skip
+
+
+def _entered(world: MemoryWorld, spec: JobSpec) -> None:
+    if spec.exec_in and spec.exec_in not in world.containers:
+        raise EngineRejected(f"cannot run in {spec.exec_in}: there is no such container", code="exec-target-missing",
+                             hint="Start it.")  # fmt: skip
 
 
 def _behaviour(world: MemoryWorld, order: RunOrder) -> Behaviour:

@@ -1,7 +1,7 @@
 """In: a clock and a script of what jobs do and what goes wrong. Out: the state a memory engine works on.
 
-The scripting API is `behave`, `fail`, `hang`, `mend`, `forget`, `crash`, `plant_foreign` and `starts`; the rest belongs
-to the engine.
+The scripting API is `behave`, `fail`, `hang`, `mend`, `forget`, `crash`, `restart`, `plant_foreign` and `starts`; the
+rest belongs to the engine.
 """
 
 from collections.abc import Callable, Iterator
@@ -96,6 +96,7 @@ class MemoryWorld:
     past: dict[str, MemoryRun] = field(default_factory=dict)  # ended runs that somebody removed, the last ones
     drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
     listing_complete: bool = True
+    containers: set[str] = field(default_factory=set)  # that run, are somebody's, and may be entered (`exec_in`)
     lock: RLock = field(default_factory=RLock)
     calls: list[tuple[str, str]] = field(default_factory=list)  # (verb, name) of the last calls, bounded
     _behaviours: dict[str, Behaviour] = field(default_factory=dict)
@@ -147,6 +148,14 @@ class MemoryWorld:
             for run in self.runs.values():
                 if run.started_at is not None and run.finished_at is None:
                     run.finish(self.clock(), None, "host or supervisor went down")
+
+    def restart(self, container: str) -> None:
+        """Somebody restarts a container: the commands of jobs in it have ended, and nobody knows how."""
+        with self.lock:
+            self.settle()
+            for run_id in [name for name, run in self.runs.items() if run.order.spec.exec_in == container]:
+                del self.runs[run_id]
+        self.kick("")
 
     def plant_foreign(self, job: str) -> None:
         """Another instance holds this standing name."""

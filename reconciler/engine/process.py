@@ -34,7 +34,7 @@ from .process_files import Layout, reported
 from .process_jobs import Jobs
 from .process_log import LOG_LIMIT, read_log
 from .process_outputs import read as read_outputs
-from .process_preview import check, warnings
+from .process_preview import check, problems, warnings
 from .process_proc import ProcessId, Session, boot_id, has_group, kill_members, members, terminate_group, wait_for_end
 from .process_runs import Runs
 from .process_spawn import job_user, spawn
@@ -260,7 +260,7 @@ class ProcessEngine:
     # -- the rest ---------------------------------------------------------------------------------------------
 
     def preview(self, spec: JobSpec) -> Preview:
-        return Preview(final_argv(spec), tuple(warnings(spec)))
+        return Preview(final_argv(spec), tuple(warnings(spec)), tuple(problems(spec)))
 
     def build(self, order: BuildOrder, say: Callable[[str], None]) -> Built:  # noqa: ARG002
         raise no_images(self.name, order.spec.name)

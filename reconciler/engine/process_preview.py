@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ..model.errors import EngineRejected
 from ..model.job import JobSpec, Resources
+from ..model.problem import FieldProblem
 from ..spec.argv import final_argv
 from .process_spawn import MAX_ARGUMENT
 
@@ -17,6 +18,8 @@ _DEFAULT = Resources()
 
 def warnings(spec: JobSpec) -> Iterator[str]:
     """One sentence for each field that the job sets and `process` cannot honour."""
+    if spec.exec_in:
+        return  # refused
     yield "image: not used; the command runs on this host with this host's programs"
     if spec.script is None and not spec.command and not spec.entrypoint:
         yield "command: the image's own is unknown here; give `command` or `script`"
@@ -52,12 +55,22 @@ def warnings(spec: JobSpec) -> Iterator[str]:
         yield f"environment: the shell drops names that are no identifiers ({', '.join(odd)})"
 
 
+def problems(spec: JobSpec) -> Iterator[FieldProblem]:
+    """What this engine refuses, whatever the host has."""
+    if spec.exec_in:
+        message = f"there is no container {spec.exec_in} here: `exec_in` is for the docker engine"
+        hint = "Remove the line, or use the docker engine."
+        yield FieldProblem("exec_in", code="exec-unsupported", message=message, hint=hint)
+
+
 def _rooted(target: str) -> str:
     return target if target.startswith("/") else f"/{target}"
 
 
 def check(spec: JobSpec, path: str) -> tuple[str, ...]:
     """The final argv, if this host can run it (rule P4). Raises EngineRejected. `path` is the job's PATH."""
+    for problem in problems(spec):
+        raise EngineRejected(f"cannot run {spec.name}: {problem.message}", code=problem.code, hint=problem.hint)
     argv = final_argv(spec)
     if not argv:
         raise EngineRejected(

@@ -95,6 +95,15 @@ class LogWriter:
             self._save(hard=False)
         return True
 
+    def keep(self) -> None:
+        """What an earlier writer has left beyond its cursor stays: the engine cannot send it again. Before a write."""
+        if self._ready or self.complete:
+            return
+        with self._tolerant():
+            offset, path = [(0, self._path), *logfiles.pieces(self._path)][-1]
+            if path.exists():
+                self._total = max(self._total, offset + path.stat().st_size)
+
     def _make_ready(self) -> None:
         """Cut off what lies after `_total`: the engine is about to send it again. Not earlier, as it may not."""
         if self._ready:

@@ -46,10 +46,11 @@ Its ini file, a file of `ofelia.KIND.NAME.KEY=value` lines, or a Compose file wi
     reconciler import ofelia /etc/ofelia/config.ini --into jobs.d/web
 
 * `job-run` and `job-service-run` become jobs of their image.
-* `job-exec` ran in a container that was there. As long as a job cannot (`exec_in`), it is written suspended, with the
-  container's name; from a Compose file with the image, variables and volumes of the service. It is not left out, so
-  that its schedule and command are not lost; and does not fire, since a new container is another place than the one
-  that was meant.
+* `job-exec` ran in a container that was there, and does so here where `policy.exec_in` lists its name. Where not, it is
+  written suspended, with the container's name; from a Compose file with the image, variables and volumes of the
+  service. It is not left out, so that its schedule and command are not lost; and does not fire, since a new container
+  is another place than the one that was meant. Compose calls the container of a service PROJECT-SERVICE-1, unless it
+  has a `container_name`: write that name.
 * `job-local` ran where Ofelia runs: as a line of a crontab.
 * `@every` counted from the start of Ofelia; here it counts from when the job was first applied, and a restart shifts
   nothing.

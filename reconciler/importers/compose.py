@@ -99,7 +99,11 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, str, Mark]]:
 
 def _host(draft: Draft, name: str, node: Mapping, root: Mapping, at: Mark) -> None:
     """What a command has round it that runs in the container of a service."""
-    if not later.exec_in(draft, at, name, f'it ran in the container of the service "{name[:80]}", which was there'):
+    said = node.items.get("container_name")
+    container = said.value if isinstance(said, Scalar) else name
+    if not later.exec_in(
+        draft, at, container, f'it ran in the container of the service "{name[:80]}", which was there'
+    ):
         service = Service(draft, node, root)
         kept = Mapping(at)
         for key, value in node.items.items():

@@ -7,6 +7,7 @@ and the job is suspended. What the schema takes in another form is dropped and t
 from collections.abc import Sequence
 from typing import Any
 
+from ..spec.admission import may_run_in, owner_of
 from .draft import Draft, Mark, known
 from .model import NoteCode
 from .names import job_name
@@ -54,5 +55,11 @@ def start_script(draft: Draft, at: Mark, text: str, what: str) -> None:
 
 
 def exec_in(draft: Draft, at: Mark, container: str, what: str) -> bool:
-    """True if the command can be run in the container that it ran in."""
-    return _later(draft, "exec_in", container, at, what, NoteCode.ELSEWHERE)
+    """True if the command can be run in the container that it ran in, since policy lists it."""
+    config = draft.batch.options.config
+    owner = owner_of(config, draft.full_name)
+    if owner is not None and may_run_in(config, owner, container):
+        draft.keep("exec_in", container, at)
+        return True
+    draft.note(at, NoteCode.ELSEWHERE, f"{what}; policy does not list it", f"exec_in: {flow(container)}"[:_LONGEST])
+    return False

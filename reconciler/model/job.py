@@ -244,7 +244,7 @@ class HistoryLimits:
 class JobSpec:
     """Everything a job file says, after `_defaults.yaml` and the service's defaults.
 
-    `command`, `entrypoint`: None = the image's own. `script` replaces both (see `argv`).
+    `command`, `entrypoint`: None = the image's own. `script` replaces both (see `argv`). `image` is "" with `exec_in`.
     `start_deadline` None = until the next slot, at most 12 h.
     """
 
@@ -294,6 +294,7 @@ class JobSpec:
     secrets: tuple[SecretRef, ...] = ()
     repositories: tuple[CodeRepository, ...] = ()
     hold_on_failure: float = 0.0  # seconds that the container of a failed run is kept; 0 = not
+    exec_in: str = ""  # name of a running container that the command runs in; "" = a container of its own
 
     @property
     def env(self) -> dict[str, str]:

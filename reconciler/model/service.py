@@ -67,6 +67,7 @@ class Policy:
     secrets_in_env: bool = False  # whether a secret may be a variable, which `docker inspect` shows
     push: tuple[str, ...] = ()  # globs of the names that members may give to built images; see `spec.naming`
     repositories: tuple[str, ...] | None = None  # globs on the URL of code; None = any over https and ssh
+    exec_in: tuple[str, ...] = ()  # globs of the names of containers that jobs may run in
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Effects:
         final = command_argv(job.spec) if argv else None
         if final:
             shown = words.shorten(words.printable(" ".join(_quoted(word) for word in final)), ARGV_WIDTH)
-            notes.append(f"runs  {shown}")
+            notes.append(f"runs  {shown}" + (f"   in the container {job.spec.exec_in}" if job.spec.exec_in else ""))
         if self.ctx.preview is not None:
             notes += [f"! {warning}" for warning in self.ctx.preview(job.spec).warnings]
         wanted = job.spec.resources.gpus or 0

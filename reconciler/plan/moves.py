@@ -84,7 +84,16 @@ def alike(created: Iterable[DesiredJob], retired: Iterable[StandingJob]) -> dict
 
 def _work(spec: JobSpec) -> object:
     """What a job does, without its name, its clock and its limits."""
-    return spec.owner, spec.image, spec.entrypoint, spec.command, spec.script, spec.start_script, spec.mounts
+    return (
+        spec.owner,
+        spec.image,
+        spec.exec_in,
+        spec.entrypoint,
+        spec.command,
+        spec.script,
+        spec.start_script,
+        spec.mounts,
+    )
 
 
 def _last(name: str) -> str:

@@ -49,7 +49,7 @@ def next_step(run: RunRecord, live: LiveRun | None, spec: JobSpec, now: datetime
     if run.phase is Phase.STARTING:
         return _starting(live, ctx)
     if live is None or live.phase is LivePhase.CREATED:
-        return _unseen(run, now, ctx)
+        return _unseen(run, spec, now, ctx)
     if live.phase is LivePhase.EXITED:
         return _ended(run, live, spec, now, ctx)
     if run.stop_requested_at is not None:
@@ -77,12 +77,14 @@ def _starting(live: LiveRun | None, ctx: Context) -> Step:
     return FindStart() if ctx.engine_ok else Wait(None, "the engine does not answer")
 
 
-def _unseen(run: RunRecord, now: datetime, ctx: Context) -> Step:
+def _unseen(run: RunRecord, spec: JobSpec, now: datetime, ctx: Context) -> Step:
     """The ledger says it runs, the engine does not show it: lost, if the listing was complete and is newer."""
     known = max(at for at in (run.claimed_at, run.start_requested_at, run.started_at) if at is not None)
     if ctx.busy or not seen_after(ctx, known, now):
         return Wait(None, "waits for a complete listing")
     reason = "it is gone from the engine: removed by somebody else, its result is not known"
+    if spec.exec_in:
+        reason = f"the engine no longer knows it: {spec.exec_in} or the engine was restarted, its result is not known"
     outcome = Outcome(Phase.LOST, None, FailureClass.UNKNOWN, reason, run.started_at, None)
     return Finish(outcome, Disposition.LOST)
 

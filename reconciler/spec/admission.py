@@ -41,7 +41,7 @@ def owner_of(config: ServiceConfig, job_name: str) -> str | None:
 def effective_policy(config: ServiceConfig, owner: str) -> Policy:
     """What the owner may ask for. An owner with a policy of its own has exactly what it lists, at most the global one.
 
-    `images`, `repositories`, `push`: the owner's globs where it has some; the global ones hold beside them.
+    `images`, `repositories`, `exec_in`, `push`: the owner's globs where it has some; the global ones hold beside them.
     """
     own, top = _own_policy(config, owner), config.policy
     if own is None:
@@ -49,6 +49,7 @@ def effective_policy(config: ServiceConfig, owner: str) -> Policy:
     return Policy(
         images=top.images if own.images is None else own.images,
         repositories=top.repositories if own.repositories is None else own.repositories,
+        exec_in=own.exec_in,
         binds=tuple(_common_roots(top.binds, own.binds)),
         networks=_common(top.networks, own.networks),
         capabilities=_common(top.capabilities, own.capabilities),
@@ -67,7 +68,9 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
     """Every violation as `(pointer, code, message, hint)`; () = allowed."""
     policy = effective_policy(config, spec.owner)
     found: list[Violation] = []
-    if policy.images is not None or config.policy.images is not None:
+    if spec.exec_in:
+        found += _exec_in(spec, policy, config)
+    elif policy.images is not None or config.policy.images is not None:
         found += _images(spec, policy, config)
     if spec.repositories:
         found += _repositories(spec, policy, config)
@@ -84,11 +87,11 @@ def admit(spec: JobSpec, config: ServiceConfig) -> tuple[Violation, ...]:
     if spec.resources.gpus and not policy.gpus:
         message = f"GPUs are not allowed for {spec.owner}"
         found.append(Violation("/resources/gpus", "gpus-not-allowed", message, "The service file grants `gpus: true`."))
-    if policy.max_resources is not None:
+    if policy.max_resources is not None and not spec.exec_in:  # what runs elsewhere has the limits that are there
         found += _resources(spec, policy.max_resources)
     if policy.min_interval is not None:
         found += _interval(spec, policy.min_interval)
-    if (total := _total(config, spec.owner)) is not None:
+    if (total := _total(config, spec.owner)) is not None and not spec.exec_in:
         told = {(violation.pointer, violation.code) for violation in found}
         for name, code, message, hint in beyond_total(spec, total):
             if (f"/resources/{name}", code) not in told:
@@ -112,6 +115,27 @@ def _images(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Vi
                 "/image", "image-not-allowed", f"the image {spec.image} is not allowed for {spec.owner}", hint
             )
             return
+
+
+def may_run_in(config: ServiceConfig, owner: str, container: str) -> bool:
+    """Ours are never among them: a job's container is that job's alone. The engine looks once more, at their labels."""
+    ceilings = (config.policy.exec_in, effective_policy(config, owner).exec_in)
+    return all(matches_any(patterns, container) for patterns in ceilings) and not _is_ours(config, container)
+
+
+def _is_ours(config: ServiceConfig, container: str) -> bool:
+    return container.startswith(f"{config.instance}.")
+
+
+def _exec_in(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:
+    if may_run_in(config, spec.owner, spec.exec_in):
+        return
+    message = f"a command in the container {spec.exec_in} is not allowed for {spec.owner}"
+    listed = ", ".join((policy.exec_in if config.policy.exec_in else ())[:5])
+    hint = f"Allowed: {listed}" if listed else "The service file grants `exec_in` by name."
+    if _is_ours(config, spec.exec_in):
+        hint = "It is the reconciler's own: no policy can allow it."
+    yield Violation("/exec_in", "exec-in-not-allowed", message, hint)
 
 
 def _repositories(spec: JobSpec, policy: Policy, config: ServiceConfig) -> Iterator[Violation]:

@@ -25,6 +25,7 @@ from ..model.problem import SpecProblem
 from .admission import admit
 from .argv import command_argv, phases
 from .durations import format_duration
+from .exec_in import check_elsewhere
 from .fields import member
 from .images import parse_image
 from .layers import Merged
@@ -63,7 +64,7 @@ def build_spec(
     values = merged.values
     _check_identity(build, name, owner)
     schedule = read_schedule(name, merged, calendars, shared, build.report)
-    image = _image(build)
+    image = None if "exec_in" in values else _image(build)
     given = {_AS_GIVEN[field]: value for field, value in values.items() if field in _AS_GIVEN}
     given.update((field, read(build)) for field, read in _BUILT.items() if field in values)
     given.setdefault("timeout", shared.config.limits.default_timeout)
@@ -85,6 +86,8 @@ def build_spec(
         build.report((field,), "command-missing", message, "Give the job a `command` or a `script`.")
     if spec.secrets:
         check_clashes(spec, build.report)
+    if spec.exec_in:
+        check_elsewhere(spec, build.report)
     for violation in admit(spec, shared.config):
         tokens = tuple(violation.pointer.split("/")[1:])
         if tokens[:1] == ("image",) and image is None:
@@ -106,7 +109,7 @@ _AS_GIVEN = {field: field for field in (
     "timeout",
     "stop_grace_period", "concurrency_policy", "start_deadline", "protect", "read_only", "cap_add", "moved_from",
     "concurrency_group", "priority", "catch_up_limit", "pause_after_failures", "outputs", "hold_on_failure", "after",
-    "wait_for", "accept", "repositories",
+    "wait_for", "accept", "repositories", "exec_in",
 )} | {"volumes": "mounts"}  # fmt: skip
 _BUILT: dict[str, Callable[[_Build], Any]] = {
     "labels": lambda build: _pairs(build, "labels"),

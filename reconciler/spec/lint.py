@@ -28,6 +28,8 @@ Found = tuple[str, str, str]  # field, sentence, hint
 
 
 def _moving_tag(spec: JobSpec) -> Iterator[Found]:
+    if spec.exec_in:
+        return
     reference = parse_image(spec.image)
     if not reference.digest and reference.tag.lower() in _MOVING:
         said = f"the tag {reference.tag} of {spec.image} means another image from time to time"
@@ -58,7 +60,7 @@ def _root_user(spec: JobSpec) -> Iterator[Found]:
     user = (spec.user or "").partition(":")[0]
     if user in _ROOT:
         yield "user", "the command runs as root in its container", 'Give it a user of its own: `user: "1000:1000"`.'
-    elif not user:
+    elif not user and not spec.exec_in:
         yield "user", "the image decides who the command runs as, and most say root", 'Say it: `user: "1000:1000"`.'
 
 

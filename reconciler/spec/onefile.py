@@ -11,6 +11,7 @@ from ..model.secret import StoreConfig
 from ..schedule.calendars import Calendar, read_calendar
 from .build import build_spec
 from .document import Document, guarded, read_document, read_sound_part
+from .exec_in import without_a_container
 from .layers import Base, Layer, Merged, make_layer, merge
 from .schedules import Pass, calendar_items
 from .secrets import files_of
@@ -71,7 +72,8 @@ def draft_job(
     if own is None or owner is None:
         return Draft(name, owner or "", path, None, (), tuple(found))
     broken = _broken(found)
-    merged = merge(above, own)
+    merged, misplaced = without_a_container(merge(above, own))
+    found += misplaced
     sources = _sources(merged, blobs, found)
     for _, secret, store, full_path in files_of(merged.values.get("secrets", ()), stores):
         sources.append(Source(("secrets", secret, store), full_path, blobs().get(full_path, "")))
@@ -164,6 +166,8 @@ def _follows(problem: SpecProblem, broken: frozenset[str]) -> bool:
     """Is it there only because a broken field was left out?"""
     if problem.pointer:
         return problem.pointer.split("/")[1] in broken
+    if problem.code == "image-missing" and "exec_in" in broken:
+        return True
     from difflib import get_close_matches
 
     missing = problem.code.removesuffix("-missing")  # or written with another key, as in `schedul: manual`

@@ -10,7 +10,7 @@ _INTRO = {
     "job": """\
 A job file is YAML below the jobs directory; the job is named by its path without the suffix. A `_defaults.yaml` in a
 folder takes the same fields, and holds for every job file at and below it: scalars and lists replace, maps merge by
-key. `schedule` and `image` are needed in one of them. Every other field may be left out.
+key. `schedule` and `image` (or `exec_in`) are needed in one of them. Every other field may be left out.
 
 For completion and checks in an editor, begin a file with
 `# yaml-language-server: $schema=./job.schema.json`; `reconciler schema job` prints the schema.

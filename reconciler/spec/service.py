@@ -221,6 +221,7 @@ class _Service:
         beyond += [("capabilities", item) for item in own.capabilities if item not in top.capabilities]
         beyond += [("external_volumes", item) for item in own.external_volumes if item not in top.external_volumes]
         beyond += [("gpus", "gpus")] if own.gpus and not top.gpus else []
+        beyond += [("exec_in", item) for item in own.exec_in if not top.exec_in]
         for root in own.binds:
             if not any(is_below(root, other) or is_below(other, root) for other in top.binds):
                 beyond.append(("binds", root))

@@ -82,15 +82,20 @@ def ended(engine: Engine, run_id: str, ref: str) -> LiveRun:
     return eventually(look)
 
 
-def _memory(instance: str, tmp_path: Path) -> Lab:
+def memory_lab(instance: str, tmp_path: Path) -> tuple[Lab, MemoryWorld]:
     world = MemoryWorld(lambda: datetime.now(UTC))
-    return Lab(
+    lab = Lab(
         instance,
         str(tmp_path),
         lambda context: MemoryEngine(context, world),
         lambda name, act: world.behave(name, act.behaviour),
         lambda: world.fail("install", EngineRejected("no such image")),
     )
+    return lab, world
+
+
+def _memory(instance: str, tmp_path: Path) -> Lab:
+    return memory_lab(instance, tmp_path)[0]
 
 
 def _process(instance: str, _tmp_path: Path) -> Lab:
@@ -99,7 +104,7 @@ def _process(instance: str, _tmp_path: Path) -> Lab:
     return Lab(instance, str(folder), ProcessEngine, lambda name, act: None, lambda: None, stack)
 
 
-def _docker(instance: str, tmp_path: Path, host: str) -> Lab:
+def docker_lab(instance: str, tmp_path: Path, host: str) -> Lab:
     from tests.kit.docker_engine import clean_up, make_docker_engine
 
     def connect(context: EngineContext) -> Engine:
@@ -114,7 +119,7 @@ def _docker(instance: str, tmp_path: Path, host: str) -> Lab:
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     instance = f"c{token_hex(4)}"
     if request.param == "docker":
-        lab = _docker(instance, tmp_path, request.getfixturevalue("docker_host"))
+        lab = docker_lab(instance, tmp_path, request.getfixturevalue("docker_host"))
     else:
         lab = {"memory": _memory, "process": _process}[request.param](instance, tmp_path)
     with lab.open:

@@ -23,8 +23,11 @@ RENAME = r"^POST \S*/containers/\w+/rename"
 STOP = r"^POST \S*/containers/\w+/(stop|kill)"
 LOGS = r"^GET \S*/containers/\w+/logs"
 EVENTS = r"^GET \S*/events"
+EXEC_CREATE = r"^POST \S*/containers/\w+/exec"
+EXEC_START = r"^POST \S*/exec/\w+/start"
 
 GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n<html>\xff\xfe\x00"
+UPGRADE = re.compile(rb"(?i)\r\nupgrade:")
 PATIENCE = 30.0  # seconds that a hanging request is kept at most
 
 
@@ -198,7 +201,23 @@ class FaultProxy:
                 if rule.action == "hang_after":
                     self._closing.wait(rule.seconds)
                 return
+            if UPGRADE.search(request):
+                self._spawn(self._carry, client, engine)
             self._copy(engine, client, rule.bytes if rule.action == "cut_after" else None)
+
+    def _carry(self, client: socket.socket, engine: socket.socket) -> None:
+        """What the client says on a connection that has become a plain stream, and that it has gone."""
+        data = b"more"
+        while data and not self._closing.is_set():
+            try:
+                data = client.recv(65536)
+                engine.sendall(data)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        with contextlib.suppress(OSError):
+            engine.shutdown(socket.SHUT_RDWR)
 
     def _copy(self, engine: socket.socket, client: socket.socket, limit: int | None) -> None:
         engine.settimeout(0.2)
@@ -241,6 +260,8 @@ def _read_request(client: socket.socket) -> bytes:
     length = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", head)
     while length and len(body) < int(length[1]):
         body += client.recv(65536)
+    if UPGRADE.search(head):
+        return head + b"\r\n\r\n" + body
     head = re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", head)
     return head + b"\r\nConnection: close\r\n\r\n" + body
 

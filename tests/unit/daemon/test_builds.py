@@ -173,3 +173,10 @@ def test_what_pins_has_its_tag_only_where_policy_asks_for_one() -> None:
     tagged = ServiceConfig(policy=Policy(images=("registry.example/x:*",)))
     assert pinned(built, spec, tagged) == f"registry.example/x:1@{DIGEST}"
     assert pinned(replace(built, digest=""), spec, tagged) == "registry.example/x:1"
+
+
+def test_there_is_no_image_of_a_job_that_runs_in_another_container(world: World, asked: Builds) -> None:
+    world.apply(every(60, "inside", image="", exec_in="shop-db-1", start_script="echo"))
+    with pytest.raises(Permanent) as caught:
+        asked.start(BuildAsked("inside", start_script=True), "anna")
+    assert caught.value.code == "build-nothing" and "shop-db-1" in str(caught.value)

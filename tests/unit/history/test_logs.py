@@ -141,6 +141,21 @@ def test_P6_what_was_read_stays_if_the_engine_cannot_send_it_again(path: Path) -
     assert text_of(path) == numbered(0, 100)
 
 
+@pytest.mark.parametrize("lines", [3, 100, 1000])
+def test_R5_what_nobody_can_send_again_stays_and_the_rest_comes_behind_it(path: Path, lines: int) -> None:
+    straight, writer = LogWriter(path.with_name("y.log"), LIMIT), LogWriter(path, LIMIT)
+    for one in (straight, writer):
+        write_all(one, numbered(0, lines))
+    crash(writer)
+    again = LogWriter(path, LIMIT)
+    again.keep()
+    for one in (straight, again):
+        assert one.write(b"... a gap ...\n", "lost")
+        one.close()
+    assert text_of(path) == text_of(path.with_name("y.log"))
+    assert again.cursor == "lost"
+
+
 @pytest.mark.parametrize("step", ["state", "rename", "pieces"])
 def test_a_crash_while_a_log_is_put_together_loses_nothing(path: Path, step: str) -> None:
     writer = LogWriter(path, LIMIT)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.importers.draft import known
 from reconciler.model.service import Policy, ServiceConfig
 from tests.unit.importers.kit import by_name, codes, note, only, run
 
@@ -84,11 +83,29 @@ def test_a_job_exec_does_not_fire_in_another_container() -> None:
     found = run("ofelia", '[job-exec "flush"]\nschedule = @daily\ncontainer = nginx\ncommand = touch /x\n', image="a:1")
     fields = only(found)
     assert fields["command"] == "touch /x"
-    if known("exec_in"):
-        assert fields["exec_in"] == "nginx"
-    else:
-        assert fields["suspend"] is True
-        assert note(found, "elsewhere").hint == "exec_in: nginx"
+    assert fields["suspend"] is True
+    assert note(found, "elsewhere").hint == "exec_in: nginx"
+
+
+JOB_EXEC = '[job-exec "flush"]\nschedule = @daily\ncontainer = nginx\ncommand = touch /x\nuser = www\n'
+
+
+def test_a_job_exec_goes_on_in_its_container_where_policy_lists_it() -> None:
+    config = ServiceConfig(policy=Policy(exec_in=("ngin?",)))
+    found = run("ofelia", JOB_EXEC, config=config)
+    assert only(found) == {
+        "schedule": "@daily", "timezone": "UTC", "exec_in": "nginx", "command": "touch /x", "user": "www",
+        "concurrency_policy": "Allow",
+    }  # fmt: skip
+    assert "elsewhere" not in codes(found)
+
+
+def test_what_only_a_container_of_its_own_has_is_left_out_of_a_job_exec() -> None:
+    config = ServiceConfig(policy=Policy(exec_in=("nginx",)))
+    found = run("ofelia", JOB_EXEC + "volume = data:/data\n", config=config)
+    fields = only(found)
+    assert fields["exec_in"] == "nginx" and "volumes" not in fields and fields["suspend"] is True
+    assert "exec-in-conflict" in note(found, "refused-part").message
 
 
 def test_a_job_local_fires_where_the_caller_says_an_image() -> None:
@@ -134,7 +151,19 @@ def test_labels_of_a_compose_file() -> None:
     jobs = by_name(found)
     assert set(jobs) == {"dump", "x"}
     assert (jobs["dump"]["image"], jobs["dump"]["command"]) == ("postgres:17", "pg_dump shop")
-    if not known("exec_in"):
-        assert jobs["dump"]["environment"] == {"PGUSER": "shop"}
-        assert jobs["dump"]["suspend"] is jobs["x"]["suspend"] is True
-        assert {n.hint for n in found.notes if n.code == "elsewhere"} == {"exec_in: db"}
+    assert jobs["dump"]["environment"] == {"PGUSER": "shop"}
+    assert jobs["dump"]["suspend"] is jobs["x"]["suspend"] is True
+    assert {n.hint for n in found.notes if n.code == "elsewhere"} == {"exec_in: db"}
+
+
+def test_labels_of_a_service_whose_container_policy_lists() -> None:
+    text = """\
+        services:
+          db:
+            image: postgres:17
+            container_name: shop-db
+            labels: [ofelia.job-exec.dump.schedule=@daily, "ofelia.job-exec.dump.command=pg_dump shop"]
+        """
+    fields = only(run("ofelia", text, config=ServiceConfig(policy=Policy(exec_in=("shop-*",)))))
+    assert (fields["exec_in"], fields["command"]) == ("shop-db", "pg_dump shop")
+    assert not fields.keys() & {"image", "suspend"}

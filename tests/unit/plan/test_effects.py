@@ -96,6 +96,13 @@ def test_the_final_argv_of_a_command_and_an_entrypoint_is_shown_as_it_is_split()
     assert not any(note.startswith("runs  ") for note in image.notes)
 
 
+def test_the_container_that_a_command_runs_in_is_shown_with_it():
+    (created,) = plan_of(desired([spec("a", image="", exec_in="shop-db-1", command=("vacuumdb",))])).actions
+    assert "runs  vacuumdb   in the container shop-db-1" in created.notes
+    told = changes(spec("a", image="", exec_in="shop-db-1"), rows("a"))
+    assert (told["exec_in"].old, told["exec_in"].new, told["image"].new) == ("none", "shop-db-1", "none")
+
+
 def test_D1_a_mapping_that_is_inherited_in_part_names_the_place_of_each_key():
     own, defaults = Location("a.yaml", 3), Location("_defaults.yaml", 4, inherited=True)
     lines = {"environment": own, "environment.OWN": own, "environment.BASE": defaults, "labels": defaults,

@@ -239,6 +239,8 @@ class TestRunning:
         lost = step(running(phase), None, SLOT + HOUR, listed(SLOT + 2 * SECOND))
         assert isinstance(lost, Finish)
         assert (lost.outcome.phase, lost.disposition) == (Phase.LOST, Disposition.LOST)
+        elsewhere = step(running(phase), None, SLOT + HOUR, listed(SLOT + 2 * SECOND), exec_in="shop-db-1")
+        assert isinstance(elsewhere, Finish) and "shop-db-1 or the engine was restarted" in elsewhere.outcome.reason
 
     @pytest.mark.parametrize(
         "ctx",

@@ -92,6 +92,7 @@ CHANGES: dict[str, object] = {
     "hold_on_failure": 60.0, "outputs": "/o", "repositories": (CodeRepository("git@h:c.git", "/c"),),
     "after": (After("x"),), "wait_for": (WaitFor("x"),), "parameters": (Parameter("n", default="1"),),
     "strategy": Strategy((("a", ("1", "2")),), max_parallel=1), "secrets": (SecretRef("s", "/run/secrets/s"),),
+    "exec_in": "shop-db-1",
 }  # fmt: skip
 
 

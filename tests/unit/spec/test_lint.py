@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.main import main
+from reconciler.model.service import Policy, ServiceConfig
 from reconciler.spec.lint import PLAINTEXT, RULES, lint
 from reconciler.spec.schemas import schema
 from tests.unit.spec.kit import Repo
@@ -17,7 +18,7 @@ GOOD = 'schedule: manual\nimage: busybox:1.36\nuser: "1000:1000"\ncommand: x\n'
 
 
 def codes(text: str) -> list[tuple[int, str]]:
-    (job,) = Repo({"a.yaml": text}).desire().jobs.values()
+    (job,) = Repo({"a.yaml": text}, config=ServiceConfig(policy=Policy(exec_in=("*",)))).desire().jobs.values()
     return [(problem.line, problem.code) for problem in lint(job)]
 
 
@@ -31,6 +32,8 @@ def codes(text: str) -> list[tuple[int, str]]:
         ("busybox:1.36", f"busybox:latest@sha256:{'a' * 64}", []),
         ("busybox:1.36", "busybox:stable-20260101", []),
         ('"1000:1000"', "root", [(3, "root-user")]),
+        ('image: busybox:1.36\nuser: "1000:1000"', "exec_in: shop-db-1", []),
+        ('image: busybox:1.36\nuser: "1000:1000"', "exec_in: shop-db-1\nuser: root", [(3, "root-user")]),
         ('"1000:1000"', '"0:1000"', [(3, "root-user")]),
         ('user: "1000:1000"\n', "", [(1, "root-user")]),
         ("command: x\n", "command: x\npackages: {pip: [a==1, 'c @ https://e.org/c', d]}\n", [(5, "unpinned-package")]),
