@@ -132,6 +132,7 @@ def _apply(
     if plan.refused:
         return AppliedNow(plan.revision, plan.unchanged, (), plan.refusals)
     history.set_meta(APPLIED, plan.revision)
+    history.spend_approval(plan.revision)
     record_files(desired, history)
 
     def report(events: Sequence[Event]) -> None:

@@ -79,6 +79,7 @@ class SyncLoop:
         self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
+        self._approvals: dict[str, str] = {}
         self._recorded: Plan | None = None
         self.stopping = threading.Event()
 
@@ -182,7 +183,8 @@ class SyncLoop:
 
     # -- plan -------------------------------------------------------------------------------------------------
     def _plan(self, desired: DesiredState, live: LiveState, config: ServiceConfig, now: datetime) -> Plan:
-        standing, approvals = self._fleet.view.standing, dict(self._history.approvals())
+        standing = self._fleet.view.standing
+        approvals = self._approvals = dict(self._history.approvals())
         images = self._refresher.images
         stalled = self._convergence.stalled(desired, now)
         inputs = (desired, live, config, images, self._fleet.view.generation, sorted(approvals), sorted(stalled))
@@ -235,6 +237,8 @@ class SyncLoop:
             return False
         if self._history.get_meta(APPLIED) != plan.revision:
             self._history.set_meta(APPLIED, plan.revision)
+        if plan.revision in self._approvals:  # a history that is rewound to it later is another one (rule D5)
+            self._history.spend_approval(plan.revision)
         self._record_files(plan)
         due = tuple(
             action for action in plan.actions

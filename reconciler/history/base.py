@@ -116,6 +116,9 @@ class History(Reader, Protocol):
     def approvals(self) -> Mapping[str, str]:
         """Plan digest (or commit id) -> actor."""
 
+    def spend_approval(self, digest: str) -> None:
+        """It has served: what comes back later needs another one."""
+
     # -- events, retention, health ----------------------------------------------------------------------------
     def add_events(self, events: Iterable[Event]) -> None: ...
     def prune(self, now: datetime) -> Sequence[RunRecord]:

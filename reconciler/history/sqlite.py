@@ -273,6 +273,10 @@ class SqliteHistory:
                 (plan_digest, actor, rows.instant_text(at), why),
             )
 
+    def spend_approval(self, digest: str) -> None:
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM approvals WHERE digest = ?", (digest,))
+
     def approvals(self) -> Mapping[str, str]:
         return {row[0]: row[1] for row in self._database.rows("SELECT digest, actor FROM approvals")}
 

@@ -74,7 +74,7 @@ class _Planner:
         live = len(self.standing) - len(begun) + sum(1 for name in self.live.jobs if name not in self.standing)
         verdict = judge(
             self.desired, self.config, actions, live=live, begun=begun, digest=digest,
-            approvals=self.ctx.approvals, standing=self.standing,
+            applied=self.ctx.previous_revision, approvals=self.ctx.approvals, standing=self.standing,
         )  # fmt: skip
         found = (p for action in actions for p in action.problems if p.code in OWN_CODES)
         commit = self.desired.commit

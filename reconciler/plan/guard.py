@@ -32,15 +32,17 @@ def judge(
     live: int,
     begun: frozenset[str],
     digest: str,
+    applied: str,
     approvals: Mapping[str, str],
     standing: Mapping[str, StandingJob],
 ) -> Verdict:
-    """May these actions be carried out? `live` jobs stand now; retirements in `begun` were decided earlier."""
+    """May these actions be carried out? `live` jobs stand now; retirements in `begun` were decided earlier; `applied`
+    is the revision that was applied last, "" at first."""
     retired = [a.name for a in actions if a.kind is ActionKind.RETIRE and a.name not in begun]
     refusals = [] if digest in approvals else _liftable(desired, config, retired, live, digest, standing)
     reasons = tuple(refusal.message for refusal in refusals)
     warnings = () if retired else tuple(map(_missing, desired.missing_paths))
-    if not desired.descends and desired.commit.id not in approvals:
+    if not desired.descends and desired.commit.id != applied and desired.commit.id not in approvals:
         if config.allow_rewrite:
             warnings = (*warnings, _rewritten_warning(desired))
         else:

@@ -434,6 +434,14 @@ def test_D4_who_approved_is_recorded(ledger: Ledger) -> None:
     assert ledger.restart().approvals() == {"7c1eb2f0": "anna"}
 
 
+def test_D5_an_approval_that_has_served_is_gone(ledger: Ledger) -> None:
+    ledger.history.approve("7c1eb2f0", "anna", T0, "")
+    ledger.history.approve("41d7a90c", "anna", T0, "")
+    ledger.history.spend_approval("41d7a90c")
+    ledger.history.spend_approval("never")
+    assert ledger.restart().approvals() == {"7c1eb2f0": "anna"}
+
+
 # -- events -------------------------------------------------------------------------------------------------------
 def test_events_are_listed_newest_first_by_job_and_by_run(ledger: Ledger) -> None:
     history = ledger.history

@@ -209,6 +209,13 @@ def test_D5_a_rewritten_history_is_held_until_it_is_accepted(folder: Path) -> No
         assert service.degraded(refused["code"])
         service.cli("approve", work.head())
         eventually(lambda: service.standing().keys() == {"tick", "other"}, "the new history is applied")
+        accepted = work.commit({"jobs.d/third.yaml": TICK}) and work.head("HEAD~1")
+        work.push("main")
+        eventually(lambda: "third" in service.standing(), "what came on top is applied")
+        work.git("reset", "-q", "--hard", accepted)
+        work.push("--force", "main")
+        service.await_entry("plan.refused", 2)  # the approval was for once
+        assert "third" in service.standing()
 
 
 # -- single jobs ---------------------------------------------------------------------------------------------------

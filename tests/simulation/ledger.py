@@ -10,7 +10,7 @@ from .faults import Fates, timed
 
 WRITES = frozenset({
     "set_meta", "put_standing", "move_standing", "drop_standing", "set_cursor", "begin_intent", "end_intent", "claim",
-    "update_run", "put_pause", "drop_pause", "approve", "add_events", "prune",
+    "update_run", "put_pause", "drop_pause", "approve", "spend_approval", "add_events", "prune",
 })  # fmt: skip
 
 

@@ -159,6 +159,10 @@ def test_D5_a_rewritten_history_is_held_until_its_commit_is_accepted():
     assert codes(plan_of(want, approvals={"f" * 40: "anna"})) == ["history-rewritten"]
 
 
+def test_D5_a_commit_that_is_applied_descends_from_itself():
+    assert codes(plan_of(desired(["a"], descends=False), previous_revision=NEW)) == []
+
+
 def test_D5_accepting_the_commit_does_not_approve_a_mass_retirement():
     plan = plan_of(desired(descends=False), rows(*TEN), approvals={NEW: "anna"})
     assert codes(plan) == ["jobs-directory-empty"]
