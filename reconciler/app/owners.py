@@ -9,6 +9,7 @@ from ..model.job import JobSpec, Resources
 from ..model.service import DEFAULT_OWNER, Owner, Policy, ServiceConfig, Total
 from ..runs.places import HOLDING
 from ..spec.admission import effective_policy
+from ..spec.people import public_keys
 
 OF_RUNS = ("cpus", "memory", "gpus")
 
@@ -27,13 +28,21 @@ def owners_data(config: ServiceConfig, history: Reader, belongs: Callable[[str],
         jobs.setdefault(job.owner, []).append(job.name)
     return [
         {
-            "name": owner.name, "members": list(owner.members), "paths": list(owner.paths),
+            "name": owner.name, "members": list(owner.members), "signing_keys": _keys(config, owner),
+            "paths": list(owner.paths),
             "jobs": sorted(jobs[owner.name]), "running": len(specs[owner.name]),
             "total": _total(owner.total, len(jobs[owner.name]), specs[owner.name]),
             "grants": grants(config, owner.name),
         }
         for owner in owners if belongs(owner.name)
     ]  # fmt: skip
+
+
+def _keys(config: ServiceConfig, owner: Owner) -> dict[str, list[str]]:
+    """Fingerprints of the members' keys, by name; who has none is left out."""
+    people = {person.name: person for person in config.people}
+    return {name: [key.fingerprint for key in public_keys(people[name])]
+            for name in owner.members if people[name].signing_key}  # fmt: skip
 
 
 def _total(total: Total, jobs: int, running: list[JobSpec]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from ..model.desired import DesiredState, Snapshot
 from ..model.live import StandingJob
 from ..model.problem import SpecProblem
 from ..model.service import ServiceConfig
-from ..source.base import Source
+from ..source.base import Source, trusted
 from ..source.directory import Directory
 from ..spec.desire import NONE, desire
 
@@ -26,7 +26,7 @@ def open_repository(config: ServiceConfig) -> Source:
     """The configured source; remote objects are cached in the state directory."""
     from ..source.open import open_source  # a plain file needs none of what git needs
 
-    return open_source(config.source, config.git, str(Path(config.state_dir) / "git"))
+    return open_source(config.source, config.git, str(Path(config.state_dir) / "git"), config.people)
 
 
 def desired_once(
@@ -35,13 +35,14 @@ def desired_once(
     """The desired state of the newest revision; `standing` as of `desire`. Raises SourceUnavailable, SourceRejected."""
     source = open_repository(config)
     try:
-        return desire(source.snapshot(applied), source.read, config, {}, standing)[0]
+        return desire(trusted(source.snapshot(applied)), source.read, config, {}, standing)[0]
     finally:
         source.close()
 
 
 def read_once(config: ServiceConfig) -> Reading:
-    """The configured source at its newest revision, for whoever shows its problems."""
+    """The configured source at its newest revision, for whoever shows its problems: that it is not signed as it must be
+    is one of them."""
     source = open_repository(config)
     try:
         return _read(source, config)
@@ -100,7 +101,19 @@ def _read(source: Source, config: ServiceConfig, *, partial: bool = False) -> Re
     for problem in snapshot.problems:  # of what is no entry: a link, a file that is too large
         places.setdefault(problem.path, f"{root}/{problem.path}" if root not in ("", ".") else problem.path)
     problems = tuple(problem.at(places.get(problem.path, problem.path)) for problem in desired.problems)
+    problems += _distrust(snapshot)
     return Reading(desired, problems, _contents(source, snapshot, {problem.path for problem in problems}))
+
+
+def _distrust(snapshot: Snapshot) -> tuple[SpecProblem, ...]:
+    said = snapshot.distrust
+    return () if said is None else (SpecProblem(".", 1, 1, said.code, said.message, said.hint),)
+
+
+def files_of(config: ServiceConfig, directory: Path, paths: tuple[str, ...]) -> ServiceConfig:
+    """For reading a plain directory: files that no commit has yet bear no signatures."""
+    source = replace(config.source, url=f"dir:{directory}", paths=paths, require_signed="none")
+    return replace(config, source=source)
 
 
 def _contents(source: Source, snapshot: Snapshot, wanted: Iterable[str]) -> dict[str, bytes]:

@@ -111,7 +111,8 @@ def routes(
         stale = operators.plan()
         seen = view()
         if seen.plan is None:
-            raise Transient("cannot show the plan: none has been made yet", code="service-busy", hint="try again")
+            why = stale or "none has been made yet"
+            raise Transient(f"cannot show the plan: {why}", code="service-busy", hint="try again")
         form, colour = request.query.get("form", "text"), request.query.get("colour") == "1"
         made = rendered(seen.plan, seen.standing, now(), form=form, colour=colour, instance=seen.config.instance)
         return Response({**made, "stale": stale})

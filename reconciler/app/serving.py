@@ -170,7 +170,7 @@ class Whole:
         shells = dev_routes(self.operators, authority, self.state.history, self.engine, self.terminals)
         whole = {**handlers, **reading, **building, **shells}
         self.server = Server(socket_path(config), whole, others=authority.knows,
-                             open_to_all=bool(config.people))  # fmt: skip
+                             open_to_all=config.has_accounts)  # fmt: skip
         parts: list[Part] = [
             self.server,
             Background("engine-events", self._listen),
@@ -260,7 +260,7 @@ class Whole:
                       error=f"cannot change {', '.join(fixed)} while running")  # fmt: skip
             return
         self.fleet.reconfigure(new)
-        self.server.let_in(everybody=bool(new.people))
+        self.server.let_in(everybody=new.has_accounts)
         self.emit.emit(EventName.SERVICE_RELOADED)
         self.sync.look()
         self.kick_sync()

@@ -89,7 +89,7 @@ def people(config: "ServiceConfig") -> Iterator[Finding]:
             hint = f"make it, or correct people.{person.name}.unix in the service file"
             yield (WARN, "people", f"{person.name}: there is no user {person.unix} on this host", hint)
     closed = next((folder for folder in socket_path(config).parents if _closed(folder)), None)
-    if config.people and closed is not None:
+    if config.has_accounts and closed is not None:
         hint = "set runtime_dir in the service file to a directory that all users may pass through"
         yield (WARN, "people", f"members cannot reach the socket: {closed} is closed to them", hint)
 
@@ -157,8 +157,9 @@ def _source(config: "ServiceConfig") -> Finding:
     desired = desired_once(config)
     level = WARN if desired.errors or desired.missing_paths else OK
     found = f"{count(len(desired.jobs), 'job')}, {count(len(desired.errors), 'problem')}"
+    signed = f", signed by {desired.commit.signed_by}" if desired.commit.signed_by else ""
     found += f", no jobs directory {desired.missing_paths[0] or '.'}" if desired.missing_paths else ""
-    return (level, "source", f"{config.source.url} at {desired.commit.short}: {found}", "reconciler validate")
+    return (level, "source", f"{config.source.url} at {desired.commit.short}{signed}: {found}", "reconciler validate")
 
 
 def code(config: "ServiceConfig") -> Iterator[Finding]:

@@ -167,14 +167,13 @@ def _write(into: Path, files: Sequence[tuple[Path, str]]) -> None:
 
 def _check(config: "ServiceConfig", into: Path, files: "Sequence[JobFile]") -> int:
     """What was written, read as the service would read it: 1 if it finds an error in one of the files."""
-    from ..app.reading import jobs_directory, read_once
+    from ..app.reading import files_of, jobs_directory, read_once
     from ..spec.render import render_problems
 
     if not files:
         return 0
     root = jobs_directory(config, into / "x.yaml")
-    source = replace(config.source, url=f"dir:{root}", paths=("",))
-    reading = read_once(replace(config, source=source))
+    reading = read_once(files_of(config, root, ("",)))
     names = {file.name for file in files}
     bad = [p for p in reading.problems if p.is_error and p.path.rpartition(".")[0] in names]
     if bad:

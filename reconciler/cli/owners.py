@@ -48,6 +48,7 @@ def lines(owner: dict[str, Any]) -> list[str]:
     return [
         owner["name"],
         f"  members   {_names(owner['members']) or 'none'}",
+        *[f"  key       {key} of {name}" for name, keys in owner.get("signing_keys", {}).items() for key in keys],
         f"  paths     {_names(owner['paths'])}",
         f"  now       {', '.join(_used(owner['total']))}",
         f"  granted   {'; '.join(granted(owner['grants']))}",

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[Reading, str]":
     """What is meant, read; and what leads from here to the paths of its problems ("" for those of a commit)."""
-    from ..app.reading import read_file, read_once
+    from ..app.reading import files_of, read_file, read_once
 
     if target is None and named:
         return read_once(config), ""
@@ -67,12 +67,8 @@ def read(config: "ServiceConfig", target: str | None, *, named: bool) -> "tuple[
     below = tuple(one for one in config.source.paths if (path / one).is_dir())
     repository = (path / ".git").exists() or (path / "HEAD").is_file()
     if repository and (target is not None or not below):
-        return read_once(_at(config, str(path.absolute()))), ""
-    return read_once(_at(config, f"dir:{path.absolute()}", below or ("",))), _prefix(path.absolute())
-
-
-def _at(config: "ServiceConfig", url: str, paths: tuple[str, ...] | None = None) -> "ServiceConfig":
-    return replace(config, source=replace(config.source, url=url, paths=paths or config.source.paths))
+        return read_once(replace(config, source=replace(config.source, url=str(path.absolute())))), ""
+    return read_once(files_of(config, path.absolute(), below or ("",))), _prefix(path.absolute())
 
 
 def file_prefix(config: "ServiceConfig", path: Path) -> str:

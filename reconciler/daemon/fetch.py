@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from ..model.desired import DesiredState, Snapshot
-from ..model.errors import ReconcilerError, SourceUnavailable
+from ..model.errors import ReconcilerError
 from ..model.live import StandingJob
 from ..model.service import ServiceConfig
-from ..source.base import Source
+from ..source.base import Source, trusted
 from ..source.watch import next_poll
 from ..spec.desire import NONE, Cache, desire
 
@@ -28,6 +28,7 @@ class Fetcher:
         self._desired: DesiredState | None = None
         self._made_with: object = None
         self._failures = 0
+        self._passed_over: str | None = None  # the head that could not be used
         self.poll_at: datetime | None = None
 
     @property
@@ -52,14 +53,16 @@ class Fetcher:
             desired = self._read(source, config, applied, standing)
         except ReconcilerError:
             self._failures += 1
+            self._passed_over = self._head(source)
             self._schedule(config, now)
             raise
-        self._failures = 0
+        self._failures, self._passed_over = 0, None
         self._schedule(config, now)
         return desired
 
     def _opened(self, config: ServiceConfig) -> Source:
-        wanted = (config.source, config.git)
+        signers = config.people if config.source.require_signed != "none" else ()
+        wanted = (config.source, config.git, signers)
         if self._source is None or self._source_of != wanted:
             if self._source is not None:
                 self._source.close()
@@ -71,7 +74,7 @@ class Fetcher:
     def _read(
         self, source: Source, config: ServiceConfig, applied: str | None, standing: Mapping[str, StandingJob]
     ) -> DesiredState:
-        snapshot = source.snapshot(applied)
+        snapshot = trusted(source.snapshot(applied))
         if self._desired is not None and snapshot is self._snapshot and self._made_with is config:
             return self._desired
         desired, self._cache = desire(snapshot, source.read, config, self._cache, standing)
@@ -83,15 +86,18 @@ class Fetcher:
         self.poll_at = now + timedelta(seconds=delay)
 
     def newer(self) -> bool:
-        """Cheap: has a local source moved on since `refresh`? (rule D7)"""
-        if self._source is None or self._snapshot is None or not self._source.local:
+        """Cheap: has a local source moved on since `refresh`? (rule D7) A head that was looked at and cannot be used
+        does not count: what the last usable revision asks for is still to be done."""
+        if self._source is None or self._snapshot is None:
             return False
+        return self._head(self._source) not in (None, self._snapshot.commit.id, self._passed_over)
+
+    def _head(self, source: Source) -> str | None:
+        """None if it cannot be told for nothing."""
         try:
-            return self._source.head() not in (None, self._snapshot.commit.id)
-        except SourceUnavailable:
-            return False
+            return source.head() if source.local else None
         except ReconcilerError:
-            return False
+            return None
 
     def close(self) -> None:
         if self._source is not None:

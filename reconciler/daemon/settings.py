@@ -116,11 +116,16 @@ def _override(config: ServiceConfig, said: Overrides, environ: Mapping[str, str]
     return replace(
         config,
         source=source,
-        allow_rewrite=config.allow_rewrite or (Path(source.url) / ".git").exists(),  # amended by hand all day (rule D5)
+        allow_rewrite=config.allow_rewrite or _amended(source),
         engine=said.engine or config.engine,
         state_dir=str(Path(state_dir).absolute()),
         runtime_dir=config.runtime_dir or environ.get("RUNTIME_DIRECTORY", "").split(":")[0],
     )
+
+
+def _amended(source: SourceConfig) -> bool:
+    """A work repository, amended by hand all day (rule D5). Where commits must be signed, none may be put back."""
+    return source.require_signed == "none" and (Path(source.url) / ".git").exists()
 
 
 def _absolute(source: SourceConfig) -> SourceConfig:

@@ -36,7 +36,8 @@ _PERMANENT = tuple(
         (r"transport '[^']*' not allowed|redirect", "protocol-not-allowed", "give the final https:// or ssh:// URL"),
         (r"certificate|ssl", "tls", "the server's certificate must be one that this machine trusts"),
         (r"unknown option: --config-env", "git-too-old", "git 2.31 or later is needed"),
-        (r"fsck error|fsck-objects|object .*: (has|bad|missing|duplicate|zeroPadded|gitmodules|treeNotSorted)",
+        (r"hash mismatch|fsck error|fsck-objects|"
+         r"object .*: (has|bad|missing|duplicate|zeroPadded|gitmodules|treeNotSorted)",
          "source-corrupt", "`git fsck --full` in the repository names the object"),
         (r"(unable to|could not|cannot) read|corrupt|loose object|bad object|not a tree object|missing",
          "object-missing",

@@ -1,5 +1,6 @@
 """Reading a repository's objects by short-lived git children: ids in; commits, listings and blobs out."""
 
+import hashlib
 from collections.abc import Sequence
 
 from ..model.desired import Commit
@@ -10,6 +11,7 @@ from .runner import GitRunner
 
 MAX_COMMIT = 1 << 20  # bytes of one commit object; git sets no bound to a message
 MAX_READ = 64 << 20  # bytes of all blobs of one call
+SHA1_DIGITS = 40
 _HEADER = 128  # bytes that cat-file adds to each object, at most
 
 
@@ -70,7 +72,8 @@ class Objects:
         return sizes
 
     def blobs(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """Contents by blob id, in one child. Raises SourceRejected `object-missing`, `source-too-large`."""
+        """Contents by blob id, in one child. Raises SourceRejected `object-missing`, `source-too-large`,
+        `source-corrupt`."""
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             return {}
@@ -78,7 +81,33 @@ class Objects:
         if illegal is not None:
             raise ValueError(f"not a blob id: {illegal!r}")
         out = self._cat(wanted, MAX_READ + _HEADER * len(wanted))
-        return self._parse_blobs(out, wanted)
+        return self._parse(out, wanted, b"blob")
+
+    def commits(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Commit objects as they are, by id, in one child. Raises SourceRejected `object-missing`, `source-too-large`,
+        `source-corrupt`."""
+        return self._parse(self._cat(ids, MAX_READ + _HEADER * len(ids)), ids, b"commit")
+
+    def check_trees(self, commit: str, raw: bytes, paths: Sequence[str]) -> None:
+        """Are the trees of a commit that lead to `paths` and lie below them (none = all) what their ids say? git does
+        not look when it lists them. `raw`: the commit's object. Raises as `commits`."""
+        done = self._runner.run(
+            ["ls-tree", "-d", "-r", "-t", "-z", "--full-tree", commit, "--", *paths],
+            git_dir=self._git_dir, timeout=self._timeout,
+        )  # fmt: skip
+        listed = check(done, f"list commit {commit[:12]} of {self._name}").decode("utf-8", "replace").split("\0")
+        trees = {words[2] for record in listed if (words := record.partition("\t")[0].split(" "))[1:2] == ["tree"]}
+        ids = [raw.partition(b"\n")[0].decode("ascii", "replace").removeprefix("tree "), *sorted(trees)]
+        self._parse(self._cat(ids, MAX_READ + _HEADER * len(ids)), ids, b"tree")
+
+    def first_parents(self, old: str, new: str, most: int) -> list[str]:
+        """The commits from `new` on along the first parents, newest first, as far as `old` does not have them; `most`
+        of them."""
+        done = self._runner.run(
+            ["rev-list", "--first-parent", f"--max-count={most}", "--end-of-options", new, f"^{old}"],
+            git_dir=self._git_dir, timeout=self._timeout,
+        )  # fmt: skip
+        return check(done, f"list what lies between {old[:12]} and {new[:12]} in {self._name}").decode("ascii").split()
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """True if `new` descends from `old`. False too if the repository no longer has `old`, unless `new` names it as
@@ -102,24 +131,41 @@ class Objects:
         )  # fmt: skip
         return check(done, f"read objects of {self._name}")
 
-    def _parse_blobs(self, out: bytes, wanted: list[str]) -> dict[str, bytes]:
+    def _parse(self, out: bytes, wanted: Sequence[str], kind: bytes) -> dict[str, bytes]:
+        """The objects, each of which is what its id says: who may write to the files of a local repository could have
+        put other bytes there, and git does not look when it hands them out."""
         found: dict[str, bytes] = {}
         at = 0
-        for blob in wanted:
+        for name in wanted:
             end = out.find(b"\n", at)
             words = out[at:end].split(b" ")
-            if end < 0 or len(words) != 3 or words[1] != b"blob":
-                raise self._missing(blob)
+            if end < 0 or len(words) != 3 or words[1] != kind:
+                raise self._missing(name, kind.decode("ascii"))
             start, size = end + 1, int(words[2])
-            found[blob] = out[start : start + size]
+            found[name] = out[start : start + size]
+            if _id(kind, found[name], len(name)) != name:
+                raise self._changed(name, kind.decode("ascii"))
             at = start + size + 1
         return found
 
-    def _missing(self, blob: str) -> SourceRejected:
+    def _changed(self, name: str, kind: str) -> SourceRejected:
         return SourceRejected(
-            f"cannot read blob {blob[:12]} of {self._name}: the repository does not have it", code="object-missing",
+            f"cannot use {kind} {name[:12]} of {self._name}: its object holds something else", code="source-corrupt",
             hint="`git fsck --full` in the repository names the object",
         )  # fmt: skip
+
+    def _missing(self, blob: str, kind: str = "blob") -> SourceRejected:
+        return SourceRejected(
+            f"cannot read {kind} {blob[:12]} of {self._name}: the repository does not have it", code="object-missing",
+            hint="`git fsck --full` in the repository names the object",
+        )  # fmt: skip
+
+
+def _id(kind: bytes, data: bytes, digits: int) -> str:
+    made = hashlib.sha1 if digits == SHA1_DIGITS else hashlib.sha256
+    digest = made(b"%s %d\0" % (kind, len(data)), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def _parse_commit(commit: str, body: bytes) -> Commit:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..model.errors import SourceRejected, SourceUnavailable
@@ -60,12 +60,28 @@ class GitRunner:
         Raises SourceUnavailable (`git-timeout`, `source-closed`) and SourceRejected (`git-missing`,
         `source-too-large`). A failing git is not an error here: see `failure.check`.
         """
-        deadline = time.monotonic() + timeout
         argv = [*_bounded(max_file), *arguments(access, git_dir, work_tree), *command]
-        child = _spawn(argv, environment(access), bool(stdin))
         try:
-            stdout, stderr = self._talk(child, stdin, deadline, max_output, command[0])
-            self._await_exit(child, deadline, command[0])
+            return self.program(
+                argv, environment(access), name=f"git {command[0]}", stdin=stdin, timeout=timeout, max_output=max_output
+            )
+        except FileNotFoundError as error:
+            message = "cannot run git: it is not installed"
+            raise SourceRejected(message, code="git-missing", hint="install git") from error
+
+    def program(
+        self, argv: Sequence[str], env: Mapping[str, str], *, name: str, stdin: bytes = b"", timeout: float,
+        max_output: int = MAX_OUTPUT, descriptors: Sequence[int] = (),
+    ) -> Finished:  # fmt: skip
+        """Run any program in the same way; `name` is what messages call it, `descriptors` are open in it.
+
+        Raises FileNotFoundError if there is no such program; otherwise as `run`.
+        """
+        deadline = time.monotonic() + timeout
+        child = _spawn(argv, env, bool(stdin), name, descriptors)
+        try:
+            stdout, stderr = self._talk(child, stdin, deadline, max_output, name)
+            self._await_exit(child, deadline, name)
         finally:
             _end(child)
         return Finished(child.returncode, stdout, stderr.decode("utf-8", "replace"))
@@ -118,26 +134,28 @@ class GitRunner:
         """What is ready; [] after a tick. Raises when the deadline has passed or the source was closed."""
         remaining = deadline - time.monotonic()
         if self._cancelled.is_set():
-            raise SourceUnavailable(f"cannot run git {name}: the source was closed", code="source-closed")
+            raise SourceUnavailable(f"cannot run {name}: the source was closed", code="source-closed")
         if remaining <= 0:
             raise SourceUnavailable(
-                f"cannot finish git {name}: it took longer than allowed", code="git-timeout",
+                f"cannot finish {name}: it took longer than allowed", code="git-timeout",
                 hint="look at the network and the server, or raise `git.timeout`",
             )  # fmt: skip
         return poll.poll(min(remaining, _TICK) * 1000)
 
 
-def _spawn(argv: list[str], env: dict[str, str], with_stdin: bool) -> subprocess.Popen[bytes]:
+def _spawn(
+    argv: Sequence[str], env: Mapping[str, str], with_stdin: bool, name: str, descriptors: Sequence[int]
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            argv, env=env, cwd="/", start_new_session=True, bufsize=0,
+            argv, env=env, cwd="/", start_new_session=True, bufsize=0, pass_fds=descriptors,
             stdin=subprocess.PIPE if with_stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-    except FileNotFoundError as error:
-        raise SourceRejected("cannot run git: it is not installed", code="git-missing", hint="install git") from error
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise SourceUnavailable(f"cannot run git: {error.strerror}", code="git-unavailable") from error
+        raise SourceUnavailable(f"cannot run {name}: {error.strerror}", code="git-unavailable") from error
 
 
 def _bounded(max_file: int | None) -> list[str]:
@@ -177,6 +195,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _too_large(name: str, limit: int) -> SourceRejected:
     return SourceRejected(
-        f"cannot read the repository: git {name} gave more than {limit >> 20} MiB", code="source-too-large",
+        f"cannot read the repository: {name} gave more than {limit >> 20} MiB", code="source-too-large",
         hint="point `source.paths` at a smaller directory",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .errors import Refusal
 from .job import DesiredJob
 from .problem import SpecProblem
 
@@ -25,6 +26,7 @@ class Commit:
     author: str = ""
     at: float = 0.0  # seconds since the epoch
     subject: str = ""
+    signed_by: str = ""  # one of `people`; "" = unsigned, signed by somebody else, or nobody asked
 
     @property
     def short(self) -> str:
@@ -41,6 +43,7 @@ class Snapshot:
     problems: tuple[SpecProblem, ...] = ()  # symlinks, submodules, oversized or oddly named files
     missing_paths: tuple[str, ...] = ()  # configured paths that this commit does not have
     descends: bool = True  # False: does not descend from the applied revision (rule D5)
+    distrust: Refusal | None = None  # why `source.require_signed` does not let it be applied
 
 
 @dataclass(frozen=True, slots=True)

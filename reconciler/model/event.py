@@ -32,9 +32,10 @@ class EventName(StrEnum):
     )
     SYNC_FAILED = (
         "sync.failed",
-        "The repository cannot be read. Nothing is retired, jobs keep firing; said once, until it recovers.",
+        "The repository cannot be read, or its newest commit is not signed as it must be. Nothing is retired, jobs "
+        "keep firing; said once, until it recovers.",
     )
-    SYNC_RECOVERED = "sync.recovered", "The repository can be read again."
+    SYNC_RECOVERED = "sync.recovered", "The repository can be read again, and its newest commit is let in."
     PLAN_REFUSED = (
         "plan.refused",
         "A plan may not be applied; `hint` holds the command that approves exactly this one.",

@@ -80,6 +80,7 @@ class Plan:
     needs_approval: tuple[str, ...] = ()  # reasons that `approve DIGEST` lifts
     subject: str = ""
     author: str = ""
+    signed_by: str = ""  # one of `people`, where `source.require_signed` has somebody ask
     committed_at: float = 0.0
     ref: str = ""
 

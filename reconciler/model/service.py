@@ -24,6 +24,7 @@ class SourceConfig:
     ref: str = "HEAD"
     paths: tuple[str, ...] = ("jobs.d",)
     poll_interval: float = 60.0  # seconds; remote repositories only, jittered
+    require_signed: str = "none"  # or "head", "range": which commits must be signed by one of `people`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whom `owners.*.members` may name. `unix`: the user account on this host; "" = none."""
+    """Somebody whom `owners.*.members` may name. `unix`: the user account on this host; "" = none. `signing_key`: SSH
+    public keys that have been checked, each `TYPE BASE64`."""
 
     name: str
     unix: str = ""
     email: str = ""
+    signing_key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,11 @@ class ServiceConfig:
     packages: PackageConfig = PackageConfig()
     secret_stores: tuple[StoreConfig, ...] = ()  # in the order they are searched
     allow_rewrite: bool = False  # True for local work repositories: a rewritten history only warns (rule D5)
+
+    @property
+    def has_accounts(self) -> bool:
+        """May anybody ask the service who is no administrator? Others are named for their keys or e-mails alone."""
+        return any(person.unix for person in self.people)
 
     @property
     def totals(self) -> Mapping[str, Total]:

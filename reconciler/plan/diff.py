@@ -84,7 +84,7 @@ class _Planner:
             unchanged=proposal.unchanged, digest=digest, refusals=verdict.refusals,
             problems=tuple(sorted(problems)),
             needs_approval=verdict.reasons + tuple(sorted(reasons)), subject=commit.subject, author=commit.author,
-            committed_at=commit.at, ref=self.desired.ref,
+            committed_at=commit.at, ref=self.desired.ref, signed_by=commit.signed_by,
         )  # fmt: skip
 
     def _answered(self, proposal: _Proposal, digest: str) -> tuple[list[Action], list[str]]:

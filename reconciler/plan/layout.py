@@ -54,7 +54,8 @@ def header(plan: Plan, instance: str, now: datetime | None) -> Line:
     parts = [instance] if instance else []
     parts.append(moved + (f" ({plan.ref})" if plan.ref else ""))
     when = words.ago(plan.committed_at, now) if now is not None else ""
-    who = ", ".join(part for part in (plan.author, when) if part)
+    signed = f"signed by {plan.signed_by}" if plan.signed_by else ""
+    who = ", ".join(part for part in (plan.author, when, signed) if part)
     subject = f'"{words.shorten(plan.subject, 100)}"' if plan.subject else ""
     parts += [": ".join(part for part in (who, subject) if part)] if who or subject else []
     return Line("   ".join(parts), Style.STRONG)

@@ -1,10 +1,11 @@
 """In: a Plan. Out: JSON with stable keys; a key is added, never renamed, while `version` stays.
 
 version int · instance str · digest str (what `apply` and `approve` take) · revision, previous str (full commit ids,
-previous "" at first) · ref, author, subject str · committed_at float (seconds since the epoch, 0 = unknown) · exit_code
-0|1|2 · refused bool · unchanged int · counts {kind: int} · actions [...] · refusals [{code, message, hint}] · problems
-[{path, line, column, pointer, code, severity, message, hint}] · needs_approval [str] · fires null | {before, after,
-whole, capped, at_once, deltas {job: int}}.
+previous "" at first) · ref, author, subject str · signed_by str (one of `people`, "" = nobody who is known, or nobody
+asked) · committed_at float (seconds since the epoch, 0 = unknown) · exit_code 0|1|2 · refused bool · unchanged int ·
+counts {kind: int} · actions [...] · refusals [{code, message, hint}] · problems [{path, line, column, pointer, code,
+severity, message, hint}] · needs_approval [str] · fires null | {before, after, whole, capped, at_once, deltas {job:
+int}}.
 
 An action: kind, name, why, path, owner, digest and old_digest (of the spec; "" = none), moved_from, keep_cursor,
 stop_runs, notes [str], problems [...], changes [{field, old, new, notes [str], where null | {path, line, inherited}}].
@@ -41,6 +42,7 @@ def to_data(plan: Plan, instance: str = "", times: Timeline | None = None) -> di
         "ref": plan.ref,
         "author": plan.author,
         "subject": plan.subject,
+        "signed_by": plan.signed_by,
         "committed_at": plan.committed_at,
         "exit_code": exit_code(plan),
         "refused": plan.refused,

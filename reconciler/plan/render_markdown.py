@@ -33,6 +33,7 @@ def _head(plan: Plan, instance: str, now: datetime | None, times: Timeline | Non
     about = [commit + (f" ({_code(plan.ref)})" if plan.ref else "")]
     about += [_code(words.shorten(plan.subject, 100))] if plan.subject else []
     about += [words.ago(plan.committed_at, now)] if now is not None and plan.committed_at else []
+    about += [f"signed by {_code(plan.signed_by)}"] if plan.signed_by else []
     said += [" · ".join(about), ""]
     for refusal in plan.refusals[:MOST_REFUSALS]:
         said += [f"- **{_code(refusal.code)}** {_code(refusal.message)}", f"  {_code(refusal.hint)}"]

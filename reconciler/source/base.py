@@ -5,6 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..model.desired import Snapshot
+from ..model.errors import SourceRejected
+
+
+def trusted(snapshot: Snapshot) -> Snapshot:
+    """The snapshot, if it may be applied for all that its signatures say. Raises SourceRejected (`commit-unsigned`,
+    `commit-signature-unknown`, `commit-signature-bad`, `commits-too-many`)."""
+    if snapshot.distrust is not None:
+        said = snapshot.distrust
+        raise SourceRejected(said.message, code=said.code, hint=said.hint)
+    return snapshot
 
 
 class Source(Protocol):
@@ -21,7 +31,8 @@ class Source(Protocol):
 
     def snapshot(self, applied: str | None) -> Snapshot:
         """The newest revision. The same object as before while neither it nor the answer to "does it descend from
-        `applied`" (rule D5) has changed. `applied` None = nothing applied yet."""
+        `applied`" (rule D5), nor that to "is it signed as it must be", has changed. `applied` None = nothing applied
+        yet. Whoever would apply it asks `trusted`."""
 
     def read(self, blobs: Sequence[str]) -> dict[str, bytes]:
         """Contents of blobs that the last snapshot listed, by blob id. All of them, or an error."""

@@ -11,17 +11,20 @@ from ..model.errors import SourceRejected, SourceUnavailable
 from ..spec.giturl import Ref, RefKind
 from .git import Repository, open_repository
 from .refs import Found, RefFiles
+from .signatures import Judges, unasked
 from .snapshots import Snapshots
 from .watch import watch_refs
 
 
 class LocalGit:
-    """A `Source` over the repository at `path`; `roots` as of `listing.normal_paths`, `timeout` of each child in s."""
+    """A `Source` over the repository at `path`; `roots` as of `listing.normal_paths`, `timeout` of each child in s,
+    `signatures` makes who judges its commits."""
 
     local = True
 
-    def __init__(self, path: str, ref: Ref, roots: Sequence[str], timeout: float) -> None:
+    def __init__(self, path: str, ref: Ref, roots: Sequence[str], timeout: float, signatures: Judges = unasked) -> None:
         self._path, self._ref, self._roots, self._timeout = path, ref, tuple(roots), timeout
+        self._signatures = signatures
         self._runner = GitRunner()
         self._peeled: dict[str, str] = {}  # an annotated tag -> its commit
         self._open(open_repository(path))
@@ -55,7 +58,8 @@ class LocalGit:
         self._refs = RefFiles(repository.git_dir, repository.common_dir)
         self._watched_refs = RefFiles(repository.git_dir, repository.common_dir)  # the watching thread's own
         self._objects = Objects(self._runner, repository.git_dir, self._path, self._timeout)
-        self._snapshots = Snapshots(self._objects, self._ref.text, self._roots)
+        judge = self._signatures(self._objects, self._runner)
+        self._snapshots = Snapshots(self._objects, self._ref.text, self._roots, judge)
 
     def _find(self, refs: RefFiles | None = None) -> Found:
         """What the reference holds. Raises SourceRejected `ref-not-found`, `ref-ambiguous`, SourceUnavailable."""

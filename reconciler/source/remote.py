@@ -18,6 +18,7 @@ from ..model.desired import Snapshot
 from ..model.errors import SourceRejected
 from ..model.service import GitConfig
 from ..spec.giturl import Address, Ref
+from .signatures import Judges, unasked
 from .snapshots import Snapshots
 
 INCOMING = "refs/reconciler/incoming"
@@ -30,12 +31,15 @@ class RemoteGit:
 
     local = False
 
-    def __init__(self, address: Address, ref: Ref, roots: Sequence[str], git: GitConfig, cache_dir: str) -> None:
+    def __init__(
+        self, address: Address, ref: Ref, roots: Sequence[str], git: GitConfig, cache_dir: str,
+        signatures: Judges = unasked,
+    ) -> None:  # fmt: skip
         self._address, self._ref, self._git = address, ref, git
         self._cache = Cache(cache_dir, address.text)
         self._runner = GitRunner()
         self._objects = Objects(self._runner, self._cache.git_dir, str(address), git.timeout)
-        self._snapshots = Snapshots(self._objects, ref.text, roots)
+        self._snapshots = Snapshots(self._objects, ref.text, roots, signatures(self._objects, self._runner))
 
     def head(self) -> str | None:
         """One `ls-remote`; a commit id needs none."""

@@ -8,13 +8,15 @@ from ..model.desired import Commit, Snapshot
 from ..spec.giturl import is_commit_id
 from .edits import edit_entries, parse_edits
 from .listing import Record, parse_listing, split_records, unseen_blobs
+from .signatures import Signatures
 
 
 class Snapshots:
     """The newest snapshot of one repository below `roots`, and what is known of its records. One thread's own."""
 
-    def __init__(self, objects: Objects, ref: str, roots: Sequence[str]) -> None:
-        self._objects, self._ref, self._roots = objects, ref, tuple(roots)
+    def __init__(self, objects: Objects, ref: str, roots: Sequence[str], signatures: Signatures | None = None) -> None:
+        """`signatures`: None = nobody asks who signed."""
+        self._objects, self._ref, self._roots, self._signatures = objects, ref, tuple(roots), signatures
         self._known: Mapping[bytes, Record] = {}
         self._latest: Snapshot | None = None
         self._descent: tuple[str, str, bool] = ("", "", True)  # applied, commit, answer
@@ -34,6 +36,10 @@ class Snapshots:
         descends = self._descends(latest.commit.id, applied)
         if descends != latest.descends:
             latest = replace(latest, descends=descends)
+        if self._signatures is not None:
+            by, refusal = self._signatures.judge(latest.commit.id, applied, descends=descends)
+            if (by, refusal) != (latest.commit.signed_by, latest.distrust):
+                latest = replace(latest, commit=replace(latest.commit, signed_by=by), distrust=refusal)
         self._latest = latest
         return latest
 

@@ -1,10 +1,12 @@
 """In: `people` and `owners` of the service file. Out: who belongs to whom, and what is wrong with what they say."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..model.ids import dotted
 from ..model.service import Owner, Person, ServiceConfig
+from .sshkeys import BadKey, PublicKey, parse_key
 
 
 class Fault(NamedTuple):
@@ -17,8 +19,44 @@ class Fault(NamedTuple):
 
 
 def people_from(said: Mapping[str, Any]) -> tuple[Person, ...]:
-    """`people` of a service file that fits its schema."""
-    return tuple(Person(name, **fields) for name, fields in said.get("people", {}).items())
+    """`people` of a service file that fits its schema; keys that are none are left to `key_faults`."""
+    return tuple(
+        Person(name, fields.get("unix", ""), fields.get("email", ""), tuple(_keys(fields)))
+        for name, fields in said.get("people", {}).items()
+    )
+
+
+def _keys(fields: Mapping[str, Any]) -> Iterator[str]:
+    for _, text in _texts(fields.get("signing_key", ())):
+        with suppress(BadKey):
+            yield parse_key(text).line
+
+
+def _texts(said: str | list[str] | tuple[()]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each key as it is written, and what leads to it."""
+    if isinstance(said, str):
+        yield (), said
+        return
+    for index, text in enumerate(said):
+        yield (str(index),), text
+
+
+def key_faults(said: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is wrong with the `signing_key` of each of `people`. No text shows a key."""
+    whose: dict[bytes, str] = {}
+    for name, fields in said.get("people", {}).items():
+        for place, text in _texts(fields.get("signing_key", ())):
+            tokens = ("people", name, "signing_key", *place)
+            try:
+                key = parse_key(text)
+            except BadKey as error:
+                yield Fault(tokens, error.code, f"the signing key of {name} {error}", error.hint)
+                continue
+            if key.blob in whose:
+                other = "stands there twice" if whose[key.blob] == name else f"is {whose[key.blob]}'s already"
+                message, hint = f"the signing key {key.fingerprint} of {name} {other}", "One key is one person's."
+                yield Fault(tokens, "signing-key-twice", message, hint)
+            whose.setdefault(key.blob, name)
 
 
 def faults(people: Iterable[Person], owners: Iterable[Owner]) -> Iterator[Fault]:
@@ -50,6 +88,15 @@ def _members(owner: Owner, names: set[str]) -> Iterator[Fault]:
             yield Fault(tokens, "person-unknown", f'"{member}" is none of `people`', hint)
         elif member in owner.members[:index]:
             yield Fault(tokens, "person-twice", f"{member} is in the list twice", "Keep one of them.")
+
+
+def signers(people: Iterable[Person]) -> dict[bytes, str]:
+    """Whose key it is, by the key's blob."""
+    return {key.blob: person.name for person in people for key in public_keys(person)}
+
+
+def public_keys(person: Person) -> tuple[PublicKey, ...]:
+    return tuple(parse_key(line) for line in person.signing_key)
 
 
 def person_of(config: ServiceConfig, account: str) -> Person | None:

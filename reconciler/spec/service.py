@@ -26,7 +26,7 @@ from .admission import is_below
 from .document import Document, guarded, read_document
 from .durations import parse_duration, parse_size
 from .fields import MIN_MEMORY
-from .people import faults, people_from
+from .people import faults, key_faults, people_from
 
 Tokens = tuple[str, ...]
 Parsed = tuple[ServiceConfig, tuple[SpecProblem, ...]]
@@ -209,11 +209,22 @@ class _Service:
         if find_zone(config.timezone) is None:
             hint = zone_hint(config.timezone)
             self.report(("timezone",), "timezone-unknown", f'unknown time zone "{config.timezone}"', hint)
-        for fault in faults(config.people, config.owners):
+        for fault in (*faults(config.people, config.owners), *key_faults(self.data)):
             self.report(*fault)
+        if config.source.require_signed != "none":
+            self._check_signed(config)
         for owner in config.owners:
             if owner.policy is not None:
                 self._check_ceiling(owner.name, owner.policy, config.policy)
+
+    def _check_signed(self, config: ServiceConfig) -> None:
+        if not any(person.signing_key for person in config.people):
+            message = "commits must be signed, and nobody of `people` has a signing_key: none could be applied"
+            hint = 'people: {anna: {signing_key: "ssh-ed25519 AAAA..."}}'
+            self.report(("source", "require_signed"), "no-signing-key", message, hint)
+        if config.allow_rewrite:
+            message = "with allow_rewrite an older signed commit could be put back over a newer one"
+            self.report(("allow_rewrite",), "signed-rewrite", message, "Remove it, or source.require_signed.")
 
     def _check_ceiling(self, name: str, own: Policy, top: Policy) -> None:
         """What an owner is granted beyond the ceiling grants nothing: said, so that nobody wonders."""

@@ -17,7 +17,15 @@ PAGE = (ROOT / "docs/operate.md").read_text()
 OF_JOB_FILES = {"spec", "schedule"}
 OF_BOTH = "giturl.py"  # the source's address is one of the service, that of code one of a job file
 CODE = re.compile(r"[a-z]+(?:-[a-z]+)+")
-BY_POSITION = {"Refusal", "Refused", "failure", "_rejected", "_ssh_path", "_say"}  # callables that take a code in place
+BY_POSITION = {
+    "Refusal",
+    "Refused",
+    "_refusal",
+    "failure",
+    "_rejected",
+    "_ssh_path",
+    "_say",
+}  # callables that take a code in place
 TABLES = {"_PERMANENT", "KNOWN", "KNOWN_AT_START"}  # (pattern or words, code, hint)
 COMPOSED = {"network-name", "refused"}  # f"{kind}-name" in engine/docker_acquire.py; a default in server/client.py
 NO_CODES = {"error"}  # the base class's own, which nobody raises

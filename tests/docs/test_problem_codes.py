@@ -4,9 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+from reconciler.spec.sshkeys import TYPES as KEY_TYPES
+
 ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+|anchor|alias|tag|directive|schema|shebang")
-NO_CODES = {"utf-8"}
+NO_CODES = {"utf-8", "ssh-dss", *KEY_TYPES}
 
 
 def used() -> set[str]:

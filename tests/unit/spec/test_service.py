@@ -160,7 +160,7 @@ WRONG = {
     ),
     "an account of two people": ("people: {a: {unix: x}, b: {unix: x}}", "account-twice", "/people/b/unix"),
     "a person of whom nothing is said": ("people: {anna: {}}", "value-empty", "/people/anna"),
-    "a signing key": ("people: {anna: {unix: anna, signing_key: x}}", "unknown-key", "/people/anna/signing_key"),
+    "a signing key that is none": ("people: {a: {signing_key: x}}", "signing-key-invalid", "/people/a/signing_key"),
     "an e-mail of two words": ("people: {anna: {email: an na@x}}", "value-invalid", "/people/anna/email"),
     "an account that is none": ("people: {anna: {unix: 'a:b'}}", "value-invalid", "/people/anna/unix"),
     "an owner with two slashes": ("owners: {a/b/c: {paths: ['**']}}", "value-invalid", "/owners/a~1b~1c"),
