@@ -16,7 +16,7 @@ from reconciler.source.base import Source, trusted
 from reconciler.source.open import open_source
 from reconciler.spec.sshkeys import parse_key
 from tests.lab.githttp import GitHttp
-from tests.lab.gitrepo import GitRepo
+from tests.lab.gitrepo import GitRepo, git
 from tests.lab.signing import SshKey, commit_signed, ssh_key, with_signature
 
 JOB = "schedule: '@hourly'\nimage: busybox:local\n"
@@ -77,6 +77,16 @@ def test_S1_a_commit_that_one_of_people_signed_is_let_in_and_names_the_signer(
     assert (snapshot.commit.id, snapshot.commit.signed_by) == (head, "cleo")
     assert [entry.path for entry in snapshot.entries] == ["a.yaml", "b.yaml"]
     assert parse_key(key.public).fingerprint == key.fingerprint
+
+
+def test_S1_a_repository_of_sha256_is_judged_too(tmp_path: Path, anna: SshKey) -> None:
+    (tmp_path / "new").mkdir()
+    git(tmp_path / "new", "init", "-q", "-b", "main", "--object-format=sha256")
+    repo = GitRepo(tmp_path / "new")
+    commit_signed(repo, {"jobs.d/a.yaml": JOB}, anna)
+    assert trusted(seen(repo, person("anna", anna))).commit.signed_by == "anna"
+    repo.git("commit", "-q", "--amend", "-m", "unsigned")
+    assert refusal(seen(repo, person("anna", anna)))[0] == "commit-unsigned"
 
 
 def test_S1_an_unsigned_commit_is_not(repo: GitRepo, anna: SshKey) -> None:
