@@ -11,7 +11,7 @@ from typing import Any
 from ..apply.execute import Pool, apply_plan, order_of, threads
 from ..apply.files import record_files
 from ..apply.intents import recover_intents
-from ..apply.outcome import Applied, Result, event_of
+from ..apply.outcome import Result, event_of
 from ..engine.base import Engine, StandingOrder
 from ..history.base import History
 from ..model.desired import DesiredState
@@ -25,19 +25,17 @@ from ..plan.diff import PlanContext, make_plan
 from ..spec.admission import effective_policy
 from .ahead import Ahead
 from .askers import Askers
-from .backoff import Backoff, Convergence
 from .drift import TURN, DriftRound
 from .events import EventStream
 from .fetch import Fetcher
 from .fleet import Fleet
 from .holds import Held
+from .judge import Judge
 from .observing import RELIST, Observer
 from .refresh import EVERY, Refresher
-from .wanted import Wanted
 
 APPLIED = "applied_revision"
 TIDY_EVERY = timedelta(hours=1)
-RETRY_FIRST, RETRY_MOST = 5.0, 300.0  # back-off of an engine or an action that fails, seconds
 
 
 class SyncLoop:
@@ -74,14 +72,19 @@ class SyncLoop:
         self._drift, self._refresher = DriftRound(drift_turn), Refresher(engine, history, kick_self)
         nothing = LiveState("", {}, {})
         self._marked = nothing, 0, nothing  # a listing, how often drift had changed, and what that made of it
-        self._askers, self.held, self._wanted = Askers(), Held(history, emit), Wanted(history, emit)
+        self._askers = Askers()
+        self._judge = Judge(history, emit)
         self._ahead = Ahead(engine, emit, kick_self)
-        self._retries, self._convergence = Backoff(RETRY_FIRST, RETRY_MOST), Convergence()
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
         self._approvals: dict[str, str] = {}
         self._recorded: Plan | None = None
         self.stopping = threading.Event()
+
+    @property
+    def held(self) -> Held:
+        """What stays as it is, and why."""
+        return self._judge.held
 
     def look(self) -> int:
         """Ask for a pass that fetches and lists whatever their own schedules say; its number."""
@@ -121,8 +124,7 @@ class SyncLoop:
 
     def _pass(self, now: datetime, number: int, *, asked: bool, looked: bool) -> datetime | None:
         if looked:
-            self._retries.clear()
-            self._convergence.clear()
+            self._judge.forgive()
         while not self._suspects.empty():
             self._observer.forget()
             if name := self._suspects.get():
@@ -137,7 +139,7 @@ class SyncLoop:
             return self._wake(now)
         plan = self._plan(desired, self._look_closer(live, config, now), config, now)
         self._askers.planned(number)
-        self._wanted.account(plan, now)
+        self._judge.wanted.account(plan, now)
         self._tidy_up(now)
         if self._apply(plan, config, now):
             self._observer.forget()  # confirm what was done by looking
@@ -186,7 +188,7 @@ class SyncLoop:
         standing = self._fleet.view.standing
         approvals = self._approvals = dict(self._history.approvals())
         images = self._refresher.images
-        stalled = self._convergence.stalled(desired, now)
+        stalled = self._judge.stalled(desired, now)
         inputs = (desired, live, config, images, self._fleet.view.generation, sorted(approvals), sorted(stalled))
         old = self._fleet.view.plan
         if old is not None and _same(inputs, self._made_from):
@@ -242,7 +244,7 @@ class SyncLoop:
         self._record_files(plan)
         due = tuple(
             action for action in plan.actions
-            if action.changes_something and not self._retries.waiting(f"{action.name} {action.digest}", now)
+            if action.changes_something and not self._judge.waits(action, now)
         )  # fmt: skip
         ready, refused = self._ahead.sort(due, lambda action: order_of(action, plan.revision, config, self._stage))
         self._show(plan, again=bool(ready))
@@ -259,7 +261,10 @@ class SyncLoop:
             raise
         self._done_some([event_of(result, self._now(), plan.revision, plan.digest) for result in refused])
         applied = replace(applied, results=(*applied.results, *refused))
-        self._judge(applied)
+        for result in applied.results:
+            if result.ok and result.ref:
+                self._drift.made(result.action.name, self._now())
+        self._judge.applied(applied.results, self._now())
         self._askers.applied(applied.results)
         self._fleet.publish_standing(self._history.standing())
         self._kick_runs()
@@ -292,22 +297,6 @@ class SyncLoop:
         self._fleet.draft()
         self._kick_runs()
 
-    def _judge(self, applied: Applied) -> None:
-        """Back off from what failed; count what was applied again and again (rule P1)."""
-        now = self._now()
-        for result in applied.results:
-            key = f"{result.action.name} {result.action.digest}"
-            if result.ok:
-                self._retries.succeeded(key)
-                if result.ref:
-                    self._drift.made(result.action.name, now)
-                if why := self._convergence.applied(result.action.name, result.action.digest, now):
-                    self._emit.emit(EventName.JOB_STALLED, job=result.action.name, why=why)
-            else:
-                self._retries.failed(key, now)
-        self.held.tried(applied.results)
-        self._wanted.tried(applied.results, now)
-
     def _tidy_up(self, now: datetime) -> None:
         """Now and then drop staged files that no definition in use speaks of."""
         if self._tidy_at is not None and now < self._tidy_at:
@@ -325,9 +314,7 @@ class SyncLoop:
             self._fetcher.poll_at,
             *self._observer.next_at(now),
             self._drift.next_at,
-            self._convergence.next_at(),
-            self._retries.next_at(now),
-            self._wanted.next_at(now),
+            *self._judge.next_at(now),
         ]
         return min((t for t in times if t is not None and t > now), default=now + timedelta(seconds=5))
 
