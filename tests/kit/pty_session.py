@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE = 60.0  # seconds that anything may take on a busy machine
+PATIENCE = 100.0  # seconds that anything may take on a busy machine
 
 
 class PtySession:

