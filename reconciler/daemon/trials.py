@@ -74,6 +74,9 @@ def start_dev(loop: "RunLoop", job: str, actor: str, asked: DevAsked, now: datet
     refused = next(iter(admit(spec, loop.config)), None)
     if refused is not None:
         raise Permanent(f"cannot open a shell in {job}: {refused.message}", code=refused.code, hint=refused.hint)
+    if spec.exec_in:
+        raise Permanent(f"cannot open a shell in {job}: it runs in {spec.exec_in}, which is not its own (exec_in)",
+                        code="dev-unsupported", hint="ask whoever the container belongs to")  # fmt: skip
     if asked.terminal.port and spec.networks in ((), ("none",)):
         raise Permanent(f"cannot open a notebook in {job}: it has no network", code="dev-no-network",
                         hint="without --jupyter it is a shell; `networks` of the job file: docs/reference/job.md"

@@ -225,6 +225,12 @@ def test_S1_what_is_not_to_be_had_is_said_before_anything_is_claimed(world: Worl
         with pytest.raises(Permanent) as caught:
             ask()
         assert caught.value.code == code
+    inside = replace(FILE, name="ml/inside", image="", exec_in="shop-db", script=None, command=("id",))
+    world.apply(FILE, inside)
+    world.fleet.reconfigure(ServiceConfig(state_dir=str(tmp_path), policy=Policy(exec_in=("shop-*",))))
+    with pytest.raises(Permanent) as caught:
+        shell(world, "ml/inside")
+    assert caught.value.code == "dev-unsupported"
     world.fleet.reconfigure(ServiceConfig(state_dir=str(tmp_path), policy=Policy(images=("registry.example.org/**",))))
     with pytest.raises(Permanent) as caught:
         shell(world)
