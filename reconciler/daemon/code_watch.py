@@ -20,6 +20,7 @@ from .run_loop import RunLoop
 LOOK_EVERY = 10.0  # seconds
 SHARE = 0.02  # of a core, at most: a look that takes long is followed by a long rest
 WORTH = 256 << 20  # bytes: a run that has written less did not fill the disk
+LONGEST_END = 900.0  # seconds in which one that ends is expected to give back what it holds
 
 
 class CodeWatch:
@@ -29,9 +30,11 @@ class CodeWatch:
     def __init__(
         self, *, look: Callable[[], Iterable[Grown]], lacking: Callable[[], int], bound: Callable[[], int],
         runs: RunLoop, kick: Callable[[], None], history: History, emit: EventStream,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._look, self._lacking, self._bound = look, lacking, bound
         self._runs, self._kick, self._history, self._emit = runs, kick, history, emit
+        self._clock, self._ends = clock, dict[str, float]()  # runs that end, since when
 
     def run(self, stop: threading.Event) -> None:
         rest = LOOK_EVERY
@@ -51,16 +54,31 @@ class CodeWatch:
                 hint = "write to `outputs` or a volume, or raise the limit"
                 self._end(run, item, why, code="checkout-too-big", hint=hint)
         if not found or not self._lacking():
+            self._ends.clear()
+            return
+        if self._is_one_ending(found) or not self._lacking():  # the last one may have given it back since
             return
         for run, item in self._suspects(found):
             why = f"the disk is nearly full, and its checkouts grew most, by {_mib(item.more)}"
             self._end(run, item, why, code="disk-full", hint="free space below the state directory")
-            return  # the next look tells whether that was enough
+            return  # once it has given back what it held, a look tells whether that was enough
 
     def _suspects(self, found: Iterable[Grown]) -> Iterator[tuple[RunRecord, Grown]]:
         for item in sorted(found, key=lambda item: -item.more):
             if item.more >= WORTH and (run := self._running(item)) is not None:
                 yield run, item
+
+    def _is_one_ending(self, found: Iterable[Grown]) -> bool:
+        """Those that were asked to end, or have ended, hold their disk until they are collected; also when their
+        checkouts are being removed, and so are no longer found. One that does not come to its end is not waited for: it
+        may go on writing."""
+        now, seen = self._clock(), {item.run_id for item in found}
+        self._ends = {
+            run.run_id: self._ends.get(run.run_id, now)
+            for run in self._history.active_runs()
+            if run.run_id in self._ends or (_ends(run) and (run.code or run.run_id in seen))
+        }
+        return any(now - since < LONGEST_END for since in self._ends.values())
 
     def _running(self, item: Grown) -> RunRecord | None:
         """Its record if its command runs and nobody has asked it to end."""
@@ -74,8 +92,13 @@ class CodeWatch:
                 self._emit.emit(EventName.CODE_OUTGROWN, job=run.job, run=run.run_id, code=code, error=why, hint=hint,
                                 bytes=item.size)  # fmt: skip
 
+        self._ends.setdefault(run.run_id, self._clock())
         self._runs.requests.put(Request(act))
         self._kick()
+
+
+def _ends(run: RunRecord) -> bool:
+    return not run.active or run.stop_requested_at is not None
 
 
 def _mib(size: int) -> str:

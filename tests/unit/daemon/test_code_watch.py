@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.daemon.code_watch import WORTH, CodeWatch
+from reconciler.daemon.code_watch import LONGEST_END, WORTH, CodeWatch
 from reconciler.model.event import Event, EventName
 from reconciler.model.job import Retries
 from reconciler.model.run import FailureClass
@@ -21,7 +21,7 @@ class Watched:
         self.world = World(path)
         for job in jobs:
             self.world.behave(job, duration=3600.0)
-        self.world.apply(*(cron("1 2 * * *", job, retries=Retries(limit=3)) for job in jobs))
+        self.world.apply(*(cron("1 2 * * *", job, retries=Retries(limit=3), outputs="/outputs") for job in jobs))
         self.world.tick(65)
         self.sizes: dict[str, tuple[int, int]] = {}
         self.lacking = 0
@@ -29,6 +29,7 @@ class Watched:
             look=lambda: [Grown(self.run(job), *said) for job, said in self.sizes.items()],
             lacking=lambda: self.lacking, bound=lambda: self.bound, runs=self.world.loop,
             kick=lambda: self.world.rounds(1), history=self.world.history, emit=self.world.emit,
+            clock=lambda: self.world.boot_time,
         )  # fmt: skip
         self.bound = BOUND
 
@@ -66,9 +67,41 @@ def test_without_a_bound_nobody_is(watched: Watched) -> None:
 def test_where_the_disk_is_nearly_full_the_one_that_grew_most_is_stopped(watched: Watched) -> None:
     watched.bound, watched.lacking = 0, 1
     watched.sizes = {"greedy": (WORTH + 1, WORTH + 1), "modest": (BOUND, WORTH)}
-    told = watched.look()
-    assert told[-1].job == "greedy" and {event.fields["code"] for event in told} == {"disk-full"}
+    (told,) = watched.look()
+    assert told.job == "greedy" and told.fields["code"] == "disk-full"
     assert watched.world.runs("greedy")[0].reason.startswith("disk-full: the disk is nearly full")
+    assert watched.world.runs("modest")[0].active
+
+
+def test_nobody_else_is_stopped_before_the_one_that_was_has_given_its_disk_back(watched: Watched) -> None:
+    world = watched.world
+    watched.bound, watched.lacking = 0, 1
+    watched.sizes = {"greedy": (WORTH + 1, WORTH + 1), "modest": (BOUND, WORTH)}
+    world.pools.hold = "outputs"  # it ends, and its checkout is not removed
+    assert [event.job for event in watched.look()] == ["greedy"] and not world.runs("greedy")[0].active
+    del watched.sizes["greedy"]  # it is being removed
+    assert len(watched.look()) == 1
+    world.pools.release()
+    world.tick(5)
+    assert world.runs("greedy")[0].collected
+    assert [event.job for event in watched.look()] == ["modest", "greedy"]  # that was not enough
+
+
+def test_nobody_is_stopped_while_one_ends_that_a_person_has_stopped(watched: Watched) -> None:
+    watched.bound, watched.lacking = 0, 1
+    watched.sizes = {"greedy": (BOUND, 0), "modest": (BOUND, WORTH)}
+    watched.world.pools.hold = "outputs"
+    watched.world.operators.stop_run(watched.run("greedy"), "anna", "")
+    assert watched.look() == []
+
+
+def test_one_that_never_comes_to_its_end_is_not_waited_for(watched: Watched) -> None:
+    watched.bound, watched.lacking = 0, 1
+    watched.sizes = {"greedy": (WORTH + 1, WORTH + 1), "modest": (BOUND, WORTH)}
+    watched.world.pools.hold = "outputs"
+    assert len(watched.look()) == 1
+    watched.world.tick(LONGEST_END, step=60.0)
+    assert [event.job for event in watched.look()] == ["modest", "greedy"]
 
 
 def test_who_wrote_little_is_not_stopped_for_a_disk_that_others_fill(watched: Watched) -> None:
