@@ -49,11 +49,11 @@ def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = Non
 
 def _tree(path: Path, trees: Trees) -> _Kept:
     """One that is half made counts as never used: it goes, unless somebody is at work on it."""
-    tree = read_tree(path)
     try:
+        tree = read_tree(path)
         used = (path / "ready.json").stat().st_mtime
     except OSError:
-        used = 0.0
+        tree, used = None, 0.0
     return _Kept(used, size_of(path) if tree is None else tree.size, path, trees.unused, True)
 
 

@@ -103,8 +103,9 @@ class Code:
         """Bytes that the runs' disk lacks of what it should have left; what is kept for later has made room by then."""
         with suppress(OSError):  # it is gone: nothing grows there
             lacking = max(0, RESERVE - self._free(self._runs))
-            if lacking and collect(self._mirrors, self._trees, self._budget, need=lacking):
-                return max(0, RESERVE - self._free(self._runs))
+            with suppress(OSError):  # of what is kept, which then makes no room
+                if lacking and collect(self._mirrors, self._trees, self._budget, need=lacking):
+                    lacking = max(0, RESERVE - self._free(self._runs))
             return lacking
         return 0
 

@@ -34,7 +34,10 @@ def grown(runs: Path) -> Iterator[Grown]:
     except OSError:
         return
     for place in places:
-        made = read(place)
+        try:
+            made = read(place)
+        except OSError:  # a disk that fails, a process without files: the others are counted
+            continue
         size = None if made is None else _size(place)
         if made is not None and size is not None:
             yield Grown(made.run_id, size, max(0, size - made.size))

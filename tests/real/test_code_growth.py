@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from reconciler.model.run import FailureClass, Phase
+from reconciler.workspace.budget import collect
 from reconciler.workspace.growth import grown
 from tests.kit.code import CodeLab
 from tests.kit.folders import reachable_folder
@@ -34,6 +35,19 @@ def test_its_size_is_known_however_deep_it_is(tmp_path: Path) -> None:
     assert after.more > 9_000_000 and after.size - before.size > 9_000_000
     lab.part.drop("ml.train.1.0")
     assert list(grown(lab.root / "runs")) == [] and list(grown(tmp_path / "none")) == []
+
+
+def test_one_that_the_disk_does_not_tell_of_hides_no_other(tmp_path: Path) -> None:
+    """The watch's thread is one of the service's: what it raises ends the service."""
+    repo = GitRepo(tmp_path / "repo")
+    repo.commit({"a": "a\n"})
+    lab = CodeLab(tmp_path / "code")
+    lab.checkout(repo.path)
+    (lab.root / "runs/a.bad.run/code.json").mkdir(parents=True)
+    (lab.root / "trees/x/bad/ready.json").mkdir(parents=True)
+    assert [item.run_id for item in grown(lab.root / "runs")] == ["ml.train.1.0"]
+    collect(lab.part._mirrors, lab.part._trees, 1 << 40)
+    assert not (lab.root / "trees/x/bad").exists() and len(list((lab.root / "trees").glob("*/*"))) == 1
 
 
 def test_what_the_disk_lacks_is_known_once_the_cache_has_made_room(tmp_path: Path) -> None:
