@@ -211,7 +211,8 @@ class Whole:
 
     def _code_watch(self) -> CodeWatch:
         return CodeWatch(
-            look=self.code.grown, lacking=self.code.lacking, bound=lambda: self.fleet.view.config.limits.checkout_bytes,
+            growth=self.code.growth, lacking=self.code.lacking,
+            bound=lambda: self.fleet.view.config.limits.checkout_bytes,
             runs=self.runs, kick=self.kick_runs, history=self.state.history, emit=self.emit,
         )  # fmt: skip
 

@@ -7,50 +7,58 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from typing import Protocol
 
 from ..history.base import History
 from ..model.errors import ReconcilerError
 from ..model.event import EventName
 from ..model.run import RunRecord
-from ..workspace.growth import Grown
+from ..workspace.growth import PATIENCE, Grown
 from .events import EventStream
 from .requests import Request
 from .run_loop import RunLoop
 
 LOOK_EVERY = 10.0  # seconds
-SHARE = 0.02  # of a core, at most: a look that takes long is followed by a long rest
+COUNTED_WITHIN = PATIENCE[-1] / 60  # minutes
 WORTH = 256 << 20  # bytes: a run that has written less did not fill the disk
 LONGEST_END = 900.0  # seconds in which one that ends is expected to give back what it holds
 
 
+class Looks(Protocol):
+    """The checkouts that there are, as `workspace.growth.Growth`."""
+
+    def look(self) -> list[Grown]: ...
+    def close(self) -> None: ...
+
+
 class CodeWatch:
-    """`look`: the checkouts that there are; `lacking`: bytes that the disk lacks, once what is kept for later has made
-    room; `bound`: of one run's checkouts in bytes, 0 = none."""
+    """`lacking`: bytes that the disk lacks, once what is kept for later has made room; `bound`: of one run's checkouts
+    in bytes, 0 = none."""
 
     def __init__(
-        self, *, look: Callable[[], Iterable[Grown]], lacking: Callable[[], int], bound: Callable[[], int],
+        self, *, growth: Looks, lacking: Callable[[], int], bound: Callable[[], int],
         runs: RunLoop, kick: Callable[[], None], history: History, emit: EventStream,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._look, self._lacking, self._bound = look, lacking, bound
+        self._growth, self._lacking, self._bound = growth, lacking, bound
         self._runs, self._kick, self._history, self._emit = runs, kick, history, emit
         self._clock, self._ends = clock, dict[str, float]()  # runs that end, since when
 
     def run(self, stop: threading.Event) -> None:
-        rest = LOOK_EVERY
-        while not stop.wait(rest):
-            begun = time.monotonic()
+        while not stop.wait(LOOK_EVERY):
             with contextlib.suppress(ReconcilerError):  # of the ledger: the next look is soon
                 self.step()
-            rest = max(LOOK_EVERY, (time.monotonic() - begun) / SHARE)
+        self._growth.close()
 
     def step(self) -> None:
         """One look; those that must end are asked to."""
         bound = self._bound()
-        found = list(self._look())
+        found = self._growth.look()
         for item in found:
-            if bound and item.size > bound and (run := self._running(item)) is not None:
+            if bound and (item.size > bound or item.countless) and (run := self._running(item)) is not None:
                 why = f"its checkouts take {_mib(item.size)}, more than limits.checkout_bytes ({_mib(bound)})"
+                if item.countless:
+                    why = f"its checkouts have more files than can be counted in {COUNTED_WITHIN:.0f} minutes"
                 hint = "write to `outputs` or a volume, or raise the limit"
                 self._end(run, item, why, code="checkout-too-big", hint=hint)
         if not found or not self._lacking():
@@ -59,13 +67,14 @@ class CodeWatch:
         if self._is_one_ending(found) or not self._lacking():  # the last one may have given it back since
             return
         for run, item in self._suspects(found):
-            why = f"the disk is nearly full, and its checkouts grew most, by {_mib(item.more)}"
+            grew = "have more files than can be counted" if item.countless else f"grew most, by {_mib(item.more)}"
+            why = f"the disk is nearly full, and its checkouts {grew}"
             self._end(run, item, why, code="disk-full", hint="free space below the state directory")
             return  # once it has given back what it held, a look tells whether that was enough
 
     def _suspects(self, found: Iterable[Grown]) -> Iterator[tuple[RunRecord, Grown]]:
-        for item in sorted(found, key=lambda item: -item.more):
-            if item.more >= WORTH and (run := self._running(item)) is not None:
+        for item in sorted(found, key=lambda item: (not item.countless, -item.more)):
+            if (item.countless or item.more >= WORTH) and (run := self._running(item)) is not None:
                 yield run, item
 
     def _is_one_ending(self, found: Iterable[Grown]) -> bool:

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from .budget import GONE, collect
 from .checkout import Checkouts, read, write
 from .children import Copy, copy, remove
 from .code_errors import as_code_errors, is_full
-from .growth import Grown, grown
+from .growth import Growth
 from .mirrors import Mirrors, Origin
 from .names import place_name
 from .reach import origin_of, submodule_of
@@ -52,6 +52,7 @@ class Code:
         self._mirrors = Mirrors(root / "mirrors", runner or GitRunner())
         self._trees = Trees(root / "trees", self._mirrors)
         self._root, self._runs, self._owner, self._free = root, runs, owner, free
+        self.growth = Growth(runs)  # belongs to the thread that watches it
         self._left, self._told = left, set[Path]()
         self._guard = threading.Lock()
         self._slots: OrderedDict[tuple[object, ...], tuple[str, str]] = OrderedDict()
@@ -95,10 +96,6 @@ class Code:
                         path.rename(path.with_name(f"{GONE}{path.name}"))
         threading.Thread(target=self._clear, name="code-tidy", daemon=True).start()
 
-    def grown(self) -> Iterator[Grown]:
-        """How large the checkouts of the runs that are open have grown."""
-        return grown(self._runs)
-
     def lacking(self) -> int:
         """Bytes that the runs' disk lacks of what it should have left; what is kept for later has made room by then."""
         with suppress(OSError):  # it is gone: nothing grows there
@@ -113,7 +110,8 @@ class Code:
         for path in self._runs.glob(f"{GONE}*"):
             self._remove(path)
         self._leave_outside()
-        collect(self._mirrors, self._trees, self._budget)
+        with suppress(OSError):
+            collect(self._mirrors, self._trees, self._budget)
 
     def _leave_outside(self) -> None:
         """Runs that lie outside the state directory leave nothing there."""

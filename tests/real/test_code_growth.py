@@ -1,11 +1,15 @@
 """Promise: a run that writes into its checkout without end is stopped before it has the disk, and leaves nothing."""
 
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from reconciler.model.run import FailureClass, Phase
 from reconciler.workspace.budget import collect
-from reconciler.workspace.growth import grown
+from reconciler.workspace.growth import LONGEST_REST, PATIENCE, REST, Growth
 from tests.kit.code import CodeLab
 from tests.kit.folders import reachable_folder
 from tests.kit.service import eventually, service_child
@@ -26,15 +30,18 @@ def test_its_size_is_known_however_deep_it_is(tmp_path: Path) -> None:
     repo = GitRepo(tmp_path / "repo")
     repo.commit({"a": "a\n"})
     lab = CodeLab(tmp_path / "code")
-    tree = lab.checkout(repo.path)
-    (before,) = grown(lab.root / "runs")
+    now, tree = 0.0, lab.checkout(repo.path)
+    growth = Growth(lab.root / "runs", clock=lambda: now)
+    (before,) = growth.look()
     assert before.run_id == "ml.train.1.0" and before.more < 1 << 20
     script = "i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done; head -c 9000000 /dev/zero > x"
     subprocess.run(["sh", "-c", script], cwd=tree, check=True, timeout=60)
-    (after,) = grown(lab.root / "runs")
+    assert growth.look() == [before]  # it rests
+    now = REST
+    (after,) = growth.look()
     assert after.more > 9_000_000 and after.size - before.size > 9_000_000
     lab.part.drop("ml.train.1.0")
-    assert list(grown(lab.root / "runs")) == [] and list(grown(tmp_path / "none")) == []
+    assert growth.look() == [] and Growth(tmp_path / "none").look() == []
 
 
 def test_one_that_the_disk_does_not_tell_of_hides_no_other(tmp_path: Path) -> None:
@@ -45,9 +52,82 @@ def test_one_that_the_disk_does_not_tell_of_hides_no_other(tmp_path: Path) -> No
     lab.checkout(repo.path)
     (lab.root / "runs/a.bad.run/code.json").mkdir(parents=True)
     (lab.root / "trees/x/bad/ready.json").mkdir(parents=True)
-    assert [item.run_id for item in grown(lab.root / "runs")] == ["ml.train.1.0"]
+    assert [item.run_id for item in Growth(lab.root / "runs").look()] == ["ml.train.1.0"]
     collect(lab.part._mirrors, lab.part._trees, 1 << 40)
     assert not (lab.root / "trees/x/bad").exists() and len(list((lab.root / "trees").glob("*/*"))) == 1
+
+
+class Slow:
+    """Runs of which those with a file `slow` beside their checkouts are counted for as long as that is there."""
+
+    COUNT = 'n=0; while [ -e "$0/slow" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; exec du -s -B1 "$0"'
+
+    def __init__(self, path: Path, count: int) -> None:
+        repo = GitRepo(path / "repo")
+        repo.commit({"a": "a\n"})
+        self.lab, self.now = CodeLab(path / "code"), 0.0
+        self.trees = [self.lab.checkout(repo.path) for _ in range(count)]
+        self.growth = Growth(self.lab.root / "runs", ("sh", "-c", self.COUNT), lambda: self.now, quick=0.3)
+
+    def slow(self, number: int) -> Path:
+        return self.trees[number].parent / "slow"
+
+    def write(self, number: int) -> None:
+        (self.trees[number] / "x").write_bytes(b"x" * (5 << 20))
+
+    def grew(self, after: float = REST) -> list[bool]:
+        """Which are known to have grown, a look later."""
+        self.now += after
+        return [item.more >= 5 << 20 for item in self.growth.look()]
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Slow]:
+    made = Slow(tmp_path, 3)
+    yield made
+    made.growth.close()
+
+
+def test_slow_ones_do_not_keep_the_others_from_being_counted(slow: Slow) -> None:
+    for number in (0, 1):
+        slow.slow(number).touch()
+        slow.write(number)
+    assert slow.grew() == [False, False, False]
+    slow.write(2)
+    begun = time.monotonic()
+    assert slow.grew() == [False, False, True]
+    assert time.monotonic() - begun < 20
+    slow.slow(0).unlink()
+    assert slow.grew() == [True, False, True]
+    slow.slow(1).unlink()
+    eventually(lambda: slow.grew() == [True, True, True], "the other has its turn")
+    (slow.trees[0] / "y").write_bytes(b"y" * (5 << 20))
+    before = slow.growth.look()[0].size
+    slow.now += LONGEST_REST  # it rests no longer than that
+    assert slow.growth.look()[0].size > before
+
+
+def test_one_that_takes_too_long_is_tried_once_more_and_is_then_countless(slow: Slow) -> None:
+    slow.slow(1).touch()
+    slow.growth.look()
+    for patience, countless in zip(PATIENCE, (False, True), strict=True):
+        slow.now += patience + 1
+        assert [item.countless for item in slow.growth.look()] == [False, countless, False]
+        slow.now += LONGEST_REST
+        slow.growth.look()  # it is begun anew
+    slow.slow(1).unlink()
+    eventually(lambda: not any(item.countless for item in slow.growth.look()), "it can be counted after all")
+
+
+def test_what_is_being_counted_ends_with_the_watch_and_with_its_run(slow: Slow) -> None:
+    slow.slow(0).touch()
+    slow.growth.look()
+    slow.lab.part.drop("ml.train.1.0")
+    assert len(slow.growth.look()) == 2
+    slow.slow(1).touch()
+    slow.grew()
+    slow.growth.close()
+    assert subprocess.run(["pgrep", "-f", str(slow.lab.root)], capture_output=True, check=False).stdout == b""
 
 
 def test_what_the_disk_lacks_is_known_once_the_cache_has_made_room(tmp_path: Path) -> None:

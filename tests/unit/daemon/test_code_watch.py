@@ -14,6 +14,18 @@ from tests.kit.world import World, cron
 BOUND = 1 << 30
 
 
+class Sizes:
+    """What is counted, by run."""
+
+    def __init__(self) -> None:
+        self.found: list[Grown] = []
+
+    def look(self) -> list[Grown]:
+        return self.found
+
+    def close(self) -> None: ...
+
+
 class Watched:
     """Jobs whose runs are under way, and a watch that is told how large they are."""
 
@@ -23,11 +35,10 @@ class Watched:
             self.world.behave(job, duration=3600.0)
         self.world.apply(*(cron("1 2 * * *", job, retries=Retries(limit=3), outputs="/outputs") for job in jobs))
         self.world.tick(65)
-        self.sizes: dict[str, tuple[int, int]] = {}
-        self.lacking = 0
+        self.sizes: dict[str, tuple[int, ...]] = {}
+        self.lacking, self.counted = 0, Sizes()
         self.watch = CodeWatch(
-            look=lambda: [Grown(self.run(job), *said) for job, said in self.sizes.items()],
-            lacking=lambda: self.lacking, bound=lambda: self.bound, runs=self.world.loop,
+            growth=self.counted, lacking=lambda: self.lacking, bound=lambda: self.bound, runs=self.world.loop,
             kick=lambda: self.world.rounds(1), history=self.world.history, emit=self.world.emit,
             clock=lambda: self.world.boot_time,
         )  # fmt: skip
@@ -38,6 +49,7 @@ class Watched:
 
     def look(self) -> list[Event]:
         """What is told when the watch has looked twice."""
+        self.counted.found = [Grown(self.run(job), *said) for job, said in self.sizes.items()]
         self.watch.step()
         self.watch.step()
         self.world.tick(30)
@@ -102,6 +114,21 @@ def test_one_that_never_comes_to_its_end_is_not_waited_for(watched: Watched) -> 
     assert len(watched.look()) == 1
     watched.world.tick(LONGEST_END, step=60.0)
     assert [event.job for event in watched.look()] == ["modest", "greedy"]
+
+
+@pytest.mark.parametrize(("bound", "lacking", "code"), [(BOUND, 0, "checkout-too-big"), (0, 1, "disk-full")])
+def test_one_that_cannot_be_counted_is_stopped_before_all(
+    watched: Watched, bound: int, lacking: int, code: str
+) -> None:  # fmt: skip
+    watched.bound, watched.lacking = bound, lacking
+    watched.sizes = {"greedy": (5, 0, True), "modest": (BOUND, WORTH)}
+    (told,) = watched.look()
+    assert (told.job, told.fields["code"]) == ("greedy", code) and "than can be counted" in told.fields["error"]
+
+
+def test_one_that_cannot_be_counted_goes_on_where_nothing_lacks_and_nothing_is_bounded(watched: Watched) -> None:
+    watched.bound, watched.sizes = 0, {"greedy": (5, 0, True)}
+    assert watched.look() == []
 
 
 def test_who_wrote_little_is_not_stopped_for_a_disk_that_others_fill(watched: Watched) -> None:
