@@ -37,11 +37,11 @@ class Part(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Modules:
     """What taking submodules needs. `reach`: a whole URL -> the repository as the job's owner reaches it,
-    SourceRejected where policy does not list it. `ready` is called before each fetch: raises if there is no room or no
-    time."""
+    SourceRejected where policy does not list it. `ready` is called before each fetch, and before so many bytes are
+    written: raises if there is no room or no time."""
 
     reach: Callable[[str], Origin]
-    ready: Callable[[], None]
+    ready: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,27 @@ class Assembly:
         self._mirrors, self._half, self._modules = mirrors, half, modules
         self._top = half / "tree"
         self._links: list[str] = []
+        self._older: list[Origin] = []  # whose mirrors were here before
         self._parts: list[Part] = []
         self._plain = False
         self._room = Room(0, 0)
-        self._fetch = 0  # bytes that may still come over the network
+        self._history = 0  # bytes that the objects of all mirrors, which are copied, may still take
 
     def put(self, origin: Origin, name: str, commit: str, subpath: str) -> Whole:
         """Raises what git children raise, OSError, SourceRejected (`code-submodule`, `code-submodule-denied`)."""
-        self._plain, self._room, self._fetch = bool(subpath), Room(MAX_ENTRIES, origin.max_bytes), origin.max_bytes
+        try:
+            return self._put(origin, name, commit, subpath)
+        except _TooMuchHistory:
+            if not self._older:
+                raise
+            for older in self._older:  # with what other commits need: once more, from nothing
+                self._mirrors.wipe(older)
+            remove(self._top)
+            return self._put(origin, name, commit, subpath)
+
+    def _put(self, origin: Origin, name: str, commit: str, subpath: str) -> Whole:
+        self._plain, self._room, self._history = bool(subpath), Room(MAX_ENTRIES, origin.max_bytes), origin.max_bytes
+        self._links, self._parts, self._older = [], [], []
         laid = self._laid(origin, name, commit, self._top, subpath)
         if self._modules is not None:
             self._below(self._modules, "", laid, origin, 1)
@@ -83,7 +96,7 @@ class Assembly:
                 module = check(path, above.modules.get(path))
                 url = whole_url(module.url, base.address)
                 origin = modules.reach(url)
-                modules.ready()
+                modules.ready(0)
                 _is_empty_directory(self._top, place)
                 self._parts.append(Part(place, url, commit))
                 laid = self._laid(origin, commit, commit, self._top / place)
@@ -112,12 +125,36 @@ class Assembly:
         one = self._half / "one"
         remove(one)
         one.mkdir()
-        before = size_of(self._mirrors.place(origin)) if self._modules else 0
-        with self._mirrors.holding(replace(origin, max_bytes=self._fetch), name, commit) as mirror:
-            if self._modules:
-                self._fetch = max(1, self._fetch - max(0, size_of(mirror) - before))
-            export = Export(self._mirrors, origin, mirror, commit, subpath=subpath, plain=self._plain)
-            return export.into(one, self._room)
+        if self._modules is None:
+            with self._mirrors.holding(origin, name, commit) as mirror:
+                return self._export(origin, mirror, commit, subpath)
+        if self._mirrors.place(origin).exists():
+            self._older.append(origin)
+        with contextlib.ExitStack() as held:
+            within = replace(origin, max_bytes=max(1, self._history))
+            try:
+                mirror = held.enter_context(self._mirrors.holding(within, name, commit))
+            except SourceRejected as error:
+                if error.code != "source-too-large":
+                    raise
+                raise _TooMuchHistory(str(error), code=error.code, hint=error.hint) from error
+            size = size_of(mirror / "objects")
+            if size > self._history:
+                left = f"{self._history >> 20} MiB are left for it"
+                raise _TooMuchHistory(f"cannot check out {origin.address}: its history takes {size >> 20} MiB, and {left}",
+                                      code="source-too-large")  # fmt: skip
+            self._modules.ready(size)
+            laid = self._export(origin, mirror, commit, subpath)
+            self._history -= size
+            return laid
+
+    def _export(self, origin: Origin, mirror: Path, commit: str, subpath: str) -> Laid:
+        export = Export(self._mirrors, origin, mirror, commit, subpath=subpath, plain=self._plain)
+        return export.into(self._half / "one", self._room)
+
+
+class _TooMuchHistory(SourceRejected):
+    """The mirrors have more than may be copied. One that is here for longer may hold more than its commit needs."""
 
 
 def still_allowed(parts: Sequence[Part], modules: Modules) -> None:

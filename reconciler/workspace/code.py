@@ -174,8 +174,8 @@ class Code:
     def _modules(self, item: CodeRepository, owner: str, config: ServiceConfig, until: float) -> Modules:
         """How the submodules of `item` are had; `until`: monotonic seconds."""
 
-        def ready() -> None:
-            self._check_room(self._root, 0)
+        def ready(size: int) -> None:
+            self._check_room(self._root, size)
             if time.monotonic() > until:
                 raise SourceUnavailable("it takes longer than `limits.prepare_timeout`", code="git-timeout")
 

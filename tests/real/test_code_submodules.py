@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.model.errors import CodeRejected
+from reconciler.model.errors import CodeRejected, StateError
 from reconciler.model.job import CodeRepository
 from reconciler.model.service import Credential, Limits, Owner, Policy, ServiceConfig
 from tests.kit.code import CodeLab, job_with
@@ -276,3 +276,45 @@ def test_the_bound_holds_for_all_of_them_together(world: World) -> None:
     assert world.refused(small).code == "code-too-big"
     assert sum(path.stat().st_size for path in small.root.rglob("*") if path.is_file()) < 3 << 20
     assert (world.checkout() / "c/data").stat().st_size == 1 << 20
+
+
+def with_history(world: World, *names: str) -> None:
+    """Submodules that are small and have been 1 MiB."""
+    for name in names:
+        repo = world.repo(name)
+        repo.commit({"data": os.urandom(1 << 20)})
+        repo.git("rm", "-q", "data")
+        repo.commit({"data": b"x"})
+        world.link(world.app, name, repo, f"../{name}.git")
+
+
+def test_the_bound_holds_for_their_histories_together_however_much_is_here(world: World) -> None:
+    with_history(world, "a", "b", "c")
+    small = world.lab_with("small", repository_bytes=5 << 19)
+    for _ in range(4):
+        assert world.refused(small).code == "code-too-big"
+    world.checkout(world.lab_with("large", repository_bytes=7 << 19))
+
+
+def test_what_a_mirror_holds_of_other_commits_does_not_count(world: World) -> None:
+    with_history(world, "a")
+    lab = world.lab_with("small", repository_bytes=5 << 18)
+    world.checkout(lab)
+    lost = world.repo("b")
+    lost.commit({"data": os.urandom(1 << 20)})
+    world.app.git("fetch", "-q", str(lost.path), "main")
+    world.app.git("update-ref", "refs/heads/other", "FETCH_HEAD")
+    lab.checkout(world.app.path, "other")  # now the mirror of `app` has 1 MiB of another branch
+    world.app.commit({"main.py": "two\n"})
+    assert (world.checkout(lab) / "a/data").read_text() == "x"
+
+
+def test_there_is_room_for_a_history_before_it_is_copied(world: World) -> None:
+    with_history(world, "a")
+    free = (256 << 20) + (1 << 19)
+    lab = CodeLab(world.root / "full", world.lab.config, free=lambda _place: free)
+    with pytest.raises(StateError) as caught:
+        world.checkout(lab)
+    assert caught.value.code == "disk-full" and list((lab.root / "trees").glob("*/*")) == []
+    free += 1 << 20
+    assert (world.checkout(lab) / "a/data").read_text() == "x"
