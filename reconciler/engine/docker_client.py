@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from json import JSONDecodeError, dumps, loads
@@ -135,7 +135,9 @@ class Clients:
         response = client.request(method, client.base_url + target, data=data, headers=headers, timeout=timeout)
         return response.status_code, response.content
 
-    def stream(self, method: str, path: str, params: dict[str, str], *, idle: float | None) -> requests.Response:
+    def stream(
+        self, method: str, path: str, params: Mapping[str, str | bytes], *, idle: float | None
+    ) -> requests.Response:
         """A streaming answer on a client of its own, which goes with it. Silence of `idle` seconds breaks it
         (None = never). Raises docker's errors: call it inside `translated`."""
         client = self._build(self.version().api)
@@ -292,6 +294,9 @@ def translated(verb: str, thing: str) -> Iterator[None]:
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         reason = docker_errors.short(error)
         raise EngineUnavailable(f"cannot {verb} {thing}: {reason}", hint=HINT_AWAY) from error
+    except UnicodeEncodeError as error:  # nothing was asked: it tells nothing of the Engine
+        hint = "Rename what bears it."
+        raise EngineRejected(f"cannot {verb} {thing}: a name that is not UTF-8", hint=hint) from error
     except (JSONDecodeError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         # An answer that is not of Docker's shape: what it did is unknown.
         message = f"cannot {verb} {thing}: the Engine's answer cannot be read"

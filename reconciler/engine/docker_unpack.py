@@ -5,6 +5,7 @@ sees the volumes and nothing else, and reaches nobody. The image is the job's, s
 trusted: a file that is to be bound by its path over there is read back first.
 """
 
+import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from docker.errors import APIError
 from requests import RequestException
 from urllib3.exceptions import HTTPError as TransportError
 
@@ -26,7 +28,6 @@ from .base import RunOrder
 from .docker_body import Acquired, create_body
 from .docker_client import translated
 from .docker_core import Core
-from .docker_errors import Absent
 from .docker_stream import BrokenStream, frames
 from .labels import Kind, Mark
 from .packing import BLOCK, Archive
@@ -37,6 +38,8 @@ CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")  # what root needs to set own
 SAID = 300  # characters of the line that tells why
 NOT_RUN = (126, 127)  # docker-init: there is no such command, or it cannot be executed
 NO_TAR = "The image needs a `tar`: runs on an Engine of another host get their code and files through it."
+SAYS_NO = (404, 409, 500)  # of a path: it is not there, or leads nowhere (a 500, by what the Engine makes of it)
+LOOPS = ("too many links", "too many levels")  # how Engines say that a link leads to itself
 AGAIN = "It is tried again until the run's deadline."
 
 
@@ -56,7 +59,7 @@ def unpack(
     try:
         whole = _feed(core, ref, thing, archive, deadline)
         if not docker_stop.ended_within(core, ref, thing, max(1.0, deadline - time.monotonic())):
-            raise _failed(thing, "the time is up")
+            raise _failed(thing, "the time is up" if whole else "its tar does not take all that is sent")
         found = core.find(ref, thing)
         if found is None:
             raise EngineUnavailable(f"cannot prepare {thing}: what unpacks its workspace was removed")
@@ -89,7 +92,7 @@ def _body(core: Core, order: RunOrder, image_id: str, into: tuple[Sent, ...]) ->
 
 
 def _feed(core: Core, ref: str, thing: str, archive: Archive, deadline: float) -> bool:
-    """Start it and send. False if it ended before it had taken all, which its exit code may explain."""
+    """Start it and send. False if it has not taken all: it has ended, which its exit code may explain, or is stuck."""
     with translated("send the workspace of", thing), core.clients.attached(ref) as connection:
         core.clients.command("POST", f"/containers/{ref}/start", timeout=core.clients.timeouts.start)
         for piece in _joined(archive):
@@ -101,9 +104,11 @@ def _feed(core: Core, ref: str, thing: str, archive: Archive, deadline: float) -
 
 
 def _taken(connection: socket.socket, piece: bytes) -> bool:
+    """Over TLS an end shows in nothing being taken any more. A tar that does not read looks the same: neither tells
+    anything of the Engine."""
     try:
         connection.sendall(piece)
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, TimeoutError):
         return False
     return True
 
@@ -120,13 +125,17 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _look_for(core: Core, ref: str, thing: str, last: str) -> None:
-    """An archive that breaks off between two entries is a good one to a tar: what was sent last must have arrived."""
-    params, timeouts = {"path": f"{PLACE}/{last}"}, core.clients.timeouts
-    try:
-        with translated("look into the workspace of", thing):
+    """An archive that breaks off between two entries is a good one to a tar: what was sent last must have arrived.
+    Its name may be any bytes; what the Engine says of it is said of what the tar has made, and not of the Engine."""
+    params, timeouts = {"path": os.fsencode(f"{PLACE}/{last}")}, core.clients.timeouts
+    with translated("look into the workspace of", thing):
+        try:
             core.clients.stream("GET", f"/containers/{ref}/archive", params, idle=timeouts.idle).close()
-    except Absent as error:
-        raise _failed(thing, "its tar does not leave all that is sent") from error
+        except APIError as error:
+            if error.status_code not in SAYS_NO:
+                raise
+            if not any(words in str(error.explanation) for words in LOOPS):  # a link that leads to itself is there
+                raise _failed(thing, "its tar does not leave all that is sent") from error
 
 
 def _read_back(core: Core, ref: str, thing: str, files: Mapping[str, str]) -> None:

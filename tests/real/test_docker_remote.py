@@ -8,7 +8,7 @@ import re
 import secrets
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,14 @@ class Bench:
                               engine_paths=engine_paths)  # fmt: skip
         self._open.callback(engine.close)
         return engine
+
+    @contextmanager
+    def hurried(self, **timeouts: float) -> Iterator[DockerEngine]:
+        """What gives up after a few seconds."""
+        engine = DockerEngine(self.context, owned=lambda _ref: False, docker_host=self.remote,
+                              timeouts=replace(PATIENT, **{"idle": 2.0, "pull": 8.0, **timeouts}))  # fmt: skip
+        with closing(engine):
+            yield engine
 
     def order(self, script: str = "true", image: str = IMAGE, **fields: Any) -> RunOrder:
         order = run_order(make_spec(script=script, image=image, networks=("none",), **fields))
@@ -274,6 +282,41 @@ def test_half_of_the_code_is_never_taken_for_all_of_it(bench: Bench, client: doc
     assert caught.value.code == "unpack-failed"
 
 
+LAST = {
+    "bytes that are no text": lambda tree: (tree / os.fsdecode(b"zz\xff.txt")).write_text("x"),
+    "a link that leads to itself": lambda tree: (tree / "zz").symlink_to("zz"),
+    "a link that leads nowhere": lambda tree: (tree / "zz").symlink_to("/absent/zz"),
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_whatever_a_tree_has_as_its_last_name_a_run_gets_it(bench: Bench, name: str) -> None:
+    LAST[name](bench.tree)
+    log, _ = bench.ran(replace(bench.order("cd /code; ls -A"), staged=()))
+    assert [line[:2] for line in log.splitlines()] == ["ma", "su", "zz"]
+
+
+STUCK = {
+    "it reads nothing": "exec sleep 600",
+    "it reads some": "head -c 100000 >/dev/null; exec sleep 600",
+    "a file where a directory shall be": "cat >/dev/null; touch /to/0/sub",
+}
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_what_an_image_makes_of_it_is_never_taken_for_a_fault_of_the_engine(
+    bench: Bench, client: docker.APIClient, name: str
+) -> None:
+    """EngineUnavailable would keep every job from this Engine."""
+    (bench.tree / "main.sh").write_bytes(bytes(20 << 20))
+    script = f"#!/bin/sh\n{STUCK[name]}\n"
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-stuck:1", script)
+    with bench.hurried() as engine, pytest.raises(EngineRejected) as caught:
+        engine.prepare(replace(bench.order(image=image), staged=()))
+    assert caught.value.code == "unpack-failed" and "its tar does not" in str(caught.value)
+    assert unpackers(client, bench.context.instance) == []
+
+
 @pytest.mark.parametrize("resets", [False, True], ids=["nobody is told", "the connection ends"])
 @pytest.mark.parametrize("most", [0, 512, 1 << 20], ids=["nothing", "up to an entry", "in the middle"])
 def test_what_a_network_loses_on_its_way_is_noticed_and_sent_again(
@@ -306,11 +349,8 @@ def test_S2_what_unpacks_sees_the_volumes_alone_and_has_no_network(bench: Bench,
 
 def test_a_deadline_ends_it(bench: Bench, client: docker.APIClient) -> None:
     image = image_with_tar(client, bench.folder, f"{bench.context.instance}-slow:1", "#!/bin/sh\nexec sleep 600\n")
-    quick = DockerEngine(bench.context, owned=lambda _ref: False, docker_host=bench.remote,
-                         timeouts=replace(PATIENT, pull=1.0))  # fmt: skip
-    with pytest.raises(EngineRejected, match="the time is up"):
+    with bench.hurried(pull=1.0) as quick, pytest.raises(EngineRejected, match="the time is up"):
         quick.prepare(bench.order(image=image))
-    quick.close()
     assert unpackers(client, bench.context.instance) == []
 
 
@@ -336,6 +376,10 @@ def test_over_TLS_both_sides_are_checked_and_all_of_it_arrives(
             log, ref = bench.ran(order := bench.order("sha256sum < /code/large; cat /etc/app.ini"))
             assert log.split() == [hashlib.sha256(data).hexdigest(), "-", "a", "=", "b"]
             bench.engine.discard(order.run_id, ref)
+            here = docker.APIClient(base_url=remote.socket, version="1.41", timeout=30)
+            image = image_with_tar(here, folder, f"{bench.context.instance}-no:1", "#!/bin/sh\nexit 127\n")
+            with bench.hurried(pull=60.0) as engine, pytest.raises(EngineRejected, match="no tar"):
+                engine.prepare(bench.order(image=image))
             monkeypatch.setenv("DOCKER_CERT_PATH", str(theirs))
             with pytest.raises(EngineUnavailable):
                 bench.another().ping()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.engine import docker_errors, labels
+from reconciler.engine.docker_client import translated
 from reconciler.engine.docker_core import Found, KeyedLock, Remembered
 from reconciler.engine.docker_drift import drift_of
 from reconciler.engine.docker_errors import Absent, Conflict
@@ -59,6 +60,11 @@ def test_an_answer_of_the_engine_becomes_one_of_ours(
     error = docker_errors.from_answer(verb, "demo/hello", status, words)
     assert (type(error), error.code) == (kind, code)
     assert str(error).startswith(f"cannot {verb} demo/hello")
+
+
+def test_a_name_that_cannot_be_written_tells_nothing_of_the_engine() -> None:
+    with pytest.raises(EngineRejected, match="not UTF-8"), translated("look at", "demo/hello"):
+        "zz\udcff".encode()
 
 
 @pytest.mark.parametrize(
