@@ -61,12 +61,27 @@ class KeyedLock:
 
     @contextmanager
     def __call__(self, key: str) -> Iterator[None]:
+        with self._counted(key) as lock, lock:
+            yield
+
+    @contextmanager
+    def at_once(self, key: str) -> Iterator[bool]:
+        """The same without waiting: False if somebody else holds it, who goes on holding it."""
+        with self._counted(key) as lock:
+            taken = lock.acquire(blocking=False)
+            try:
+                yield taken
+            finally:
+                if taken:
+                    lock.release()
+
+    @contextmanager
+    def _counted(self, key: str) -> Iterator[threading.Lock]:
         with self._guard:
             lock, users = self._locks.get(key, (threading.Lock(), 0))
             self._locks[key] = lock, users + 1
         try:
-            with lock:
-                yield
+            yield lock
         finally:
             with self._guard:
                 users = self._locks[key][1] - 1

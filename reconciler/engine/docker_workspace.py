@@ -84,11 +84,13 @@ class Workspaces:
             self._mine.discard(run_id)
 
     def tidy(self) -> tuple[str, ...]:
-        """Remove what a crash has left: of runs that this process has nothing to do with and that have no container."""
+        """Remove what a crash has left: of runs that this process has nothing to do with and that have no container. It
+        waits for no run: who makes one ready may be at it for as long as a pull and an unpacking take."""
         gone = []
         for run_id in sorted({run for run, _ in self._listed("")}):
-            with self.busy(run_id), suppress(EngineRejected):  # who uses a volume of it will have ended the next time
-                if run_id not in self._mine and not self._has_container(run_id):
+            # Rejected: who uses a volume of it will have ended the next time.
+            with self.busy.at_once(run_id) as free, suppress(EngineRejected):
+                if free and run_id not in self._mine and not self._has_container(run_id):
                     self._clear(run_id)
                     gone.append(run_id)
         return tuple(gone)

@@ -8,6 +8,7 @@ import re
 import secrets
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,9 @@ import pytest
 
 from reconciler.engine.base import RunOrder
 from reconciler.engine.docker import DockerEngine
-from reconciler.engine.docker_client import Timeouts
+from reconciler.engine.docker_client import Clients, Timeouts
+from reconciler.engine.docker_core import Core
+from reconciler.engine.docker_workspace import Workspaces
 from reconciler.model.errors import EngineRejected, EngineUnavailable, NotOurs
 from reconciler.model.live import LivePhase, LiveRun
 from reconciler.model.workspace import Bind
@@ -224,6 +227,27 @@ def test_a_restarted_service_removes_what_has_no_container_and_nothing_else(
     assert bench.another().tidy((), 1e9) == (gone.run_id,)
     left = volumes(client, bench.context.instance)
     assert theirs in left and len([name for name in left if kept.run_id in name]) == 2 and len(left) == 3
+
+
+def test_tidying_waits_for_no_run_that_is_being_made_ready(bench: Bench, client: docker.APIClient) -> None:
+    """One thread tidies and applies: it would apply nothing for as long as a tar takes."""
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-slow:1", "#!/bin/sh\nexec sleep 600\n")
+    left, slow = bench.order(), bench.order(name="demo/slow", image=image)
+    client.remove_container(bench.engine.prepare(left).ref)
+    fresh = Workspaces(Core(bench.context, lambda _ref: False, Clients(bench.remote, PATIENT)))
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            preparing = pool.submit(bench.engine.prepare, slow)
+            eventually(lambda: [u for u in unpackers(client, bench.context.instance) if u["State"] == "running"])
+            assert pool.submit(bench.engine.tidy, (), 1e9).result(timeout=10) == ()
+            with fresh.busy(left.run_id), fresh.busy(slow.run_id):  # before either was sent anything
+                assert pool.submit(fresh.tidy).result(timeout=10) == ()
+            assert not preparing.done()
+        finally:
+            client.kill(unpackers(client, bench.context.instance)[0]["Id"])
+        with pytest.raises(EngineRejected, match="tar ended with 137"):
+            preparing.result(timeout=60)
+    assert set(fresh.tidy()) == {left.run_id, slow.run_id}
 
 
 def test_P2_a_foreign_volume_of_our_name_is_an_error_and_not_touched(bench: Bench, client: docker.APIClient) -> None:

@@ -295,9 +295,20 @@ def test_what_is_remembered_is_bounded() -> None:
         kept.put(number, number)
     assert [kept.get(number) for number in range(10)] == [None] * 7 + [7, 8, 9]
     assert (kept.pop(9), kept.pop(9)) == (9, None)
+
+
+def test_a_lock_of_one_key_is_held_by_one_and_who_does_not_wait_is_told() -> None:
     lock = KeyedLock()
     with lock("a"):
         assert lock.held("a") and not lock.held("b")
+        with lock.at_once("a") as free, lock.at_once("b") as other:
+            assert (free, other) == (False, True)
+        with lock.at_once("a") as still:
+            assert not still
+    with lock.at_once("a") as free:
+        assert free
+        with lock.at_once("a") as twice:
+            assert not twice
     assert not lock.held("a")
 
 
