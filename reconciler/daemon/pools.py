@@ -10,7 +10,7 @@ from .run_ops import Result
 
 STARTS = min(8, 2 * (os.cpu_count() or 1))  # more in parallel only adds latency on a Docker Engine
 PREPARING = 8  # pulls and creates; a pull may take minutes
-CODE = 8  # as PREPARING, of runs with code: a server that hangs keeps nobody from starting who needs none of it
+CODE = 8  # as PREPARING, of runs with code or files to send: what hangs keeps nobody from starting who needs none of it
 KEEPING = 8  # inspect, collect, discard
 OUTPUTS = 4  # collecting what may be a gigabyte must not keep others from being looked at
 STOPPING = 16  # a stop waits for the whole grace period

@@ -108,6 +108,11 @@ class RunOps:
         except ReconcilerError as error:
             return Result(op, run_id, error=self._masks.error(error))
 
+    def waits_for_others(self, spec: JobSpec) -> bool:
+        """Does making its runs ready wait for what is the job's: a git server, or a `tar` that unpacks its files on an
+        Engine of another host?"""
+        return bool(spec.repositories or (spec.files and not self._engine().shares_host))
+
     def prepare(self, run: RunRecord, spec: JobSpec, config: ServiceConfig) -> Result:
         return self.guarded("prepare", run.run_id, lambda: self._prepared(run, spec, config))
 

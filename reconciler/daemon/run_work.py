@@ -52,7 +52,7 @@ class RunWork:
         match step:
             case steps.Prepare(deadline=deadline):
                 preparing = to.preparing(run, now, deadline, devices)
-                pool = "code" if spec.repositories else "prepare"
+                pool = "code" if ops.waits_for_others(spec) else "prepare"
                 self._intents.add(entry, preparing, "prepare", pool, lambda: ops.prepare(preparing, spec, config))
             case steps.Launch():
                 starting = to.starting(run, now)

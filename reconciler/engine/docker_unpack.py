@@ -50,7 +50,8 @@ def unpack(
     """Fill the volumes `into`, each mounted below PLACE, with `parts`, as an Archive has them. Of `files` (name -> path
     here), the last of them, it is made sure that they lie there as they were sent. Raises EngineRejected
     (unpack-failed, unpack-no-tar, disk-full), EngineUnavailable, StateError."""
-    deadline, thing = time.monotonic() + core.clients.timeouts.pull, order.run_id
+    timeouts, thing = core.clients.timeouts, order.run_id
+    deadline = time.monotonic() + timeouts.pull
     name = workspace_name(core.context.instance, thing)
     ref, left = core.create_or_find(name, _body(core, order, image_id, into), "prepare", thing)
     if left is not None:  # another process of this instance is at it, or was a moment ago
@@ -58,8 +59,9 @@ def unpack(
     archive = Archive(parts)
     try:
         whole = _feed(core, ref, thing, archive, deadline)
-        if not docker_stop.ended_within(core, ref, thing, max(1.0, deadline - time.monotonic())):
-            raise _failed(thing, "the time is up" if whole else "its tar does not take all that is sent")
+        # It has all or its input has ended, so it is about to end: one that does not would hold a worker for nothing.
+        if not docker_stop.ended_within(core, ref, thing, timeouts.idle):
+            raise _failed(thing, f"its tar does not {'end' if whole else 'take all that is sent'}")
         found = core.find(ref, thing)
         if found is None:
             raise EngineUnavailable(f"cannot prepare {thing}: what unpacks its workspace was removed")

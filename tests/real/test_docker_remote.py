@@ -323,6 +323,7 @@ def test_whatever_a_tree_has_as_its_last_name_a_run_gets_it(bench: Bench, name: 
 STUCK = {
     "it reads nothing": "exec sleep 600",
     "it reads some": "head -c 100000 >/dev/null; exec sleep 600",
+    "it takes all and does not end": "cat >/dev/null; exec sleep 600",
     "a file where a directory shall be": "cat >/dev/null; touch /to/0/sub",
 }
 
@@ -335,7 +336,7 @@ def test_what_an_image_makes_of_it_is_never_taken_for_a_fault_of_the_engine(
     (bench.tree / "main.sh").write_bytes(bytes(20 << 20))
     script = f"#!/bin/sh\n{STUCK[name]}\n"
     image = image_with_tar(client, bench.folder, f"{bench.context.instance}-stuck:1", script)
-    with bench.hurried() as engine, pytest.raises(EngineRejected) as caught:
+    with bench.hurried(pull=600.0) as engine, pytest.raises(EngineRejected) as caught:
         engine.prepare(replace(bench.order(image=image), staged=()))
     assert caught.value.code == "unpack-failed" and "its tar does not" in str(caught.value)
     assert unpackers(client, bench.context.instance) == []
@@ -372,8 +373,10 @@ def test_S2_what_unpacks_sees_the_volumes_alone_and_has_no_network(bench: Bench,
 
 
 def test_a_deadline_ends_it(bench: Bench, client: docker.APIClient) -> None:
-    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-slow:1", "#!/bin/sh\nexec sleep 600\n")
-    with bench.hurried(pull=1.0) as quick, pytest.raises(EngineRejected, match="the time is up"):
+    (bench.tree / "large").write_bytes(bytes(20 << 20))
+    slow = "#!/bin/sh\nwhile head -c 65536 >/dev/null; do sleep 0.2; done\n"
+    image = image_with_tar(client, bench.folder, f"{bench.context.instance}-slow:1", slow)
+    with bench.hurried(idle=20.0, pull=2.0) as quick, pytest.raises(EngineRejected, match="the time is up"):
         quick.prepare(bench.order(image=image))
     assert unpackers(client, bench.context.instance) == []
 

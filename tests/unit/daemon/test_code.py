@@ -9,7 +9,7 @@ import pytest
 from reconciler.daemon.asked_code import asked_code, had_refs
 from reconciler.model.errors import CodeRejected, CodeUnavailable, Permanent, ReconcilerError, StateError
 from reconciler.model.event import EventName
-from reconciler.model.job import CodeRepository, JobSpec, Retries, Schedule, ScheduleKind, Strategy
+from reconciler.model.job import CodeRepository, FileMount, JobSpec, Retries, Schedule, ScheduleKind, Strategy
 from reconciler.model.run import CodeAt, FailureClass, RunRecord
 from reconciler.model.service import ServiceConfig
 from reconciler.model.workspace import Workspace
@@ -141,6 +141,19 @@ def test_code_that_takes_long_keeps_no_other_run_from_starting(world: World) -> 
     world.apply(cron("1 2 * * *", repositories=CODE), cron("1 2 * * *", "other"))
     world.tick(65)
     assert world.verdicts("nightly") == ["preparing"] and world.verdicts("other") == ["succeeded"]
+
+
+@pytest.mark.parametrize("shares", [True, False], ids=["here", "elsewhere"])
+def test_files_that_are_sent_take_the_workers_of_code_and_those_that_are_bound_do_not(
+    world: World, *, shares: bool
+) -> None:
+    """On an Engine elsewhere the job's own `tar` unpacks them, for as long as it likes."""
+    world.engine.shares_host = shares
+    world.pools.hold = "code"
+    world.apply(cron("1 2 * * *", files=(FileMount("/etc/a", "a", 0o444),)), cron("1 2 * * *", "other"))
+    world.tick(65)
+    assert world.verdicts("nightly") == ["succeeded" if shares else "preparing"]
+    assert world.verdicts("other") == ["succeeded"]
 
 
 def test_a_person_tries_other_code(world: World, remote: Remote) -> None:
