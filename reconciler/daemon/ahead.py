@@ -15,7 +15,8 @@ from ..model.plan import Action, ActionKind
 from .events import EventStream
 
 MOST_AT_ONCE = 4  # installations; further ones begin as these end
-INSTALLING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.MOVE)
+INSTALLING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.MOVE, ActionKind.HEAL)
+MOST_KNOWN = 1000  # that came to nothing and are kept in mind
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +34,12 @@ class Ahead:
         self._engine, self._emit, self._kick = engine, emit, kick
         self._asked: dict[str, _Work] = {}  # by job and digest
         self._running: list[_Work] = []  # also those that nobody asks for any more
-        self.busy = False  # does something that was asked for last go on, or wait for its turn?
+        self._failed: set[str] = set()  # since somebody asked last
+        self.busy = False  # does something go on, or wait for its turn, that is not only tried again?
+
+    def forgive(self) -> None:
+        """Somebody waits for everything to be tried once more."""
+        self._failed.clear()
 
     def sort(
         self, actions: Iterable[Action], order_of: Callable[[Action], StandingOrder]
@@ -53,13 +59,15 @@ class Ahead:
             if work is None and len(self._running) < MOST_AT_ONCE:
                 work = self._begin(action, order_of)
             if work is None or not work.ended.is_set():
-                self.busy = True
+                self.busy = self.busy or key not in self._failed
                 if work is not None:
                     self._asked[key] = work
             elif work.error is None:
                 ready.append(action)
             elif isinstance(work.error, ReconcilerError):
                 came_to_nothing.append(failed(action, work.error))
+                if len(self._failed) < MOST_KNOWN:
+                    self._failed.add(key)
             else:
                 raise work.error
         return tuple(ready), tuple(came_to_nothing)

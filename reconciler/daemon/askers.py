@@ -52,10 +52,11 @@ class Askers:
             kick()
             return self._settled.wait_for(lambda: max(self._planned, self._answered) >= number, timeout)
 
-    def begin(self) -> tuple[int, bool, bool]:
-        """A pass begins: the number it answers, whether somebody asked for it, and to have everything tried again."""
+    def begin(self) -> tuple[int, bool, int]:
+        """A pass begins: the number it answers, whether somebody asked for it, and the number of who asked last to have
+        everything tried again, 0 = nobody who waits."""
         with self._settled:
-            return self._asked, self._asked > self._answered, self._looks > self._answered
+            return self._asked, self._asked > self._answered, self._looks if self._looks > self._answered else 0
 
     def planned(self, number: int) -> None:
         """The pass that began with `number` has made its plan, and goes on."""

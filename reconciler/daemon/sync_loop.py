@@ -74,6 +74,7 @@ class SyncLoop:
         self._marked = nothing, 0, nothing  # a listing, how often drift had changed, and what that made of it
         self._askers = Askers()
         self._judge = Judge(history, emit)
+        self._forgave = 0  # the number of who asked last
         self._ahead = Ahead(engine, emit, kick_self)
         self._made_from: tuple[Any, ...] = ()
         self._refused: str = ""
@@ -111,9 +112,9 @@ class SyncLoop:
 
     def step(self, now: datetime) -> datetime | None:
         """One pass. Expected failures become conditions; what was good before stays in force (rule D2)."""
-        number, asked, looked = self._askers.begin()
+        number, asked, looks = self._askers.begin()
         self._ahead.busy = False
-        wake_at = self._pass(now, number, asked=asked, looked=looked)
+        wake_at = self._pass(now, number, asked=asked, looks=looks)
         if (wake_at is None or wake_at > now) and not self._ahead.busy:
             self._askers.answer(number)
         return wake_at
@@ -122,16 +123,18 @@ class SyncLoop:
         """The engine spoke of a standing job ("" = it may have missed to): list anew at the next pass."""
         self._suspects.put(job)
 
-    def _pass(self, now: datetime, number: int, *, asked: bool, looked: bool) -> datetime | None:
-        if looked:
+    def _pass(self, now: datetime, number: int, *, asked: bool, looks: int) -> datetime | None:
+        if looks > self._forgave:  # once for each who asks: they may wait for many passes
+            self._forgave = looks
             self._judge.forgive()
+            self._ahead.forgive()
         while not self._suspects.empty():
             self._observer.forget()
             if name := self._suspects.get():
                 self._drift.suspect(name)
         config = self._fleet.view.config
         desired = self._fetch(config, now, asked)
-        live = self._observer.observe(now, kicked=looked)
+        live = self._observer.observe(now, kicked=bool(looks))
         if desired is None or live is None:
             if live is not None and live is not self._fleet.view.live:  # the run loop counts leases by it (rule D2)
                 self._fleet.change(lambda view: replace(view, live=live))

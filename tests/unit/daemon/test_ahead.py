@@ -125,3 +125,52 @@ def test_who_asks_for_a_pass_is_answered_when_it_is_done(synced: Synced, indexes
     eventually(lambda: synced.rounds(minutes=0) == {} and not asker.is_alive(), "the asker has its answer")
     assert answered == [1]
     asker.join(5.0)
+
+
+class TwoIndexes(MemoryEngine):
+    """Two indexes, each of which refuses one request whenever it is told to."""
+
+    asked: list[str]
+    gates: dict[str, threading.Semaphore]
+
+    def resolve(self, order: StandingOrder) -> Installed:
+        name = order.spec.packages.pip[0]
+        type(self).asked.append(name)
+        assert type(self).gates[name].acquire(timeout=20.0)
+        raise Permanent(f"cannot install {name}", code="packages-failed")
+
+
+def test_P7_an_asker_is_answered_although_two_jobs_never_get_their_packages(tmp_path: Path) -> None:
+    gates = {name: threading.Semaphore(0) for name in ("one", "two")}
+    engine = type("OwnTwoIndexes", (TwoIndexes,), {"asked": [], "gates": gates})
+    synced = Synced(tmp_path, engine=engine)
+    for name in gates:
+        write(synced, name, name)
+    answered: list[int] = []
+    asker = threading.Thread(target=lambda: answered.append(len(synced.loop.look_and_wait(20.0, lambda: None))))
+    asker.start()
+    eventually(lambda: (synced.rounds(minutes=0), len(engine.asked) == 2)[1], "both are asked for")
+    for turn in range(20):  # they are refused in turn, so that one of them is always under way if both are tried again
+        gates[("one", "two")[turn % 2]].release()
+        synced.rounds(minutes=1 / 60)
+    eventually(lambda: (synced.rounds(minutes=0), answered)[1], "the asker is answered")
+    assert len(engine.asked) <= 6, "each failure waits for its turn"
+    for gate in gates.values():
+        gate.release(10)
+    asker.join(5.0)
+    synced.close()
+
+
+def test_P6_a_prune_of_all_images_keeps_no_newer_file_waiting(synced: Synced, indexes: type[Indexes]) -> None:
+    indexes.open.set()
+    write(synced, "slow", "numpy")
+    come_to(synced, {"slow"})
+    indexes.open.clear()
+    synced.world.standing.clear()  # and with them the image that their packages are in
+    synced.loop.changed("")
+    synced.write("newer", "a:1")
+    synced.rounds()
+    assert set(synced.history.standing()) == {"slow", "newer"}
+    assert not synced.world.standing.keys() & {"slow"}, "it is not made again before its packages are there"
+    indexes.open.set()
+    eventually(lambda: (synced.rounds(minutes=0), "slow" in synced.world.standing)[1], "it is healed")
