@@ -141,8 +141,8 @@ class Assembly:
             size = size_of(mirror / "objects")
             if size > self._history:
                 left = f"{self._history >> 20} MiB are left for it"
-                raise _TooMuchHistory(f"cannot check out {origin.address}: its history takes {size >> 20} MiB, and {left}",
-                                      code="source-too-large")  # fmt: skip
+                raise _TooMuchHistory(f"cannot check out {origin.address}: its history takes {size >> 20} MiB, "
+                                      f"and {left}", code="source-too-large")  # fmt: skip
             self._modules.ready(size)
             laid = self._export(origin, mirror, commit, subpath)
             self._history -= size

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..gitio.failure import check
-from ..model.errors import SourceRejected
+from ..gitio.runner import Finished
+from ..model.errors import SourceRejected, SubmoduleRejected
 from ..spec.submodules import LARGEST_FILE, Submodule, sections
 from .children import copy, remove
 from .mirrors import Mirrors, Origin
@@ -18,6 +19,7 @@ from .mirrors import Mirrors, Origin
 MAX_LISTING = 64 << 20  # bytes of git's list of files
 MAX_TAGS = 10_000
 MODULES = ".gitmodules"
+_NO_CONFIG = ("bad config", "error processing config")  # git's own words, LC_ALL=C.UTF-8
 _CONFIG = """[core]
 \trepositoryformatversion = {version}
 \tfilemode = true
@@ -129,11 +131,18 @@ class Export:
         return entries
 
     def _modules(self) -> dict[str, Submodule]:
-        """A link or a file beyond all measure is none: it is as if there were no `.gitmodules`."""
+        """A link or a file beyond all measure is none: it is as if there were no `.gitmodules`. Raises
+        SubmoduleRejected for one that git cannot read."""
         for entry in self._listed(MODULES):
             if entry.path == MODULES and entry.mode != "120000" and entry.size <= LARGEST_FILE:
                 command = ["config", "--blob", entry.id, "--no-includes", "--list", "-z"]
-                return sections(self._git(command, self._mirror))
+                done = self._run(command, self._mirror)
+                if done.status and any(words in done.stderr for words in _NO_CONFIG):
+                    raise SubmoduleRejected(
+                        f"cannot check out {self._commit[:12]} of {self._origin.address}: its {MODULES} is damaged",
+                        hint=f"git config --file {MODULES} --list names the line",
+                    )
+                return sections(check(done, self._doing()))
         return {}
 
     def _git_dir(self, git_dir: Path) -> None:
@@ -160,11 +169,16 @@ class Export:
         return b"# pack-refs with: sorted \n" + out
 
     def _git(self, command: list[str], git_dir: Path, work: Path | None = None) -> bytes:
-        done = self._mirrors.runner.run(
+        return check(self._run(command, git_dir, work), self._doing())
+
+    def _run(self, command: list[str], git_dir: Path, work: Path | None = None) -> Finished:
+        return self._mirrors.runner.run(
             command, git_dir=str(git_dir), work_tree=None if work is None else str(work),
             timeout=self._origin.git.timeout, max_output=MAX_LISTING, max_file=self._origin.max_bytes,
         )  # fmt: skip
-        return check(done, f"check out {self._commit[:12]} of {self._origin.address}")
+
+    def _doing(self) -> str:
+        return f"check out {self._commit[:12]} of {self._origin.address}"
 
 
 def quoted(text: str) -> str:

@@ -248,6 +248,15 @@ def test_S5_a_gitmodules_that_is_a_link_or_huge_is_none(world: World) -> None:
     assert world.refused().code == "code-submodule"
 
 
+@pytest.mark.parametrize("said", ['[submodule "lib"\n\tpath = lib\n', "[submodule \0]\n", "x = 1\n[[["])
+def test_a_gitmodules_that_git_cannot_read_is_final(world: World, said: str) -> None:
+    world.link(world.app, "lib", world.lib)
+    (world.app.path / ".gitmodules").write_text(said)
+    world.app.git("commit", "-q", "-m", "damaged", ".gitmodules")
+    error = world.refused()
+    assert error.code == "code-submodule" and ".gitmodules is damaged" in str(error)
+
+
 def test_more_than_fifty_are_refused_and_so_are_six_levels(world: World) -> None:
     for number in range(51):
         world.app.git("update-index", "--add", "--cacheinfo", f"160000,{world.lib.head()},m{number}")
