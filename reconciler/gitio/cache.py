@@ -26,10 +26,19 @@ class Cache:
     fetches holds `locked`."""
 
     def __init__(self, root: str, key: str) -> None:
-        name = hashlib.sha256(key.encode()).hexdigest()[:20]
         self._root = Path(root)
-        self._path = self._root / f"{name}.git"
-        self._lock = self._root / f"{name}.lock"
+        self._path = self._root / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.git"
+
+    @classmethod
+    def at(cls, path: Path) -> "Cache":
+        """The one whose `git_dir` that is."""
+        cache = cls(str(path.parent), "")
+        cache._path = path
+        return cache
+
+    @property
+    def _lock(self) -> Path:
+        return self._path.with_suffix(".lock")
 
     @property
     def git_dir(self) -> str:
@@ -39,19 +48,35 @@ class Cache:
     def locked(self, timeout: float) -> Iterator[None]:
         """Hold the repository for writing. Raises StateError; SourceUnavailable `source-busy` after `timeout` s."""
         deadline = time.monotonic() + timeout
-        with on_disk(f"keep git objects below {self._root}"):
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        while (fd := self._try()) is None:
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    "cannot fetch: another process is fetching the same repository", code="source-busy"
+                )
+            time.sleep(_LOCK_PAUSE)
         try:
-            while not _try_lock(fd):
-                if time.monotonic() > deadline:
-                    raise SourceUnavailable(
-                        "cannot fetch: another process is fetching the same repository", code="source-busy"
-                    )
-                time.sleep(_LOCK_PAUSE)
             yield
         finally:
             os.close(fd)
+
+    def unlock_for_good(self) -> None:
+        """Remove the lock's file, unless somebody holds it. Raises StateError."""
+        if (fd := self._try()) is not None:
+            try:
+                with on_disk(f"keep git objects below {self._root}"):
+                    self._lock.unlink(missing_ok=True)
+            finally:
+                os.close(fd)
+
+    def _try(self) -> int | None:
+        """The lock's file, held; None if somebody else has it, or has removed it meanwhile."""
+        with on_disk(f"keep git objects below {self._root}"):
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if _try_lock(fd) and _is_at(fd, self._lock):
+            return fd
+        os.close(fd)
+        return None
 
     def prepare(self, sha256: bool) -> None:
         """Make the repository if it is missing or not as we made it. Call with the lock held. Raises StateError."""
@@ -99,3 +124,10 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except OSError:
+        return False

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.errors import StateError
 from .children import remove
 from .mirrors import Mirrors
 from .sizes import size_of
@@ -13,6 +14,7 @@ from .trees import Trees, read_tree
 
 GONE = ".gone-"
 UNUSED = 7 * 86400.0  # seconds after which a tree goes in any case: a new commit has most likely taken its place
+MIRROR_UNUSED = 30 * 86400.0  # seconds after which a mirror goes: nobody names that repository any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class _Kept:
     size: int
     path: Path
     unused: Callable[[Path], AbstractContextManager[bool]]
-    is_tree: bool
+    keep: float  # seconds that it may stay unused
 
 
 def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = None, need: int = 0) -> int:
@@ -36,7 +38,7 @@ def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = Non
     found += [_mirror(path, mirrors) for path in mirrors.root.glob("*.git")]
     total, gone = sum(kept.size for kept in found), 0
     for kept in sorted(found, key=lambda kept: kept.used):
-        if total - gone <= budget and gone >= need and not (kept.is_tree and kept.used < now - UNUSED):
+        if total - gone <= budget and gone >= need and kept.used >= now - kept.keep:
             continue
         away = kept.path.with_name(f"{GONE}{kept.path.name}")
         with kept.unused(kept.path) as free, suppress(OSError):
@@ -44,6 +46,13 @@ def collect(mirrors: Mirrors, trees: Trees, budget: int, now: float | None = Non
                 kept.path.rename(away)  # at once, so that nobody waits for the rest
                 gone += kept.size
         remove(away)
+    trees.sweep()
+    for lock in mirrors.root.glob("*.lock"):
+        mirror = lock.with_suffix(".git")
+        if not mirror.exists():
+            with mirrors.unused(mirror) as free, suppress(StateError):
+                if free and not mirror.exists():
+                    mirrors.forget(mirror)
     return gone
 
 
@@ -54,7 +63,7 @@ def _tree(path: Path, trees: Trees) -> _Kept:
         used = (path / "ready.json").stat().st_mtime
     except OSError:
         tree, used = None, 0.0
-    return _Kept(used, size_of(path) if tree is None else tree.size, path, trees.unused, True)
+    return _Kept(used, size_of(path) if tree is None else tree.size, path, trees.unused, UNUSED)
 
 
 def _mirror(path: Path, mirrors: Mirrors) -> _Kept:
@@ -62,4 +71,4 @@ def _mirror(path: Path, mirrors: Mirrors) -> _Kept:
         used = path.stat().st_mtime
     except OSError:
         used = 0.0
-    return _Kept(used, size_of(path), path, mirrors.unused, False)
+    return _Kept(used, size_of(path), path, mirrors.unused, MIRROR_UNUSED)

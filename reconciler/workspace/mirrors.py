@@ -9,6 +9,7 @@ import hashlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class Mirrors:
         self._asked = Shared[tuple[str, str]]()
         self._last: dict[tuple[Origin, str], tuple[str, str]] = {}
         self._turns: dict[Path, threading.Lock] = {}  # threads wait here, and not in the file's lock
+        self._users: Counter[Path] = Counter()
 
     def close(self) -> None:
         """End all children; nothing more is fetched."""
@@ -115,14 +117,18 @@ class Mirrors:
     @contextlib.contextmanager
     def unused(self, path: Path) -> Iterator[bool]:
         """True: nobody is at work on that mirror, nor will be before this ends."""
-        turn = self._turn_of(path)
-        if not turn.acquire(blocking=False):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            turn.release()
+        with self._turn_of(path) as turn:
+            if not turn.acquire(blocking=False):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                turn.release()
+
+    def forget(self, path: Path) -> None:
+        """Of a mirror that is gone, what lies beside it. Only while it is `unused`."""
+        Cache.at(path).unlock_for_good()
 
     def objects(self, origin: Origin) -> Objects:
         return Objects(self.runner, self._cache(origin).git_dir, str(origin.address), origin.git.timeout)
@@ -132,12 +138,22 @@ class Mirrors:
 
     @contextlib.contextmanager
     def _turn(self, origin: Origin) -> Iterator[None]:
-        with self._turn_of(Path(self._cache(origin).git_dir)):
+        with self._turn_of(Path(self._cache(origin).git_dir)) as turn, turn:
             yield
 
-    def _turn_of(self, path: Path) -> threading.Lock:
+    @contextlib.contextmanager
+    def _turn_of(self, path: Path) -> Iterator[threading.Lock]:
+        """The lock of that mirror, which is kept for as long as somebody has it or waits for it."""
         with self._guard:
-            return self._turns.setdefault(path, threading.Lock())
+            turn = self._turns.setdefault(path, threading.Lock())
+            self._users[path] += 1
+        try:
+            yield turn
+        finally:
+            with self._guard:
+                self._users[path] -= 1
+                if not self._users[path]:
+                    del self._users[path], self._turns[path]
 
     def _bring(self, origin: Origin, place: Path, name: str, commit: str) -> None:
         """By its name, which every server gives; by its id, which most do; else everything."""

@@ -59,7 +59,7 @@ class Trees:
                     tree = read_tree(place) or self._made(place, origin, name, commit, subpath, modules)
             elif modules is not None:
                 still_allowed(tree.parts, modules)
-            os.utime(place / "ready.json")  # used now
+            self._use(origin, place)
             yield tree
 
     @contextlib.contextmanager
@@ -69,14 +69,29 @@ class Trees:
         with self._held(place):
             tree = read_tree(place)
             if tree is not None:
-                os.utime(place / "ready.json")  # used now
+                self._use(origin, place)
             yield tree
+
+    def _use(self, origin: Origin, place: Path) -> None:
+        """Used now; its mirror, too, which the next commit will need."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self._mirrors.place(origin))
+        os.utime(place / "ready.json")
 
     @contextlib.contextmanager
     def unused(self, place: Path) -> Iterator[bool]:
         """True: nobody uses or makes that tree, nor will before this ends, which must be soon."""
         with self._guard:
             yield place.with_name(place.name.removeprefix(HALF)) not in self._users
+
+    def sweep(self) -> None:
+        """Directories that no tree is in any more."""
+        with self._guard:
+            used = {place.parent for place in self._users}
+            for path in self.root.glob("*"):
+                if path not in used:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
 
     @contextlib.contextmanager
     def _held(self, place: Path) -> Iterator[threading.Lock]:
