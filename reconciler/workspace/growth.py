@@ -156,5 +156,7 @@ class _Count:
         return int(number) if number.isdecimal() else None
 
     def end(self) -> None:
+        """It yields to nothing where the disk itself hangs: then it is left."""
         self._child.kill()
-        self._child.communicate()
+        with suppress(subprocess.TimeoutExpired):
+            self._child.communicate(timeout=LOOK)
