@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import takewhile
 
 from ..model.desired import Commit
 from ..model.errors import SourceRejected
@@ -35,9 +36,7 @@ class Objects:
                 f"cannot find {revision} in {self._name}: no such commit", code="ref-not-found",
                 hint="check `source.ref`: a branch, a tag or a full commit id that exists there",
             )  # fmt: skip
-        head = body.partition(b"\n\n")[0].split(b"\n")
-        parents = [line[len(b"parent ") :].decode("ascii", "replace") for line in head if line.startswith(b"parent ")]
-        self._parents = (words[0], tuple(parents))
+        self._parents = (words[0], parents(body))
         return _parse_commit(words[0], body)
 
     def listing(self, commit: str, paths: Sequence[str]) -> bytes:
@@ -102,7 +101,7 @@ class Objects:
 
     def first_parents(self, old: str, new: str, most: int) -> list[str]:
         """The commits from `new` on along the first parents, newest first, as far as `old` does not have them; `most`
-        of them."""
+        of them. As git tells it: see `lineage`."""
         done = self._runner.run(
             ["rev-list", "--first-parent", f"--max-count={most}", "--end-of-options", new, f"^{old}"],
             git_dir=self._git_dir, timeout=self._timeout,
@@ -111,7 +110,7 @@ class Objects:
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """True if `new` descends from `old`. False too if the repository no longer has `old`, unless `new` names it as
-        its parent."""
+        its parent. As git tells it: see `lineage`."""
         if new == self._parents[0] and old in self._parents[1]:
             return True
         done = self._runner.run(
@@ -123,6 +122,24 @@ class Objects:
         if "not a valid commit name" in done.stderr.lower():
             return False
         raise failed(done, f"compare {new[:12]} with the applied {old[:12]} in {self._name}")
+
+    def between(self, old: str, new: str) -> dict[str, tuple[str, ...]]:
+        """Parents by commit id, as git tells them, of all that lies on a way from `new` to `old`, `old` left out."""
+        if new == self._parents[0] and old in self._parents[1]:
+            return {new: self._parents[1]}
+        done = self._runner.run(
+            ["rev-list", "--parents", "--ancestry-path", "--end-of-options", new, f"^{old}"],
+            git_dir=self._git_dir, timeout=self._timeout,
+        )  # fmt: skip
+        out = check(done, f"list what lies between {old[:12]} and {new[:12]} in {self._name}").decode("ascii")
+        return {words[0]: tuple(words[1:]) for line in out.splitlines() if (words := line.split())}
+
+    def changed(self, name: str, kind: str, why: str = "its object holds something else") -> SourceRejected:
+        """The error for an object that is not what it should be."""
+        return SourceRejected(
+            f"cannot use {kind} {name[:12]} of {self._name}: {why}", code="source-corrupt",
+            hint="`git fsck --full` in the repository names the object",
+        )  # fmt: skip
 
     def _cat(self, names: Sequence[str], max_output: int, mode: str = "--batch") -> bytes:
         done = self._runner.run(
@@ -144,21 +161,24 @@ class Objects:
             start, size = end + 1, int(words[2])
             found[name] = out[start : start + size]
             if _id(kind, found[name], len(name)) != name:
-                raise self._changed(name, kind.decode("ascii"))
+                raise self.changed(name, kind.decode("ascii"))
             at = start + size + 1
         return found
-
-    def _changed(self, name: str, kind: str) -> SourceRejected:
-        return SourceRejected(
-            f"cannot use {kind} {name[:12]} of {self._name}: its object holds something else", code="source-corrupt",
-            hint="`git fsck --full` in the repository names the object",
-        )  # fmt: skip
 
     def _missing(self, blob: str, kind: str = "blob") -> SourceRejected:
         return SourceRejected(
             f"cannot read {kind} {blob[:12]} of {self._name}: the repository does not have it", code="object-missing",
             hint="`git fsck --full` in the repository names the object",
         )  # fmt: skip
+
+
+def parents(raw: bytes) -> tuple[str, ...]:
+    """Of a commit object. They follow its tree; a line of that form anywhere else is none to git either."""
+    lines = iter(raw.split(b"\n")[1:])
+    return tuple(
+        line[len(b"parent ") :].decode("ascii", "replace")
+        for line in takewhile(lambda line: line.startswith(b"parent "), lines)
+    )
 
 
 def _id(kind: bytes, data: bytes, digits: int) -> str:

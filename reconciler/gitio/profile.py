@@ -41,6 +41,7 @@ CONFIG = (
     ("core.protectNTFS", "true"),
     ("core.protectHFS", "true"),
     ("core.bigFileThreshold", "16m"),
+    ("core.commitGraph", "false"),  # it tells parents in the stead of the commits
     ("safe.bareRepository", "explicit"),
     ("safe.directory", "*"),  # reading objects runs nothing of the repository's, whoever owns it
     ("credential.helper", ""),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 
+from ..gitio.lineage import check_line
 from ..gitio.objects import Objects
 from ..gitio.runner import GitRunner
 from ..gitio.signature import NAMESPACE, Unreadable, signed
@@ -54,12 +55,14 @@ class Signatures:
         return self._verdict
 
     def _judge(self, commit: str, applied: str | None, descends: bool) -> Verdict:
-        wanted = [commit]
-        if self._demand == "range" and applied not in (None, commit) and descends:
-            wanted = self._objects.first_parents(applied, commit, MOST + 1)
+        wanted, since = [commit], ""
+        if self._demand == "range" and applied is not None and applied != commit and descends:
+            wanted, since = self._objects.first_parents(applied, commit, MOST + 1), applied
         if len(wanted) > MOST:
             return Verdict("", self._refusal("commits-too-many", commit, f"comes with more than {MOST} others"))
         found = self._objects.commits(wanted)
+        if since:
+            check_line(self._objects, since, commit, found)
         by, deadline = "", monotonic() + self._timeout
         for one, raw in found.items():
             verdict = self._one(one, raw, deadline)

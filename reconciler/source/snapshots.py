@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from ..gitio.lineage import descends
 from ..gitio.objects import Objects
 from ..model.desired import Commit, Snapshot
 from ..spec.giturl import is_commit_id
@@ -33,11 +35,11 @@ class Snapshots:
             commit = self._objects.commit(revision)
             if latest is None or latest.commit.id != commit.id:
                 latest = self._list(commit)
-        descends = self._descends(latest.commit.id, applied)
-        if descends != latest.descends:
-            latest = replace(latest, descends=descends)
+        follows = self._descends(latest.commit.id, applied)
+        if follows != latest.descends:
+            latest = replace(latest, descends=follows)
         if self._signatures is not None:
-            by, refusal = self._signatures.judge(latest.commit.id, applied, descends=descends)
+            by, refusal = self._signatures.judge(latest.commit.id, applied, descends=follows)
             if (by, refusal) != (latest.commit.signed_by, latest.distrust):
                 latest = replace(latest, commit=replace(latest.commit, signed_by=by), distrust=refusal)
         self._latest = latest
@@ -75,5 +77,7 @@ class Snapshots:
         if not is_commit_id(applied):
             return False
         if self._descent[:2] != (applied, commit):
-            self._descent = (applied, commit, self._objects.is_ancestor(applied, commit))
+            # Signatures are asked for where whoever writes to the repository is not believed: nor is git's word then.
+            shown = self._objects.is_ancestor if self._signatures is None else partial(descends, self._objects)
+            self._descent = (applied, commit, shown(applied, commit))
         return self._descent[2]

@@ -9,14 +9,14 @@ import pytest
 
 from reconciler.gitio.runner import GitRunner
 from reconciler.gitio.sshkeygen import Keygen
-from reconciler.model.desired import Snapshot
 from reconciler.model.errors import SourceRejected
-from reconciler.model.service import GitConfig, Person, SourceConfig
-from reconciler.source.base import Source, trusted
+from reconciler.model.service import GitConfig, SourceConfig
+from reconciler.source.base import trusted
 from reconciler.source.open import open_source
 from reconciler.spec.sshkeys import parse_key
 from tests.lab.githttp import GitHttp
 from tests.lab.gitrepo import GitRepo, git
+from tests.lab.judged import opened, person, put, refusal, seen
 from tests.lab.signing import SshKey, commit_signed, ssh_key, with_signature
 
 JOB = "schedule: '@hourly'\nimage: busybox:local\n"
@@ -39,27 +39,6 @@ def repo(tmp_path: Path, anna: SshKey) -> GitRepo:
     repo = GitRepo(tmp_path / "work")
     commit_signed(repo, {"jobs.d/a.yaml": JOB}, anna, "Lay the ground")
     return repo
-
-
-def person(name: str, *keys: SshKey) -> Person:
-    return Person(name, signing_key=tuple(parse_key(key.public).line for key in keys))
-
-
-def opened(url: Path | str, *people: Person, demand: str = "head", cache: Path | None = None) -> Source:
-    config = SourceConfig(str(url), "main", require_signed=demand)
-    return open_source(config, GitConfig(timeout=20.0), str(cache or ""), people)
-
-
-def refusal(snapshot: Snapshot) -> tuple[str, str]:
-    """(code, message) of what keeps it from being applied."""
-    with pytest.raises(SourceRejected) as caught:
-        trusted(snapshot)
-    assert caught.value.hint
-    return caught.value.code, str(caught.value)
-
-
-def seen(repo: GitRepo, *people: Person, demand: str = "head", applied: str | None = None) -> Snapshot:
-    return opened(repo.path, *people, demand=demand).snapshot(applied)
 
 
 # -- one commit ----------------------------------------------------------------------------------------------------
@@ -112,13 +91,6 @@ def test_S1_a_signature_fits_one_commit_alone(repo: GitRepo, anna: SshKey) -> No
     repo.git("update-ref", "refs/heads/main", commit)
     code, message = refusal(seen(repo, person("anna", anna)))
     assert code == "commit-signature-bad" and f"of anna ({anna.fingerprint})" in message
-
-
-def put(repo: GitRepo, target: str, source: str) -> None:
-    """Have the file of one object hold another, as somebody can who may write to a local repository's files."""
-    objects = repo.path / ".git/objects"
-    (objects / target[:2] / target[2:]).unlink()
-    (objects / target[:2] / target[2:]).write_bytes((objects / source[:2] / source[2:]).read_bytes())
 
 
 @pytest.mark.parametrize("what", ["commit", "tree", "tree of the jobs", "tree below", "blob"])
