@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
 
 class Signatures:
     """Judges revisions of one repository. `demand` is "head" or "range"; `roots` are the jobs directories that are read
-    of it, `timeout` in seconds is for all signatures of one revision. One thread's own."""
+    of it, `timeout` in seconds is for all signatures of one try: the next goes on where it ended. One thread's own."""
 
     def __init__(
         self, objects: Objects, keygen: Keygen, demand: str, people: Sequence[Person], roots: Sequence[str],
@@ -42,6 +42,7 @@ class Signatures:
         self._keys: dict[bytes, PublicKey] = {
             key.blob: key for person in people for key in map(parse_key, person.signing_key)
         }
+        self._each: dict[str, Verdict] = {}  # by commit id, of the range that was judged last: MOST at most
         self._latest: tuple[str, str | None, bool] = ("", None, False)
         self._verdict = Verdict()
 
@@ -63,9 +64,11 @@ class Signatures:
         found = self._objects.commits(wanted)
         if since:
             check_line(self._objects, since, commit, found)
+        self._each = {one: self._each[one] for one in wanted if one in self._each}
         by, deadline = "", monotonic() + self._timeout
         for one, raw in found.items():
-            verdict = self._one(one, raw, deadline)
+            verdict = self._each.get(one) or self._one(one, raw, deadline)
+            self._each[one] = verdict  # kept also when time runs out at the next, so that each try gets further
             by = verdict.by if one == commit else by
             if verdict.refusal is not None and one != applied:
                 return Verdict(by, verdict.refusal)

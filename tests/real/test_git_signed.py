@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.gitio.objects import Objects
 from reconciler.gitio.runner import GitRunner
 from reconciler.gitio.sshkeygen import Keygen
-from reconciler.model.errors import SourceRejected
+from reconciler.model.errors import SourceRejected, SourceUnavailable
 from reconciler.model.service import GitConfig, SourceConfig
 from reconciler.source.base import trusted
 from reconciler.source.open import open_source
+from reconciler.source.signatures import Signatures, Verdict
 from reconciler.spec.sshkeys import parse_key
 from tests.lab.githttp import GitHttp
 from tests.lab.gitrepo import GitRepo, git
@@ -200,6 +202,29 @@ def test_S1_a_range_beyond_its_bound_is_refused(repo: GitRepo, anna: SshKey) -> 
     repo.git("fast-import", "--quiet", "--force", stdin="".join(lines).encode())
     assert refusal(seen(repo, people, demand="range", applied=applied))[0] == "commits-too-many"
     assert refusal(seen(repo, people, applied=applied))[0] == "commit-unsigned"
+
+
+def test_S1_a_range_that_takes_longer_than_one_try_is_judged_in_several(
+    repo: GitRepo, tmp_path: Path, anna: SshKey
+) -> None:
+    applied = repo.head()
+    for number in range(5):
+        commit_signed(repo, {"jobs.d/b.yaml": f"{JOB}#{number}\n"}, anna)
+    slow, count = tmp_path / "keygen", tmp_path / "count"
+    slow.write_text(
+        f"#!/bin/sh\necho >>{count}\n"
+        f'[ $(($(wc -l <{count}) % 3)) = 0 ] && exec sleep 600\nexec ssh-keygen "$@"\n'  # each third does not end
+    )
+    slow.chmod(0o755)
+    runner = GitRunner()
+    objects = Objects(runner, str(repo.path / ".git"), "work", 20.0)
+    people = [person("anna", anna)]
+    judge = Signatures(objects, Keygen(runner, str(slow)), "range", people, ["jobs.d"], 2.0)
+    for _ in range(2):  # two commits each
+        with pytest.raises(SourceUnavailable) as caught:
+            judge.judge(repo.head(), applied, descends=True)
+        assert caught.value.code == "git-timeout"
+    assert judge.judge(repo.head(), applied, descends=True) == Verdict("anna")
 
 
 @pytest.mark.parametrize("demand", ["head", "range"])
