@@ -1,5 +1,6 @@
 """In: names and ids of containers. Out: what the Engine says of them, and whether they are provably ours (rule P2)."""
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -194,6 +195,12 @@ class Core:
                 raise EngineUnavailable(f"cannot remove {thing}: the Engine has not finished removing it")
             time.sleep(0.05)
 
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """Paths of the host that no job may see, also where a link is on the way to them."""
+        paths = [path for path in (self.context.state_dir, self.clients.socket_path) if path]
+        return tuple(dict.fromkeys([*paths, *map(os.path.realpath, paths)]))
+
     def check(
         self,
         body: Mapping[str, object],
@@ -207,10 +214,9 @@ class Core:
         terminal: Terminal | None = None,
     ) -> None:
         """The second check of rule S2, on the final body. Raises EngineRejected."""
-        protected = tuple(path for path in (self.context.state_dir, self.clients.socket_path) if path)
         context = GuardContext(
-            self.context.instance, spec.owner, spec.image, dict(networks), staged, protected, devices, workspace, sent,
-            terminal, spec.exec_in,
+            self.context.instance, spec.owner, spec.image, dict(networks), staged, self.protected, devices, workspace,
+            sent, terminal, spec.exec_in,
         )  # fmt: skip
         assert_allowed(body, policy, context)
 

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from urllib.parse import quote
 
 from ..model.errors import EngineRejected
 from ..model.live import WENT_DOWN
@@ -11,7 +12,8 @@ from .docker_core import Core, Found
 from .docker_errors import Absent, Conflict
 from .docker_exec_body import exec_body, mark_of
 from .docker_exec_look import ExecRef
-from .guard_exec import Target, assert_entered
+from .guard_exec import assert_entered, assert_target
+from .guard_target import Target
 
 FOLLOWS = 1.0  # seconds in which a container is seen to end after the commands in it
 
@@ -24,7 +26,12 @@ def enter(core: Core, order: RunOrder) -> tuple[ExecRef, str]:
     if found is None or found.name != name:
         raise _missing(order, "there is no such container")
     body = exec_body(order, mark_of(core.context, thing))
-    assert_entered(body, order.policy, Target(found.name, found.data))
+    assert_target(found.name, order.policy)
+    try:
+        target = Target(found.name, found.data, _devices(core, found))
+    except Absent as error:  # an anonymous volume goes with its container
+        raise _missing(order, "it has just ended") from error
+    assert_entered(body, order.policy, target, core.protected)
     if not found.state["Running"] or found.state.get("Restarting"):
         raise _missing(order, "it does not run")
     if found.state.get("Paused"):
@@ -53,6 +60,19 @@ def gone_down(core: Core, ref: ExecRef, since: datetime | None) -> str:
         if time.monotonic() > deadline:
             return ""
         time.sleep(0.1)
+
+
+def _devices(core: Core, found: Found) -> tuple[str, ...]:
+    """What its volumes are mounted from: the Engine's own driver takes a directory or a disk of the host, too. Raises
+    Absent if one is no longer there, EngineUnavailable."""
+    devices = []
+    for mount in found.data.get("Mounts") or ():
+        if mount.get("Type") != "volume" or mount.get("Driver") not in ("local", "", None):
+            continue
+        with translated("inspect volume", str(mount.get("Name"))):
+            volume = core.clients.ask("GET", f"/volumes/{quote(str(mount['Name']), safe='')}")
+            devices.append(str((volume.get("Options") or {}).get("device", "")))
+    return tuple(device for device in devices if device)
 
 
 def _begun_after(found: Found, since: datetime | None) -> bool:

@@ -1,29 +1,17 @@
 """In: the final body of an exec request, its container and the policy. Out: nothing, or EngineRejected (rule S2).
 
 The second, independent check for commands in other containers. What such a command may do is what its container may;
-so the container is looked at as well: one that has the host, or is ours, is never entered.
+so the container is looked at as well, by guard_target.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from ..model.errors import EngineRejected
 from ..model.service import Policy
 from .guard_parts import Check, GuardContext, every_key, exactly, refuse, require, texts
+from .guard_target import Target, assert_enterable
 
-LABELS_OF_OURS = "io.reconciler."
 SIGNALS = ("TERM", "KILL")
-HINT = "A job can only run in a plain container of somebody else, as a user that is not more than its own."
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A container as its inspection shows it."""
-
-    name: str
-    data: Mapping[str, Any]
 
 
 def assert_target(name: str, policy: Policy) -> None:
@@ -31,36 +19,22 @@ def assert_target(name: str, policy: Policy) -> None:
     require(any(_glob(pattern, name) for pattern in policy.exec_in), "exec", f"in {name} is not granted")
 
 
-def assert_entered(body: Mapping[str, object], policy: Policy, target: Target) -> None:
-    """Raise EngineRejected (codes `guard-refused`, `exec-target-refused`) unless this may be run in this container."""
+def assert_entered(
+    body: Mapping[str, object], policy: Policy, target: Target, protected: Sequence[str]
+) -> None:  # fmt: skip
+    """Raise EngineRejected (codes `guard-refused`, `exec-target-refused`) unless this may be run in this container.
+    `protected`: paths of this host that no job may see."""
     assert_target(target.name, policy)
-    _container(target)
     _every_key(body, EXEC, policy)
     for key in ("AttachStdin", "AttachStdout", "AttachStderr", "Cmd"):
         require(key in body, f"exec/{key}", "is missing")
-    if _is_root(str(body.get("User", ""))) and not _is_root(str(target.data["Config"].get("User") or "root")):
-        _refuse(target, "runs as another user than root, so no job may be root in it")
+    assert_enterable(target, str(body.get("User", "")), protected)
 
 
 def assert_signal(body: Mapping[str, object]) -> None:
     """The same for the request that ends such a command: nothing of a job file is in it but its user."""
     _every_key(body, {"Cmd": _signal, "User": _user}, Policy())
     require("Cmd" in body, "exec/Cmd", "is missing")
-
-
-def _container(target: Target) -> None:
-    data = target.data
-    host, labels = data["HostConfig"], data["Config"].get("Labels") or {}
-    if any(str(key).startswith(LABELS_OF_OURS) for key in labels):
-        _refuse(target, "bears labels of the reconciler: a job's container is that job's alone")
-    if host.get("Privileged"):
-        _refuse(target, "is privileged: who is in it has the host")
-    if host.get("PidMode") == "host":
-        _refuse(target, "sees the processes of the host")
-
-
-def _refuse(target: Target, why: str) -> None:
-    raise EngineRejected(f"cannot run in {target.name}: it {why}", code="exec-target-refused", hint=HINT)
 
 
 def _every_key(
@@ -99,11 +73,6 @@ def _absolute(value: object, where: str, _check: Check) -> None:
 
 def _never(_value: object, where: str, _check: Check) -> None:
     refuse(where, "is a power that is never given")
-
-
-def _is_root(user: str) -> bool:
-    name = user.partition(":")[0]
-    return name == "root" or (name.isdecimal() and int(name) == 0)
 
 
 def _glob(pattern: str, name: str) -> bool:

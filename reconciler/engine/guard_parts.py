@@ -1,6 +1,6 @@
 """What every check of the guard is made of: how a setting is refused, and the plain forms of values.
 
-Shared by guard.py, guard_exec.py and guard_mounts.py alone; neither the builder of the body nor admission uses it.
+Shared by guard.py and the other guard_*.py alone; neither the builder of the body nor admission uses it.
 """
 
 import re

@@ -207,6 +207,27 @@ def test_S2_without_the_grant_nothing_is_sent(engine: DockerEngine, target: Shop
 REFUSED = {
     "one that is privileged": {"HostConfig": {"Privileged": True}},
     "one that sees the host's processes": {"HostConfig": {"PidMode": "host"}},
+    "one with the host's files": {"HostConfig": {"Binds": ["/:/host:ro"]}},
+    "one with them in a volume": {
+        "HostConfig": {
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Target": "/host",
+                    "VolumeOptions": {
+                        "NoCopy": True,
+                        "DriverConfig": {"Name": "local", "Options": {"type": "none", "o": "bind", "device": "/"}},
+                    },
+                }
+            ]
+        }
+    },
+    "one with all powers": {"HostConfig": {"CapAdd": ["ALL"]}},
+    "one with a device": {
+        "HostConfig": {
+            "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"}]
+        }
+    },
     "one of any reconciler": {"Labels": {"io.reconciler.instance": "other"}},
 }
 
@@ -217,9 +238,21 @@ def test_S2_is_never_entered(engine: DockerEngine, docker_host: str, fields: dic
         assert rejected(engine, order_in(found, "echo up")) == "exec-target-refused"
 
 
+def test_S2_nor_is_one_that_has_our_state_or_the_Engines_socket(
+    engine: DockerEngine, docker_host: str, context: EngineContext, tmp_path: Path
+) -> None:
+    for source in (context.state_dir, str(tmp_path), docker_host.removeprefix("unix://")):
+        with shop(docker_host, start=False, HostConfig={"Binds": [f"{source}:/x"]}) as found:
+            assert rejected(engine, order_in(found, "echo up")) == "exec-target-refused"
+    with shop(docker_host, Volumes={"/x": {}}) as found:
+        order = order_in(found, "echo up")
+        assert ended(engine, order, started(engine, order)).exit_code == 0
+
+
 def test_S2_no_job_is_root_in_a_container_that_is_not(engine: DockerEngine, docker_host: str) -> None:
     with shop(docker_host, User="65534") as found:
-        for user in ("root", "0", "0:0", "00"):
+        assert found.client.exec_start(found.client.exec_create(found.ref, "id -g", user="4711")["Id"]) == b"0\n"
+        for user in ("root", "0", "0:0", "00", "nobody:root", "65534:0", "4711"):
             assert rejected(engine, order_in(found, "id -u", user=user)) == "exec-target-refused"
         order = order_in(found, "id -u")
         ref = started(engine, order)

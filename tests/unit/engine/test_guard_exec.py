@@ -1,6 +1,6 @@
 """Promise: a command enters another container only as policy and that container allow, whoever asks (rule S2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,8 @@ from reconciler.engine import labels
 from reconciler.engine.docker_body import Acquired, create_body
 from reconciler.engine.docker_exec_body import exec_body, mark_of, signal_body
 from reconciler.engine.guard import GuardContext, assert_allowed
-from reconciler.engine.guard_exec import EXEC, Target, assert_entered, assert_signal
+from reconciler.engine.guard_exec import EXEC, assert_entered, assert_signal
+from reconciler.engine.guard_target import Target
 from reconciler.engine.labels import Kind, Mark
 from reconciler.model.errors import EngineRejected
 from reconciler.model.job import Resources
@@ -27,20 +28,31 @@ API_EXEC = {"AttachStdin", "AttachStdout", "AttachStderr", "ConsoleSize", "Detac
             "Privileged", "User", "WorkingDir"}  # fmt: skip
 
 
-def target(name: str = "shop-db-1", user: str = "", marked: Mapping[str, str] | None = None, **host: Any) -> Target:
-    return Target(name, {"Config": {"User": user, "Labels": marked}, "HostConfig": {"PidMode": "", **host}})
+PROTECTED = ("/srv/state", "/srv/engine.socket")
+
+
+def target(
+    name: str = "shop-db-1", user: str = "", marked: Mapping[str, str] | None = None,
+    mounts: Sequence[Mapping[str, object]] = (), devices: tuple[str, ...] = (), **host: Any,
+) -> Target:  # fmt: skip
+    config, host = {"User": user, "Labels": marked}, {"PidMode": "", "CapAdd": None, "Devices": [], **host}
+    return Target(name, {"Config": config, "HostConfig": host, "Mounts": mounts}, devices)
+
+
+def bound(source: str, place: str = "/data") -> Target:
+    return target(mounts=[{"Type": "bind", "Source": source, "Destination": place, "RW": False}])
 
 
 def refused(body: Mapping[str, object], policy: Policy = POLICY, found: Target | None = None) -> str:
     with pytest.raises(EngineRejected) as caught:
-        assert_entered(body, policy, found or target())
+        assert_entered(body, policy, found or target(), PROTECTED)
     assert caught.value.hint
     return caught.value.code
 
 
 def test_what_is_built_is_allowed() -> None:
     body = exec_body(ORDER, MARK)
-    assert_entered(body, POLICY, target())
+    assert_entered(body, POLICY, target(), PROTECTED)
     assert body["Env"] == ["A=b=c", "E=", f"RECONCILER_EXEC={MARK}"]
 
 
@@ -78,12 +90,29 @@ def test_S2_the_name_is_compared_whole(globs: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("globs", [("shop-db-1",), ("*",), ("shop-??-?",), ("no", "sh*1"), ("**",)])
 def test_S2_a_glob_that_matches_is_enough(globs: tuple[str, ...]) -> None:
-    assert_entered(exec_body(ORDER, MARK), Policy(exec_in=globs), target())
+    assert_entered(exec_body(ORDER, MARK), Policy(exec_in=globs), target(), PROTECTED)
 
 
 NEVER = {
     "a privileged one": target(Privileged=True),
     "one with the host's processes": target(PidMode="host"),
+    "one with another's processes": target(PidMode="container:0123abcd"),
+    "one with a device": target(Devices=[{"PathOnHost": "/dev/sda"}]),
+    "one that may make devices": target(DeviceCgroupRules=["b 8:* rwm"]),
+    "one with all powers": target(CapAdd=["ALL"]),
+    "one with a great power": target(CapAdd=["CHOWN", "cap_sys_admin"]),
+    "one with the host's root": bound("/"),
+    "one with the state": bound("/srv/state"),
+    "one with a part of it": bound("/srv/state/git"),
+    "one with what holds it": bound("/srv"),
+    "one with what holds it, written oddly": bound("/srv/x/../"),
+    "one with the Engine's socket": bound("/srv/engine.socket", "/e"),
+    "one with where an Engine's socket is": bound("/var/run"),
+    "one with an Engine's socket elsewhere": bound("/run/user/1000/docker.sock", "/e"),
+    "one with an Engine's socket of another name": bound("/run/user/1000/e", "/run/podman/podman.sock"),
+    "one with the Engine's files": bound("/var/lib/docker/volumes"),
+    "one with the host's root in a volume": target(devices=("/",)),
+    "one with a disk in a volume": target(devices=("/dev/sda1",)),
     "one of this reconciler": target(marked={"io.reconciler.instance": "db1"}),
     "one of another reconciler": target(marked={"io.reconciler.kind": "run"}),
 }
@@ -94,10 +123,28 @@ def test_S2_is_never_entered(found: Target) -> None:
     assert refused(exec_body(ORDER, MARK), POLICY, found) == "exec-target-refused"
 
 
+PLAIN = {
+    "binds of its own": bound("/srv/shop"),
+    "one whose name only begins so": bound("/srv/state-of-the-shop"),
+    "a volume of the Engine": target(mounts=[{"Type": "volume", "Source": "/var/lib/docker/volumes/x/_data"}]),
+    "a volume from elsewhere": target(devices=(":/exports/shop", "/srv/shop")),
+    "powers that a job may have": target(CapAdd=["CAP_CHOWN", "SETUID"]),
+    "processes of its own": target(PidMode="private"),
+    "no mounts that are told": Target("shop-db-1", {"Config": {}, "HostConfig": {}, "Mounts": None}),
+}
+
+
+@pytest.mark.parametrize("found", PLAIN.values(), ids=PLAIN)
+def test_a_plain_one_is_entered(found: Target) -> None:
+    assert_entered(exec_body(ORDER, MARK), POLICY, found, PROTECTED)
+
+
 USERS = [
     ("root", "postgres", False), ("0", "70", False), ("0:0", "70", False), ("00:70", "70:70", False),
     (None, "70", True), ("70", "", True), ("root", "", True), ("0", "root", True), ("0", "0:0", True),
-    ("71", "70", True),
+    ("71:71", "70", True), ("www", "70", True), ("www:www", "70", True), ("70", "70", True), ("70:70", "70:70", True),
+    ("71", "70", False), ("70", "70:70", False), ("postgres:root", "postgres", False), ("70:0", "70:70", False),
+    ("70:00", "70", False), ("71", "70:0", True), ("70:root", "70:root", True), ("70:0", "root", True),
 ]  # fmt: skip
 
 
@@ -105,9 +152,15 @@ USERS = [
 def test_S2_nobody_is_root_where_the_container_is_not(asked: str | None, own: str, allowed: bool) -> None:
     body = exec_body(replace(ORDER, spec=replace(SPEC, user=asked)), MARK)
     if allowed:
-        assert_entered(body, POLICY, target(user=own))
+        assert_entered(body, POLICY, target(user=own), PROTECTED)
     else:
         assert refused(body, POLICY, target(user=own)) == "exec-target-refused"
+
+
+def test_S2_a_group_that_was_added_to_the_container_is_its_own() -> None:
+    body = exec_body(replace(ORDER, spec=replace(SPEC, user="postgres:root")), MARK)
+    assert refused(body, POLICY, target(user="postgres", GroupAdd=["70"])) == "exec-target-refused"
+    assert_entered(body, POLICY, target(user="postgres", GroupAdd=["70", "0"]), PROTECTED)
 
 
 def test_S2_a_signal_is_nothing_but_a_signal() -> None:
