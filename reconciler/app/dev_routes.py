@@ -36,6 +36,7 @@ def dev_routes(
         if asked.jupyter and not engine.shares_host:
             raise Permanent("cannot open a notebook: its address would be one of the Engine's host, which is another",
                             code="dev-unsupported", hint="without --jupyter it is a shell")  # fmt: skip
+        terminals.check_room(_member(request, actor))
         wanted = DevAsked(
             Terminal(asked.tty, JUPYTER_PORT if asked.jupyter else 0),
             asked.seconds,
@@ -60,13 +61,19 @@ def dev_routes(
         run, actor = own(request, api.DevAttach.from_data(request.body).run_id, "attach to")
         if not run.active and not terminals.knows(run.run_id):
             raise Permanent(f"cannot attach to {run.run_id}: it has ended ({run.phase.value})", code="run-ended")
-        line = terminals.take(run.run_id, run.ref)
+        line = terminals.take(run.run_id, run.ref, _member(request, actor))
+
+        def over() -> bool:
+            with suppress(ReconcilerError):  # the ledger cannot be read: the next look tells
+                now = history.run(run.run_id)
+                return now is None or not now.active
+            return False
 
         def talk(connection: socket.socket, stopping: Callable[[], bool]) -> None:
             ended = False
             try:
                 switch(connection)
-                ended = relay(connection, line, stopping)
+                ended = relay(connection, line, stopping, over)
             finally:
                 terminals.leave(run.run_id, ended=ended)
 
@@ -94,6 +101,11 @@ def dev_routes(
         ("POST", "/v1/dev/attach"): attach,
         ("POST", "/v1/dev/resize"): resize,
     }
+
+
+def _member(request: Request, actor: str) -> str | None:
+    """As `Terminals` names who asks."""
+    return None if request.peer.admin else actor
 
 
 def end_alone(stop: Event, history: Reader, operators: Operators, terminals: Terminals) -> None:

@@ -14,6 +14,8 @@ from ..model.errors import Permanent, Transient
 
 PATIENCE = 30.0  # seconds that a run goes on without a client
 MOST = 8  # clients at once: each has a thread of its own
+OF_OTHERS = 6  # of them, of all who are no administrators together
+OF_ONE = 2  # of them, of one person who is none
 
 
 @dataclass(slots=True)
@@ -21,6 +23,7 @@ class _Held:
     line: Line | None
     since: float  # when its client was last there
     taken: bool = False
+    member: str | None = None  # who is at it; None = an administrator
 
 
 class Terminals:
@@ -52,18 +55,31 @@ class Terminals:
         with self._lock:
             self._held.setdefault(run_id, _Held(None, self._monotonic()))
 
-    def take(self, run_id: str, ref: str) -> Line:
-        """Its streams, for one at a time; then `leave`. Raises Permanent (`dev-taken`), Transient (`service-busy`),
-        EngineRejected, EngineUnavailable."""
+    def check_room(self, member: str | None) -> None:
+        """Is there a terminal for this person? None = an administrator. Raises Transient (`service-busy`)."""
+        with self._lock:
+            self._check_room(member)
+
+    def _check_room(self, member: str | None) -> None:
+        taken = [held.member for held in self._held.values() if held.taken]
+        others = [name for name in taken if name is not None]
+        if member is not None and others.count(member) >= OF_ONE:
+            raise Transient(f"cannot open a terminal: {member} has {OF_ONE}, and nobody may have more at once",
+                            code="service-busy", hint="leave one of them")  # fmt: skip
+        if len(taken) >= MOST or (member is not None and len(others) >= OF_OTHERS):
+            raise Transient(f"cannot open a terminal: {len(taken)} are open", code="service-busy",
+                            hint="wait until somebody leaves one")  # fmt: skip
+
+    def take(self, run_id: str, ref: str, member: str | None) -> Line:
+        """Its streams, for one at a time; then `leave`. `member`: who asks, None = an administrator. Raises Permanent
+        (`dev-taken`), Transient (`service-busy`), EngineRejected, EngineUnavailable."""
         with self._lock:
             held = self._held.setdefault(run_id, _Held(None, self._monotonic()))
             if held.taken:
                 raise Permanent(f"cannot attach to {run_id}: somebody is at its terminal", code="dev-taken",
                                 hint="one client at a time; open another shell: reconciler dev JOB")  # fmt: skip
-            if sum(other.taken for other in self._held.values()) >= MOST:
-                raise Transient(f"cannot attach to {run_id}: {MOST} terminals are open", code="service-busy",
-                                hint="wait until somebody leaves one")  # fmt: skip
-            held.taken = True
+            self._check_room(member)
+            held.taken, held.member = True, member
         try:
             if held.line is None:
                 held.line = self._engine().attach(run_id, ref)

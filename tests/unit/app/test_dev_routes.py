@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.app.authority import Authority
 from reconciler.app.dev_routes import dev_routes
-from reconciler.daemon.terminals import Terminals
+from reconciler.daemon.terminals import OF_ONE, Terminals
 from reconciler.model.run import RunRecord, Trigger
 from reconciler.model.service import Owner, Person, ServiceConfig
 from reconciler.server.exchange import Handlers, Request, answer
@@ -115,3 +115,13 @@ def test_what_the_engine_cannot_give_is_refused_before_anything_is_claimed(rig: 
     rig.engine.terminals = False
     assert rig.ask(ANNA, "", job="ml/train", tty=True)[1]["code"] == "dev-unsupported"
     assert rig.world.history.trials() == []
+
+
+def test_S6_who_has_no_terminal_left_is_told_before_anything_is_claimed(rig: Rig) -> None:
+    for _ in range(OF_ONE):
+        assert rig.ask(ANNA, "/attach", run_id=rig.opened(ANNA).run_id)[0] == 101
+    before = rig.world.history.trials()
+    status, said = rig.ask(ANNA, "", job="ml/train", tty=True)
+    assert (status, said["code"]) == (503, "service-busy") and "anna" in said["error"]
+    assert rig.world.history.trials() == before
+    assert rig.ask(ADMIN, "/attach", run_id=rig.opened(BEN).run_id)[0] == 101

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.daemon.terminals import MOST, PATIENCE, Terminals
+from reconciler.daemon.terminals import MOST, OF_ONE, OF_OTHERS, PATIENCE, Terminals
 from reconciler.engine.base import Line
 from reconciler.model.errors import EngineRejected, Permanent, Transient
 
@@ -54,32 +54,51 @@ def rig() -> Rig:
 
 def test_what_was_opened_before_the_start_is_what_the_client_gets(rig: Rig) -> None:
     rig.terminals.open("a", "ref")
-    assert rig.terminals.take("a", "ref") is rig.engine.lines[0]
+    assert rig.terminals.take("a", "ref", None) is rig.engine.lines[0]
     assert len(rig.engine.lines) == 1
 
 
 def test_one_at_a_time_and_so_many_in_all(rig: Rig) -> None:
     for number in range(MOST):
-        rig.terminals.take(f"r{number}", "ref")
+        rig.terminals.take(f"r{number}", "ref", None)
     with pytest.raises(Permanent) as caught:
-        rig.terminals.take("r0", "ref")
+        rig.terminals.take("r0", "ref", None)
     assert caught.value.code == "dev-taken"
     with pytest.raises(Transient) as busy:
-        rig.terminals.take("another", "ref")
+        rig.terminals.take("another", "ref", None)
     assert busy.value.code == "service-busy"
     rig.terminals.leave("r0")
-    rig.terminals.take("another", "ref")
+    rig.terminals.take("another", "ref", None)
+
+
+def test_S6_no_person_has_all_of_them_and_members_leave_some_to_administrators(rig: Rig) -> None:
+    for number in range(OF_ONE):
+        rig.terminals.take(f"anna{number}", "ref", "anna")
+    with pytest.raises(Transient) as hers:
+        rig.terminals.take("another", "ref", "anna")
+    assert hers.value.code == "service-busy" and hers.value.hint == "leave one of them"
+    for number in range(OF_OTHERS - OF_ONE):
+        rig.terminals.take(f"other{number}", "ref", f"person{number}")
+    with pytest.raises(Transient) as busy:
+        rig.terminals.check_room("tom")
+    assert busy.value.code == "service-busy"
+    for number in range(MOST - OF_OTHERS):
+        rig.terminals.take(f"ops{number}", "ref", None)
+    with pytest.raises(Transient):
+        rig.terminals.check_room(None)
+    rig.terminals.leave("anna0")
+    rig.terminals.take("another", "ref", "anna")
 
 
 def test_a_client_that_comes_back_in_time_finds_the_same_line(rig: Rig) -> None:
     rig.terminals.open("a", "ref")
-    line = rig.terminals.take("a", "ref")
+    line = rig.terminals.take("a", "ref", None)
     rig.time += 10 * PATIENCE
     assert rig.terminals.alone() == []
     rig.terminals.leave("a")
     rig.time += PATIENCE - 1
     assert rig.terminals.alone() == []
-    assert rig.terminals.take("a", "ref") is line
+    assert rig.terminals.take("a", "ref", None) is line
     rig.terminals.leave("a")
     rig.time += PATIENCE + 1
     assert rig.terminals.alone() == ["a"]
@@ -98,17 +117,17 @@ def test_one_that_nobody_ever_came_to_is_alone_and_so_is_one_of_an_earlier_proce
 
 def test_a_line_that_has_ended_is_closed_and_made_anew_if_the_run_goes_on(rig: Rig) -> None:
     rig.terminals.open("a", "ref")
-    rig.terminals.take("a", "ref")
+    rig.terminals.take("a", "ref", None)
     rig.terminals.leave("a", ended=True)
     assert rig.engine.lines[0].closed and not rig.terminals.knows("a")
-    assert rig.terminals.take("a", "ref") is rig.engine.lines[1]
+    assert rig.terminals.take("a", "ref", None) is rig.engine.lines[1]
 
 
 def test_an_attach_that_fails_takes_nothing(rig: Rig) -> None:
     rig.engine.gone = True
     for _ in range(2):
         with pytest.raises(EngineRejected) as caught:
-            rig.terminals.take("a", "ref")
+            rig.terminals.take("a", "ref", None)
         assert caught.value.code == "run-gone"
 
 
@@ -116,4 +135,4 @@ def test_a_run_that_is_made_anew_has_a_new_line(rig: Rig) -> None:
     rig.terminals.open("a", "one")
     rig.terminals.open("a", "two")
     assert rig.engine.lines[0].closed
-    assert rig.terminals.take("a", "two") is rig.engine.lines[1]
+    assert rig.terminals.take("a", "two", None) is rig.engine.lines[1]

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from reconciler.server.relay import END, FRAME, MOST_WAITING, PIECE, STDERR, STDOUT, relay
+from reconciler.server.relay import END, FRAME, LAST_WORDS, MOST_WAITING, PIECE, STDERR, STDOUT, relay
 
 WITHIN = 20.0  # seconds
 
@@ -46,19 +46,30 @@ class PairLine:
 
 
 class Rig:
-    """A relay in a thread between `client` and `line`."""
+    """A relay in a thread between `client` and `line`. `over`: the ledger knows that the run has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words: float = LAST_WORDS) -> None:
         self.client, self._inner = socket.socketpair()
         self.client.settimeout(WITHIN)
-        self.line, self.stop = PairLine(), threading.Event()
+        self.line, self.stop, self.over = PairLine(), threading.Event(), threading.Event()
+        self._last_words = last_words
         self.answers: list[bool] = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
         with self._inner:
-            self.answers.append(relay(self._inner, self.line, self.stop.is_set))
+            self.answers.append(relay(self._inner, self.line, self.stop.is_set, self.over.is_set, self._last_words))
+
+    def fill(self) -> int:
+        """Print until nothing more is taken of it; how many bytes were."""
+        self.line.far.settimeout(1.0)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 50 * MOST_WAITING:
+                sent += self.line.far.send(b"x" * PIECE)
+        assert sent < 50 * MOST_WAITING, "it is made to wait"
+        return sent
 
     def ended(self) -> bool:
         self._thread.join(WITHIN)
@@ -86,6 +97,14 @@ class Rig:
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     made = Rig()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Rig]:
+    """One that waits for next to no time for who takes nothing."""
+    made = Rig(0.2)
     yield made
     made.close()
 
@@ -122,12 +141,7 @@ def test_a_stopping_service_leaves_without_telling_an_end(rig: Rig) -> None:
 
 
 def test_of_a_run_that_nobody_listens_to_only_so_much_is_read(rig: Rig) -> None:
-    rig.line.far.settimeout(1.0)
-    sent = 0
-    with suppress(TimeoutError):
-        while sent < 50 * MOST_WAITING:
-            sent += rig.line.far.send(b"x" * PIECE)
-    assert sent < 50 * MOST_WAITING, "it is made to wait"
+    sent = rig.fill()
     assert rig.line.taken < 4 * MOST_WAITING
     got = 0
     while got < sent:
@@ -147,3 +161,26 @@ def test_a_run_that_reads_nothing_makes_its_client_wait_and_still_prints(rig: Ri
     rig.client.settimeout(WITHIN)
     rig.line.far.sendall(b"busy\n")
     assert rig.frame() == (STDOUT, b"busy\n")
+
+
+def test_whoever_takes_nothing_of_a_run_that_has_ended_keeps_no_place(hasty: Rig) -> None:
+    hasty.fill()
+    hasty.line.far.close()
+    assert hasty.ended() is False
+
+
+def test_nor_of_one_whose_streams_do_not_tell_that_it_has_ended(hasty: Rig) -> None:
+    hasty.fill()
+    assert hasty.answers == [], "as long as the run goes on it is waited for"
+    hasty.over.set()
+    assert hasty.ended() is False
+
+
+def test_who_takes_the_rest_in_time_gets_all_of_it(rig: Rig) -> None:
+    sent = rig.fill()
+    rig.over.set()
+    rig.line.far.close()
+    got = 0
+    while (frame := rig.frame())[0] != END:
+        got += len(frame[1])
+    assert got == sent and rig.ended() is True
