@@ -77,7 +77,11 @@ def dev_routes(
             finally:
                 terminals.leave(run.run_id, ended=ended)
 
-        operators.sits_down(run, actor)
+        try:
+            operators.sits_down(run, actor)
+        except BaseException:  # nobody will talk, so nobody would leave it
+            terminals.leave(run.run_id)
+            raise
         return Response(talk=talk)
 
     def resize(request: Request) -> Response:

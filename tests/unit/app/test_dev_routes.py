@@ -11,6 +11,7 @@ import pytest
 from reconciler.app.authority import Authority
 from reconciler.app.dev_routes import dev_routes
 from reconciler.daemon.terminals import OF_ONE, Terminals
+from reconciler.model.errors import StateError
 from reconciler.model.run import RunRecord, Trigger
 from reconciler.model.service import Owner, Person, ServiceConfig
 from reconciler.server.exchange import Handlers, Request, answer
@@ -35,6 +36,19 @@ class AnEngine(Attaching):
         self.sizes.append((rows, columns))
 
 
+class Forgetful:
+    """What is given to it, but it can note nothing for `times`. A ledger on a full disk is like that."""
+
+    def __init__(self, inner: object, deed: str, times: int) -> None:
+        self._inner, self._deed, self._times = inner, deed, times
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._deed and self._times:
+            self._times -= 1
+            raise StateError("cannot use the ledger: the disk is full", code="state-corrupt")
+        return getattr(self._inner, name)
+
+
 class Rig:
     def __init__(self, tmp_path: Path) -> None:
         owners = (Owner("ml", ("ml/**",), members=("anna", "ben")), Owner("web", ("**",), members=("tom",)))
@@ -43,8 +57,13 @@ class Rig:
         self.world, self.engine = World(tmp_path, config), AnEngine()
         self.world.apply(replace(cron("0 2 * * *", "ml/train"), owner="ml"))
         engine: Any = self.engine
-        authority, terminals = Authority(lambda: config), Terminals(lambda: engine)
-        self.handlers: Handlers = dev_routes(self.world.operators, authority, self.world.history, engine, terminals)
+        self.authority, self.time = Authority(lambda: config), 100.0
+        self.terminals = Terminals(lambda: engine, lambda: self.time)
+        self.handlers = self.routes(self.world.operators)
+
+    def routes(self, operators: Any) -> Handlers:
+        engine: Any = self.engine
+        return dev_routes(operators, self.authority, self.world.history, engine, self.terminals)
 
     def ask(self, peer: Peer, route: str, **body: object) -> tuple[int, dict[str, Any]]:
         said = answer(self.handlers, Request("POST", f"/v1/dev{route}", {}, body, peer))
@@ -125,3 +144,10 @@ def test_S6_who_has_no_terminal_left_is_told_before_anything_is_claimed(rig: Rig
     assert (status, said["code"]) == (503, "service-busy") and "anna" in said["error"]
     assert rig.world.history.trials() == before
     assert rig.ask(ADMIN, "/attach", run_id=rig.opened(BEN).run_id)[0] == 101
+
+
+def test_a_terminal_that_nobody_sits_down_at_is_not_kept(rig: Rig) -> None:
+    run = rig.opened(ANNA).run_id
+    rig.handlers = rig.routes(Forgetful(rig.world.operators, "sits_down", 1))
+    assert rig.ask(ANNA, "/attach", run_id=run)[1]["code"] == "state-corrupt"
+    assert rig.ask(ANNA, "/attach", run_id=run)[0] == 101
