@@ -113,14 +113,18 @@ def _member(request: Request, actor: str) -> str | None:
 
 
 def end_alone(stop: Event, history: Reader, operators: Operators, terminals: Terminals) -> None:
-    """Until `stop`: end shells whose client does not come back, those of an earlier process too."""
-    for left in history.active_runs():
-        if left.trigger is Trigger.DEV and left.started_at is not None:
-            terminals.expect(left.run_id)
-    while not stop.wait(EVERY):
+    """Until `stop`: end shells whose client does not come back, those of an earlier process too. Of one that was
+    started and could not be recorded before the end of that process it is known a while later that it has."""
+    while True:
+        with suppress(ReconcilerError):  # the ledger cannot be read: look again
+            for left in history.active_runs():
+                if left.trigger is Trigger.DEV and left.started_at is not None:
+                    terminals.expect(left.run_id)
         for run_id in terminals.alone():
             with suppress(ReconcilerError):  # the loop is busy, or it is just going: look again
                 _end(run_id, history, operators, terminals)
+        if stop.wait(EVERY):
+            return
 
 
 def _end(run_id: str, history: Reader, operators: Operators, terminals: Terminals) -> None:

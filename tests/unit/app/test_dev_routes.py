@@ -1,18 +1,19 @@
 """Promise (S1): a shell is opened by members of its job's owner, and is at its terminal who opened it; an administrator
 may, and is recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from reconciler.app.authority import Authority
-from reconciler.app.dev_routes import dev_routes
-from reconciler.daemon.terminals import OF_ONE, Terminals
+from reconciler.app.dev_routes import EVERY, dev_routes, end_alone
+from reconciler.daemon.terminals import OF_ONE, PATIENCE, Terminals
 from reconciler.model.errors import StateError
-from reconciler.model.run import RunRecord, Trigger
+from reconciler.model.run import Phase, RunRecord, Trigger
 from reconciler.model.service import Owner, Person, ServiceConfig
 from reconciler.server.exchange import Handlers, Request, answer
 from reconciler.server.peer import Peer
@@ -151,3 +152,32 @@ def test_a_terminal_that_nobody_sits_down_at_is_not_kept(rig: Rig) -> None:
     rig.handlers = rig.routes(Forgetful(rig.world.operators, "sits_down", 1))
     assert rig.ask(ANNA, "/attach", run_id=run)[1]["code"] == "state-corrupt"
     assert rig.ask(ANNA, "/attach", run_id=run)[0] == 101
+
+
+class Rounds:
+    """A service that stops after so many rounds, with time between them. `between`: what happens in the first."""
+
+    def __init__(self, rig: Rig, left: int, between: Callable[[], None]) -> None:
+        self._rig, self._left, self._between = rig, left, between
+
+    def wait(self, seconds: float) -> bool:
+        self._between()
+        self._between = lambda: None
+        self._rig.time += seconds
+        self._left -= 1
+        return self._left < 0
+
+
+def test_R6_a_shell_of_an_earlier_process_that_is_found_late_is_ended_if_nobody_comes(rig: Rig) -> None:
+    run, asked = rig.opened(ANNA), []
+
+    def found() -> None:
+        rig.world.history.update_run(replace(run, phase=Phase.RUNNING, started_at=rig.world.time))
+
+    operators = SimpleNamespace(stop_run=lambda *said: asked.append(said))
+    history = Forgetful(rig.world.history, "active_runs", 1)
+    rounds = round(PATIENCE / EVERY)
+    end_alone(Rounds(rig, rounds, found), history, operators, rig.terminals)  # type: ignore[arg-type]
+    assert asked == [], "its client has its time to come back"
+    end_alone(Rounds(rig, 2, lambda: None), history, operators, rig.terminals)  # type: ignore[arg-type]
+    assert set(asked) == {(run.run_id, "the service", "its client has gone")}
