@@ -1,8 +1,11 @@
 """What was installed by hand in a shell: told as lines for the job's `packages`, and written into its file if asked."""
 
+import base64
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +35,7 @@ def tell(config: ServiceConfig, record: RunRecord, job: str, file: str | None, *
     print("In the job file:", *(f"  {plain(line)}" for line in fragment(added)), sep="\n", file=sys.stderr)
     path = _file(config, job, file)
     if ask and path is not None and _agreed(path):
-        _write(config, path, added)
+        write_into(config, path, added)
 
 
 def _changes(config: ServiceConfig, record: RunRecord) -> "tuple[Change, ...]":
@@ -86,31 +89,64 @@ def _agreed(path: Path) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _write(config: ServiceConfig, path: Path, added: dict[str, list[str]]) -> None:
-    """The file is read again as the service reads it: unless it says what it said, and the packages, it stays as it
-    was."""
-    from ..app.trying import checkable
+def write_into(config: ServiceConfig, path: Path, added: dict[str, list[str]]) -> None:
+    """What would be in the file is read elsewhere as the service reads it: unless it says what the file said, and the
+    packages, the file stays as it was. It is replaced in one step: nothing in between can lose it."""
     from ..importers.add_packages import with_packages
-    from .clone import read_job
 
     before = path.read_bytes()
-    made = with_packages(before.decode("utf-8", "surrogateescape"), added)
-    if made is None:
-        print("It cannot be added there by itself: write the lines above.", file=sys.stderr)
-        return
+    text = with_packages(before.decode("utf-8", "surrogateescape"), added)
+    made = b"" if text is None else text.encode("utf-8", "surrogateescape")
     try:
-        old = read_job(checkable(config), path, "add to")
-        path.write_bytes(made.encode("utf-8", "surrogateescape"))
-        new = read_job(checkable(config), path, "add to")
-        fits = new.spec == replace(old.spec, packages=new.spec.packages) and all(
-            line in getattr(new.spec.packages, manager) for manager, lines in added.items() for line in lines
-        )
-    except ReconcilerError as error:
-        path.write_bytes(before)
-        print(f"It was not written: {plain(error)}", file=sys.stderr)
-        return
-    if not fits:
-        path.write_bytes(before)
-        print("It cannot be added there by itself: write the lines above.", file=sys.stderr)
+        if text is None or not _fits(config, path, made, added):
+            print("It cannot be added there by itself: write the lines above.", file=sys.stderr)
+            return
+        _replace(path, made)
+    except (ReconcilerError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        print(f"It was not written: {plain(reason)}", file=sys.stderr)
         return
     print(f"written  {plain(os.path.relpath(path))}; nothing is committed", file=sys.stderr)
+
+
+def _fits(config: ServiceConfig, path: Path, made: bytes, added: dict[str, list[str]]) -> bool:
+    """Does a copy of the job with these contents mean what the job means, and the packages? Raises ReconcilerError,
+    OSError."""
+    from ..app.trying import bundle, checkable
+    from .clone import read_job
+
+    path, config = path.absolute(), checkable(config)
+    old = read_job(config, path, "add to")
+    name, files = bundle(config, path)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, *path.parts[1:])  # at a place of the same name: names of jobs come from it
+        root = copy.parents[name.count("/")]
+        for other, data in files.items():
+            (root / other).parent.mkdir(parents=True, exist_ok=True)
+            (root / other).write_bytes(base64.b64decode(data))
+        copy.write_bytes(made)
+        new = read_job(config, copy, "add to")
+    return new.spec == replace(old.spec, packages=new.spec.packages) and all(
+        line in getattr(new.spec.packages, manager) for manager, lines in added.items() for line in lines
+    )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Mode and owner stay. Raises OSError."""
+    target = path.resolve()
+    was = target.stat()
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            with suppress(PermissionError):  # somebody else's: then it is whose who writes it
+                os.fchown(handle, was.st_uid, was.st_gid)
+            os.fchmod(handle, was.st_mode & 0o7777)
+            os.fsync(handle)
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
