@@ -52,11 +52,24 @@ code=$?
 note {AFTER}
 exit "$code\""""
 JUPYTER_PORT, JUPYTER_TOKEN = 8888, "JUPYTER_TOKEN"  # the variable is Jupyter's own
+# The variable alone is what Jupyter begins with: a settings file of the image could say that there is no token, and
+# every user of the host reaches the port. This file is read instead of the server's in the image and last of all; the
+# token is not in it, and must not be among the arguments either, which every user of the host can list.
+_SETTINGS = f"""import os
+token = os.environ["{JUPYTER_TOKEN}"]
+for name in ("ServerApp", "IdentityProvider", "PasswordIdentityProvider", "NotebookApp"):
+    c[name].token = token
+c.ServerApp.password = c.NotebookApp.password = c.PasswordIdentityProvider.hashed_password = ""
+c.ServerApp.identity_provider_class = "jupyter_server.auth.identity.PasswordIdentityProvider"
+"""
 # As whoever the job is, root too; at another port nobody would find it.
 _JUPYTER = f"""command -v jupyter >/dev/null 2>&1 || {{ echo "the image has no jupyter" >&2; exit 127; }}
+settings=$(mktemp -d)/settings.py && cat >"$settings" <<'END' || {{ echo "no place for its settings" >&2; exit 126; }}
+{_SETTINGS}END
 kind=notebook
 if jupyter lab --version >/dev/null 2>&1 </dev/null; then kind=lab; fi
-exec jupyter "$kind" --no-browser --allow-root --ip=0.0.0.0 --port={JUPYTER_PORT} --ServerApp.port_retries=0"""
+exec jupyter "$kind" --no-browser --allow-root --ip=0.0.0.0 --port={JUPYTER_PORT} --ServerApp.port_retries=0 \\
+  --config="$settings\""""
 _SHELL = "if command -v bash >/dev/null 2>&1; then exec bash; fi; exec sh"
 
 

@@ -23,9 +23,15 @@ import http.server, os, sys
 if "--version" in sys.argv:
     sys.exit(0)
 options = dict(word.lstrip("-").split("=", 1) for word in sys.argv if "=" in word)
+class Config(dict):
+    def __missing__(self, name):
+        return self.setdefault(name, Config())
+    __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
+c = Config()
+exec(open(options["config"]).read())
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        known = self.path == "/?token=" + os.environ["JUPYTER_TOKEN"]
+        known = self.path == "/?token=" + c.IdentityProvider.token
         self.send_response(200 if known else 403)
         self.end_headers()
         self.wfile.write(" ".join(sys.argv[1:]).encode() if known else b"")

@@ -5,6 +5,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -68,7 +69,10 @@ def test_where_no_notes_can_be_made_nothing_is_said_of_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("lab", "kind"), [("0", "lab"), ("1", "notebook")])
-def test_a_notebook_is_of_the_kind_that_the_image_has(lab: str, kind: str, tmp_path: Path) -> None:
+def test_a_notebook_is_of_the_kind_that_the_image_has(
+    lab: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "jupyter").write_text(f'#!/bin/sh\n[ "$1 $2" = "lab --version" ] && exit {lab}\necho "$@"; exit 5\n')
     (tmp_path / "jupyter").chmod(0o755)
     done = shell(make_spec(), tmp_path, "", Terminal(False, 8888), f"{tmp_path}:")
@@ -77,6 +81,40 @@ def test_a_notebook_is_of_the_kind_that_the_image_has(lab: str, kind: str, tmp_p
         done.stdout.split()
     )
     assert (tmp_path / AFTER).exists()
+
+
+class Config(dict[str, Any]):
+    """`c` of a settings file of Jupyter."""
+
+    def __missing__(self, name: str) -> "Config":
+        self[name] = made = Config()
+        return made
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+
+def test_S1_its_token_is_a_setting_that_no_file_of_the_image_overrides_and_no_argument_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_TOKEN", "s3cret")
+    (tmp_path / "jupyter").write_text('#!/bin/sh\n[ "$2" = --version ] || printf "%s\\n" "$@"\n')
+    (tmp_path / "jupyter").chmod(0o755)
+    done = shell(make_spec(), tmp_path, "", Terminal(False, 8888), f"{tmp_path}:")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("--config=") and "s3cret" not in done.stdout
+    file, found = Path(last.removeprefix("--config=")), Config()
+    assert "s3cret" not in file.read_text()
+    exec(file.read_text(), {"c": found})
+    assert (
+        found["IdentityProvider"]["token"] == found["ServerApp"]["token"] == found["NotebookApp"]["token"] == "s3cret"
+    )
+    assert found["ServerApp"]["password"] == found["PasswordIdentityProvider"]["hashed_password"] == ""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
+    none = shell(make_spec(), tmp_path, "", Terminal(False, 8888), f"{tmp_path}:")
+    assert (none.returncode, none.stdout) == (126, ""), "without them it does not begin"
 
 
 def notes(**lists: str) -> bytes:
