@@ -65,8 +65,15 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the service's log: nobody reads that of ten thousand services."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def simulate(world: World, days: float) -> None:
@@ -79,8 +86,7 @@ def run_some(seeds: Sequence[int], days: float, until: float | None = None) -> D
     """In this process. Stops taking seeds at `until` (monotonic)."""
     done = Done(days)
     begun = time.process_time()
-    quiet()
-    with scratch() as path:
+    with quiet(), scratch() as path:
         template = path / "template" / DATABASE
         template.parent.mkdir()
         open_history(template).close()
@@ -158,8 +164,7 @@ def shrink(seed: int, days: float) -> int | None:
 
 
 def _again(seed: int, days: float, lines: int, most: int | None) -> tuple[Exception | None, World, Sequence[str]]:
-    quiet()
-    with scratch() as path:
+    with quiet(), scratch() as path:
         world = World(seed, path / "world", most=most)
         world.trace = trace = deque(maxlen=lines)
         try:

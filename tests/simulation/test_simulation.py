@@ -30,13 +30,13 @@ def test_every_rule_holds_in_every_simulated_month() -> None:
 
 
 def test_a_seed_replays_to_the_last_line(tmp_path: Path) -> None:
-    quiet()
     told = []
     for home in ("first-home", "second-home"):
-        world = World(3, tmp_path / home)
-        world.trace = []
-        simulate(world, 3.0)
-        world.close()
+        with quiet():
+            world = World(3, tmp_path / home)
+            world.trace = []
+            simulate(world, 3.0)
+            world.close()
         told.append([line.replace(str(tmp_path / home), "") for line in world.trace])
     assert told[0] == told[1]
     assert len(told[0]) > 100
