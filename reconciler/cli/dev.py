@@ -10,6 +10,8 @@ With --jupyter it is a notebook, where the image has Jupyter: its address, with 
 
 Without a terminal the commands on standard input are carried out: echo 'pip freeze' | reconciler dev JOB
 
+Enter ~ . leaves it from outside, as ssh has it, should the service hang: the shell is ended.
+
 When it is left, what was installed by hand (pip, apt) is told as lines for the job's `packages`. On a terminal they are
 written into the job's file if you say so: FILE, or the one in the work tree here. Exit code: the shell's own.
 """
@@ -113,13 +115,13 @@ def _say_end(final: RunRecord) -> None:
 
 def _session(config: ServiceConfig, run_id: str, *, is_tty: bool, notebook: bool) -> RunRecord:
     """The run when it has ended and its notes are there."""
-    from .terminal import raw
+    from .terminal import ending
 
     record = _await_start(config, run_id)
     if notebook and record.active:
         _say_address(config, record.run_id)
     while record.active:
-        with raw(is_tty):
+        with ending():
             _talk(config, record.run_id, is_tty=is_tty)
         record = _await_end(config, record.run_id)
     return _settled(config, record)
@@ -161,11 +163,12 @@ def _known(record: RunRecord | None, run_id: str) -> RunRecord:
 
 
 def _talk(config: ServiceConfig, run_id: str, *, is_tty: bool) -> None:
-    """Until the shell's streams have ended. A service that is restarted meanwhile is waited for."""
+    """Until the shell's streams have ended. A service that is restarted meanwhile is waited for, and Ctrl-C leaves: all
+    keys are the shell's only while there is a connection to it."""
     from ..daemon.settings import socket_path
     from ..server.client import upgrade
     from .context import AWAY, ask
-    from .terminal import resized, size_here, talk
+    from .terminal import raw, resized, size_here, talk
 
     def resize() -> None:
         size = size_here() if is_tty else None
@@ -173,7 +176,7 @@ def _talk(config: ServiceConfig, run_id: str, *, is_tty: bool) -> None:
             with suppress(ReconcilerError):  # it has just ended
                 ask(config, "POST", "/v1/dev/resize", {"run_id": run_id, "rows": size[0], "columns": size[1]}, 5.0)
 
-    seen = time.monotonic()
+    seen, told = time.monotonic(), not is_tty
     with resized() as news:
         while True:
             try:
@@ -183,11 +186,16 @@ def _talk(config: ServiceConfig, run_id: str, *, is_tty: bool) -> None:
                     return
                 if error.code not in AWAY or time.monotonic() - seen > AWAY_LONG:
                     raise
+                if not told:
+                    print("\nThe service does not answer. It is waited for; Ctrl-C leaves.", file=sys.stderr)
+                told = True
                 time.sleep(PAUSE)
                 continue
             with connection:
                 resize()
-                if talk(connection, is_tty=is_tty, news=news, resize=resize):
+                with raw(is_tty):
+                    ended = talk(connection, is_tty=is_tty, news=news, resize=resize)
+                if ended:
                     return
             seen = time.monotonic()
 
@@ -219,8 +227,11 @@ def _settled(config: ServiceConfig, record: RunRecord) -> RunRecord:
 
 def _end(config: ServiceConfig, run_id: str) -> None:
     """This command is on its way out: so is the shell. If the service is away, it ends it by itself."""
-    from .context import ask
+    from .context import AWAY, ask
 
-    with suppress(ReconcilerError):
+    try:
         ask(config, "POST", "/v1/runs/stop", {"run_id": run_id, "reason": "its client was ended"}, 5.0)
+    except ReconcilerError as error:
+        if error.code in AWAY:
+            return
     forget(config, run_id)

@@ -1,4 +1,8 @@
-"""This terminal, or these pipes, at one end of a connection to the service; a shell in a container at the other."""
+"""This terminal, or these pipes, at one end of a connection to the service; a shell in a container at the other.
+
+Every key goes to the shell, so it takes keys that nobody types there to leave a service that hangs: Enter ~ . as ssh
+has it. ~~ is one ~.
+"""
 
 import fcntl
 import os
@@ -16,6 +20,7 @@ from types import FrameType
 from ..server.relay import END, FRAME, PIECE, STDERR
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
+MOST_TYPED = 1 << 20  # bytes that the shell has not taken, from which on no more is read of a person
 Size = tuple[int, int]  # rows, columns
 
 
@@ -25,10 +30,19 @@ def is_here() -> bool:
 
 
 @contextmanager
-def raw(on: bool) -> Iterator[None]:
-    """Every key goes to the shell. The terminal is as it was before, however this ends; signals that would end this
-    command raise SystemExit in it."""
+def ending() -> Iterator[None]:
+    """Signals that would end this command raise SystemExit in it."""
     before = {number: signal.signal(number, _end) for number in ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def raw(on: bool) -> Iterator[None]:
+    """Every key goes to the shell. The terminal is as it was before, however this ends."""
     mode = termios.tcgetattr(sys.stdin) if on else None
     try:
         if on:
@@ -37,8 +51,6 @@ def raw(on: bool) -> Iterator[None]:
     finally:
         if mode is not None:
             termios.tcsetattr(sys.stdin, termios.TCSANOW, mode)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -71,26 +83,50 @@ def size_here() -> Size | None:
     return (rows, columns) if rows and columns else None
 
 
+class Keys:
+    """What a person types. In: as it comes; out: what of it is the shell's."""
+
+    def __init__(self) -> None:
+        self._begins, self._waits = True, False  # at the beginning of a line; behind a ~ there
+
+    def passed(self, typed: bytes) -> bytes:
+        """Raises KeyboardInterrupt at Enter ~ . wherever they come in pieces."""
+        out = bytearray()
+        for key in typed:
+            if self._waits and key == ord("."):
+                raise KeyboardInterrupt
+            if self._waits and key != ord("~"):
+                out += b"~"
+            if self._begins and not self._waits and key == ord("~"):
+                self._waits = True
+                continue
+            out.append(key)
+            self._begins, self._waits = key in b"\r\n", False
+        return bytes(out)
+
+
 def talk(connection: socket.socket, *, is_tty: bool, news: int, resize: Callable[[], None]) -> bool:
     """Pass on bytes both ways. True = the shell's streams have ended; False = the connection broke. `resize` is called
-    when `news` can be read from. Raises SystemExit if the terminal hangs up, OSError if nobody reads what comes."""
+    when `news` can be read from. Raises SystemExit if the terminal hangs up, KeyboardInterrupt if a person leaves,
+    OSError if nobody reads what comes."""
     connection.setblocking(False)
     sys.stdout.flush()
     ours = sys.stdin.fileno()
-    up, incoming, reading = b"", bytearray(), True
+    up, incoming, reading, keys = b"", bytearray(), True, Keys()
     while True:
         poll = select.poll()
         poll.register(connection, select.POLLIN | (select.POLLOUT if up else 0))
         poll.register(news, select.POLLIN)
-        if reading and not up:
+        if reading and len(up) < (MOST_TYPED if is_tty else 1):
             poll.register(ours, select.POLLIN)
         ready = dict(poll.poll())
         if news in ready:
             os.read(news, PIECE)
             resize()
         if ours in ready:
-            up = _typed(ours, is_tty=is_tty)
-            if not up:
+            typed = _typed(ours, is_tty=is_tty)
+            up += keys.passed(typed) if is_tty else typed
+            if not typed:
                 reading = False
                 with suppress(OSError):  # it has just broken: the next look tells
                     connection.shutdown(socket.SHUT_WR)

@@ -1,6 +1,7 @@
 """Promise: `reconciler dev` is a shell in exactly the environment of a job's runs, by way of the service alone, and
 nothing but its line in the journal outlives it."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,11 +155,29 @@ def test_R6_a_service_that_is_restarted_finds_the_shell_and_so_does_its_client(s
         session.type("X=41\r")
         at = session.wait_for("# ", len(session.shown))
         service.kill()
+        eventually(lambda: session.canonical, "keys are this command's while there is no connection")
+        session.wait_for("Ctrl-C leaves", at)
         service.start().reachable()
         session.type("echo got $((X + 1))\r")
         session.wait_for("got 42", at)
         session.type("exit 4\r")
         assert session.wait() == 4, session.shown
+    assert_nothing_left(service)
+
+
+def test_a_person_can_leave_a_service_that_hangs(service: ServiceChild) -> None:
+    with pty_session(service.argv("dev", "ml/train"), ROOT) as session:
+        at = session.wait_for("# ")
+        session.type("echo ~~\r")
+        session.wait_for("~~\r\n", at)
+        assert service.child is not None
+        service.child.send_signal(signal.SIGSTOP)
+        try:
+            session.type("\r~.")
+            assert session.wait() == 130, session.shown
+            assert session.canonical
+        finally:
+            service.child.send_signal(signal.SIGCONT)
     assert_nothing_left(service)
 
 
