@@ -63,10 +63,10 @@ def dev_routes(
             raise Permanent(f"cannot attach to {run.run_id}: it has ended ({run.phase.value})", code="run-ended")
         line = terminals.take(run.run_id, run.ref, _member(request, actor))
 
-        def over() -> bool:
+        def over() -> bool:  # one that is asked to end, too: the Engine tells no end while its output is not taken
             with suppress(ReconcilerError):  # the ledger cannot be read: the next look tells
                 now = history.run(run.run_id)
-                return now is None or not now.active
+                return now is None or not now.active or now.stop_requested_at is not None
             return False
 
         def talk(connection: socket.socket, stopping: Callable[[], bool]) -> None:
@@ -75,7 +75,7 @@ def dev_routes(
                 switch(connection)
                 ended = relay(connection, line, stopping, over)
             finally:
-                terminals.leave(run.run_id, ended=ended)
+                terminals.leave(run.run_id, ended=ended or over())
 
         try:
             operators.sits_down(run, actor)
@@ -133,5 +133,6 @@ def _end(run_id: str, history: Reader, operators: Operators, terminals: Terminal
         terminals.close(run_id)
     elif run.active:
         operators.stop_run(run_id, "the service", "its client has gone")
+        terminals.let_go(run_id)
     else:
         operators.forget_trial(run_id)

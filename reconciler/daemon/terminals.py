@@ -99,6 +99,16 @@ class Terminals:
         if ended and line is not None:
             line.close()
 
+    def let_go(self, run_id: str) -> None:
+        """Nobody will read its streams any more: the Engine waits for who could, and tells no end meanwhile."""
+        with self._lock:
+            held = self._held.get(run_id)
+            if held is None or held.taken:
+                return
+            line, held.line = held.line, None
+        if line is not None:
+            line.close()
+
     def knows(self, run_id: str) -> bool:
         """Is there still something to read of it?"""
         with self._lock:

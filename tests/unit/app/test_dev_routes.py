@@ -181,3 +181,12 @@ def test_R6_a_shell_of_an_earlier_process_that_is_found_late_is_ended_if_nobody_
     assert asked == [], "its client has its time to come back"
     end_alone(Rounds(rig, 2, lambda: None), history, operators, rig.terminals)  # type: ignore[arg-type]
     assert set(asked) == {(run.run_id, "the service", "its client has gone")}
+
+
+def test_the_streams_of_a_shell_that_nobody_comes_back_to_are_let_go(rig: Rig) -> None:
+    run = rig.opened(ANNA)
+    rig.terminals.open(run.run_id, run.ref)
+    operators = SimpleNamespace(stop_run=lambda *_said: None)
+    rounds = Rounds(rig, 2 + round(PATIENCE / EVERY), lambda: None)
+    end_alone(rounds, rig.world.history, operators, rig.terminals)  # type: ignore[arg-type]
+    assert rig.engine.lines[0].closed
