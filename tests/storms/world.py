@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -48,6 +49,15 @@ class Traced(ServiceChild):
         # -D: the tracer is a grandchild, so that this child is the service itself.
         return ["strace", "-D", "-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null", "-e", f"trace={name}",
                 "-e", f"inject={self.call}", *plain]  # fmt: skip
+
+    def close(self) -> None:
+        """Ends tracers, too: one whose service dies while it attaches waits for ever."""
+        super().close()
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if words[0] == b"strace" and str(self.file).encode() in words:
+                    os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 class World:
